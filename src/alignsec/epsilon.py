@@ -1,0 +1,43 @@
+"""Epsilons as people write them: ``"1/255"``, ``"0.001"``."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from alignsec.errors import AlignsecError
+
+
+def parse(text: str) -> float:
+    """An epsilon string as a float of the [0, 1] pixel range; ``AlignsecError`` if it is not a number."""
+    try:
+        return float(Fraction(text))
+    except (ValueError, ZeroDivisionError, TypeError) as error:
+        raise AlignsecError(f'epsilon {text!r} is not a number: write it like "1/255" or "0.001"') from error
+
+
+def check(texts: Sequence[str], norm: str = "Linf") -> list[str]:
+    """Refuse impossible epsilons; return the warnings about unlikely ones.
+
+    Refused: zero, negative, duplicated (``1/255`` and ``2/510`` too), and for Linf above 0.5. Warned about for
+    Linf: above 32/255, since a bare 0.25 meaning 0.25/255 is the classic mistake.
+    """
+    warnings, seen = [], {}
+    for text in texts:
+        value = parse(text)
+        if value <= 0:
+            raise AlignsecError(
+                f"attack.epsilons: {text!r} is not above zero: robust accuracy at 0 is clean accuracy, which is "
+                "always reported; remove it"
+            )
+        if norm == "Linf" and value > 0.5:
+            raise AlignsecError(
+                f"attack.epsilons: {text!r} is above 0.5, half the pixel range [0, 1], where no attack can fail: "
+                f'did you mean "{text}/255"?'
+            )
+        if norm == "Linf" and value > 32 / 255:
+            warnings.append(
+                f'attack.epsilons: {text!r} is {value * 255:.4g}/255, far above what studies use: did you mean "{text}/255"?'
+            )
+        if value in seen:
+            raise AlignsecError(f"attack.epsilons: {text!r} is the same as {seen[value]!r}: keep one")
+        seen[value] = text
+    return warnings

@@ -1,0 +1,69 @@
+"""The model sheet: which models a study attacks, one row each."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alignsec.errors import AlignsecError
+from alignsec.names import encode
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ["model", "source", "spec", "family", "note"]
+SOURCES = ("brainscore", "torchvision", "factory", "demo")
+
+
+def read(path: Path | str) -> "pd.DataFrame":
+    """Read and check a tab-separated sheet (columns model, source, spec, family, note; all strings).
+
+    Names are kept to the letter: a leading space is part of a name.
+
+    Raises
+    ------
+    AlignsecError
+        The file, the line and the remedy: missing file or column, empty or repeated name, unknown source.
+    """
+    import csv
+
+    import pandas as pd
+
+    path = Path(path)
+    if not path.is_file():
+        raise AlignsecError(
+            f"{path}: no such model sheet: create it, or set models.sheet (see config/README.md)"
+        )
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = [r for r in csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)]
+    lines = [(number, row) for number, row in enumerate(rows, 1) if row]
+    if not lines or lines[0][1] != COLUMNS:
+        raise AlignsecError(f"{path}:1: the header must be {', '.join(COLUMNS)}, separated by tabs")
+    seen: dict[str, int] = {}
+    for number, row in lines[1:]:
+        if len(row) > len(COLUMNS) or len(row) < 2:
+            raise AlignsecError(
+                f"{path}:{number}: {len(row)} cells where {len(COLUMNS)} are expected, tab-separated"
+            )
+        row += [""] * (len(COLUMNS) - len(row))
+        name, source = row[0], row[1]
+        if not name.strip():
+            raise AlignsecError(f"{path}:{number}: the model has no name")
+        if name in seen:
+            raise AlignsecError(
+                f"{path}:{number}: model {name!r} is already on line {seen[name]}: remove one row"
+            )
+        if source not in SOURCES:
+            raise AlignsecError(f"{path}:{number}: source {source!r} is not one of {', '.join(SOURCES)}")
+        encode(name)
+        row[3] = row[3] or name
+        seen[name] = number
+    if not seen:
+        raise AlignsecError(f"{path}: the sheet has no model")
+    return pd.DataFrame([r for _, r in lines[1:]], columns=COLUMNS, dtype="object")
+
+
+def write(frame: "pd.DataFrame", path: Path | str) -> None:
+    """Write a sheet that `read` reads back to the letter."""
+    from alignsec.tables import write_text
+
+    rows = ["\t".join(COLUMNS)] + ["\t".join(map(str, r)) for r in frame[COLUMNS].itertuples(index=False)]
+    write_text(path, "\n".join(rows) + "\n")
