@@ -1,0 +1,52 @@
+# make run: set up and run the demo study.  make test: set up and run every check.
+SHELL := /bin/bash
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3,$(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && command -v $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+CORES ?= all
+
+.PHONY: help setup run test test-all lint types format lock clean
+help:
+	@echo "make run       set up .venv and run the demo study"
+	@echo "make test      set up .venv and run lint, types and tests"
+	@echo "make test-all  the same and the tests that take long"
+	@echo "make setup | lint | types | format | lock | clean"
+
+setup: $(VENV)/.complete
+
+# The stamp is written last, so an interrupted installation starts again.
+$(VENV)/.complete: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "alignsec needs Python 3.11 or 3.12: install one, or make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+run: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --resources gpu=$$($(BIN)/alignsec devices --jobs)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint types
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not slow"
+
+test-all: lint types
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+lock:
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) results .snakemake

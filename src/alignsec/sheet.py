@@ -33,7 +33,7 @@ def read(path: Path | str) -> "pd.DataFrame":
             f"{path}: no such model sheet: create it, or set models.sheet (see config/README.md)"
         )
     with path.open(encoding="utf-8", newline="") as handle:
-        rows = [r for r in csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)]
+        rows = list(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
     lines = [(number, row) for number, row in enumerate(rows, 1) if row]
     if not lines or lines[0][1] != COLUMNS:
         raise AlignsecError(f"{path}:1: the header must be {', '.join(COLUMNS)}, separated by tabs")

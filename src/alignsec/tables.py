@@ -32,7 +32,12 @@ SCHEMAS: dict[str, _Schema] = {
         "n_scored": ("int", False),
     },
     "registry": {"model": ("str", False), "plugin": ("str", False), "package_version": ("str", False)},
-    "merged": {"model": ("str", False), "plugin": ("str", True), "family": ("str", False), "*": ("float", True)},
+    "merged": {
+        "model": ("str", False),
+        "plugin": ("str", True),
+        "family": ("str", False),
+        "*": ("float", True),
+    },
     "images": {
         "image": ("str", False),
         "path": ("str", False),
@@ -154,7 +159,9 @@ def validate(frame: "pd.DataFrame", schema: str) -> "pd.DataFrame":
     checked = pa.DataFrameSchema(
         {
             name: pa.Column(
-                "Int64" if kind == "int" and nullable else _DTYPES[kind], nullable=nullable, coerce=kind != "bool"
+                "Int64" if kind == "int" and nullable else _DTYPES[kind],
+                nullable=nullable,
+                coerce=kind != "bool",
             )
             for name, (kind, nullable) in columns.items()
         },
@@ -174,7 +181,9 @@ def write(frame: "pd.DataFrame", path: Path | str, schema: str) -> None:
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(validate(frame, schema), preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"alignsec.schema": schema.encode()})
+    table = table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), b"alignsec.schema": schema.encode()}
+    )
     with atomic(path) as temporary:
         pq.write_table(table, temporary)
 
@@ -187,7 +196,9 @@ def read(path: Path | str, schema: str) -> "pd.DataFrame":
     try:
         frame = pd.read_parquet(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise AlignsecError(f"{path}: not a readable Parquet file ({error}): delete it and run again") from error
+        raise AlignsecError(
+            f"{path}: not a readable Parquet file ({error}): delete it and run again"
+        ) from error
     try:
         return validate(frame, schema)
     except AlignsecError as error:

@@ -83,6 +83,9 @@ class _Run:
         self.found_epsilon = np.full(n, np.nan)
         self.failed_epsilon = np.full(n, -np.inf)  # largest epsilon at which the whole judge failed
         self.failed_stage = np.full(n, "", dtype=object)
+        # what settled each epsilon at its turn; a closer adversarial found later does not rewrite it
+        self.settled_stage: dict[float, np.ndarray] = {}
+        self.settled_robust: dict[float, np.ndarray] = {}
         self.seconds: Counter[str] = Counter()
         self.contradictions = 0
         with torch.no_grad():
@@ -156,22 +159,22 @@ class _Run:
                 break
         self.failed_epsilon[index], self.failed_stage[index] = epsilon, judge.stages[-1]
 
+    def settle(self, epsilon: float) -> None:
+        """Note what settled every image at this epsilon."""
+        robust = self.correct & (self.distance > epsilon + TOLERANCE)
+        here = np.where(robust, self.failed_epsilon, self.found_epsilon) == epsilon
+        named = np.where(robust, self.failed_stage, self.found_stage)
+        stage = np.where(here, named, "larger-epsilon")
+        self.settled_stage[epsilon] = np.where(self.correct, stage, "misclassified")
+        self.settled_robust[epsilon] = robust
+
     def verdicts(self, epsilon: float) -> "pd.DataFrame":
         import pandas as pd
 
         robust = self.correct & (self.distance > epsilon + TOLERANCE)
+        # robust at its turn and broken now: an adversarial of a smaller epsilon corrected it
         stage = np.where(
-            ~self.correct,
-            "misclassified",
-            np.where(
-                robust,
-                np.where(self.failed_epsilon == epsilon, self.failed_stage, "larger-epsilon"),
-                np.where(
-                    self.found_epsilon == epsilon,
-                    self.found_stage,
-                    np.where(self.found_epsilon > epsilon, "larger-epsilon", "smaller-epsilon"),
-                ),
-            ),
+            ~robust & self.settled_robust[epsilon], "smaller-epsilon", self.settled_stage[epsilon]
         )
         return pd.DataFrame(
             {
@@ -264,6 +267,7 @@ def evaluate_robustness(
         else:
             run = _Run(counted, x, y, norm, size)
         run.judge(judge, epsilon, tighten=ladder)
+        run.settle(epsilon)
         runs[epsilon] = run
     table = pd.concat([runs[e].verdicts(e) for e in ladder_down[::-1]], ignore_index=True)
     distinct = {id(r): r for r in runs.values()}.values()

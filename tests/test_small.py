@@ -1,0 +1,98 @@
+"""Epsilon strings, the model sheet, devices, tables."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from alignsec import devices, epsilon, sheet, tables
+from alignsec.errors import AlignsecError
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["0"], "not above zero"),
+        (["-1/255"], "not above zero"),
+        (["3/2"], "above 0.5"),
+        (["1/255", "2/510"], "the same as"),
+        (["abc"], "not a number"),
+        (["1/0"], "not a number"),
+    ],
+)
+def test_epsilons_refused(texts: list[str], message: str) -> None:
+    with pytest.raises(AlignsecError, match=message):
+        epsilon.check(texts)
+
+
+def test_epsilons_warned_and_parsed() -> None:
+    assert '"0.25/255"' in epsilon.check(["0.25"])[0]
+    assert epsilon.check(["0.001", "0.5/255", "1/255"][::2]) == []
+    assert epsilon.parse("1/255") == 1 / 255
+
+
+def test_sheet_round_trip_keeps_names_to_the_letter(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        [[" a/b c", "demo", "arch=x", "f", ""], ["b", "brainscore", "", "g", "n"]], columns=sheet.COLUMNS
+    )
+    sheet.write(frame, tmp_path / "m.tsv")
+    pd.testing.assert_frame_equal(sheet.read(tmp_path / "m.tsv"), frame)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("model\tsource\n", "header"),
+        ("\t".join(sheet.COLUMNS) + "\n", "no model"),
+        ("\t".join(sheet.COLUMNS) + "\na\tdemo\na\tdemo\n", "m.tsv:3: model 'a' is already on line 2"),
+        ("\t".join(sheet.COLUMNS) + "\na\tnowhere\n", "m.tsv:2: source 'nowhere'"),
+        ("\t".join(sheet.COLUMNS) + "\n \tdemo\n", "no name"),
+    ],
+)
+def test_sheet_errors(tmp_path: Path, body: str, message: str) -> None:
+    (tmp_path / "m.tsv").write_text(body)
+    with pytest.raises(AlignsecError, match=message):
+        sheet.read(tmp_path / "m.tsv")
+
+
+def test_devices_are_given_once_and_ids_may_be_strings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a0223334,GPU-b1223334")
+    with devices.acquire(tmp_path) as first:
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == first == "GPU-a0223334"
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a0223334,GPU-b1223334")
+        with devices.acquire(tmp_path) as second:
+            assert second == "GPU-b1223334"
+    with devices.acquire(tmp_path) as again:
+        assert again == "GPU-a0223334"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with devices.acquire(tmp_path) as none:
+        assert none is None
+
+
+def test_tables_refuse_what_the_schema_forbids_and_leave_nothing_half_done(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"model": ["a", "a"], "benchmark": ["x", "x"], "score": [1.0, 2.0], "status": ["scored"] * 2}
+    )
+    with pytest.raises(AlignsecError, match="schema"):
+        tables.write(frame, tmp_path / "t.parquet", "scores")
+    with pytest.raises(AlignsecError, match="schema"):
+        tables.write(frame.drop(columns="status"), tmp_path / "t.parquet", "scores")
+    assert list(tmp_path.iterdir()) == []
+    tables.write(frame.head(1), tmp_path / "t.parquet", "scores")
+    assert tables.read(tmp_path / "t.parquet", "scores")["score"].tolist() == [1.0]
+    (tmp_path / "t.parquet").write_bytes(b"junk")
+    with pytest.raises(AlignsecError, match="not a readable Parquet"):
+        tables.read(tmp_path / "t.parquet", "scores")
+
+
+def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    tables.write_text(path, "old")
+    with pytest.raises(RuntimeError), tables.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
