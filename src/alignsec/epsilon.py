@@ -20,22 +20,24 @@ def check(texts: Sequence[str], norm: str = "Linf") -> list[str]:
     Refused: zero, negative, duplicated (``1/255`` and ``2/510`` too), and for Linf above 0.5. Warned about for
     Linf: above 32/255, since a bare 0.25 meaning 0.25/255 is the classic mistake.
     """
-    warnings, seen = [], {}
+    warnings: list[str] = []
+    seen: dict[float, str] = {}
     for text in texts:
         value = parse(text)
         if value <= 0:
             raise AlignsecError(
-                f"attack.epsilons: {text!r} is not above zero: robust accuracy at 0 is clean accuracy, which is "
-                "always reported; remove it"
+                f"attack.epsilons: {text!r} is not above zero: remove it (robust accuracy at 0 is clean "
+                "accuracy, which is always reported)"
             )
         if norm == "Linf" and value > 0.5:
             raise AlignsecError(
-                f"attack.epsilons: {text!r} is above 0.5, half the pixel range [0, 1], where no attack can fail: "
+                f"attack.epsilons: {text!r} is above 0.5, where any image can be made grey: "
                 f'did you mean "{text}/255"?'
             )
         if norm == "Linf" and value > 32 / 255:
             warnings.append(
-                f'attack.epsilons: {text!r} is {value * 255:.4g}/255, far above what studies use: did you mean "{text}/255"?'
+                f"attack.epsilons: {text!r} is {value * 255:.4g}/255, far above what studies use: "
+                f'did you mean "{text}/255"?'
             )
         if value in seen:
             raise AlignsecError(f"attack.epsilons: {text!r} is the same as {seen[value]!r}: keep one")

@@ -155,7 +155,9 @@ def validate(frame: "pd.DataFrame", schema: str) -> "pd.DataFrame":
         if name in frame.columns and kind == "int" and nullable:
             frame[name] = frame[name].astype("Int64")
         if name in frame.columns and kind == "str":
-            frame[name] = frame[name].astype("object").where(frame[name].notna(), None)
+            frame[name] = [
+                None if missing else v for v, missing in zip(frame[name], frame[name].isna(), strict=True)
+            ]
     checked = pa.DataFrameSchema(
         {
             name: pa.Column(

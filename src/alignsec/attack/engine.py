@@ -7,7 +7,7 @@ screen there finds an adversarial, which then corrects the larger ones as well.
 """
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING
@@ -86,7 +86,7 @@ class _Run:
         # what settled each epsilon at its turn; a closer adversarial found later does not rewrite it
         self.settled_stage: dict[float, np.ndarray] = {}
         self.settled_robust: dict[float, np.ndarray] = {}
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self.contradictions = 0
         with torch.no_grad():
             self.correct = np.concatenate(
@@ -270,11 +270,11 @@ def evaluate_robustness(
         run.settle(epsilon)
         runs[epsilon] = run
     table = pd.concat([runs[e].verdicts(e) for e in ladder_down[::-1]], ignore_index=True)
-    distinct = {id(r): r for r in runs.values()}.values()
+    distinct = list({id(r): r for r in runs.values()}.values())
     table.attrs["cost"] = {
         "forward_images": counted.forward_images,
         "forward_backward_images": counted.backward_images,
-        "seconds": dict(sum((r.seconds for r in distinct), Counter())),
+        "seconds": {stage: sum(r.seconds[stage] for r in distinct) for stage in ("screen", *judge.stages)},
         "contradicted_failures": sum(r.contradictions for r in distinct),
         "batch_size": size,
         "device": device,
