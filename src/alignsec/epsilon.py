@@ -17,8 +17,8 @@ def parse(text: str) -> float:
 def check(texts: Sequence[str], norm: str = "Linf") -> list[str]:
     """Refuse impossible epsilons; return the warnings about unlikely ones.
 
-    Refused: zero, negative, duplicated (``1/255`` and ``2/510`` too), and for Linf above 0.5. Warned about for
-    Linf: above 32/255, since a bare 0.25 meaning 0.25/255 is the classic mistake.
+    Refused: zero, negative, duplicated (``1/255`` and ``2/510`` too), and for Linf above 0.5. Warned
+    about for Linf: above 32/255, since a bare 0.25 meaning 0.25/255 is the classic mistake.
     """
     warnings: list[str] = []
     seen: dict[float, str] = {}

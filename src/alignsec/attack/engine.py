@@ -102,7 +102,7 @@ class _Run:
         return (predicted != self.y[index]).cpu().numpy()
 
     def take(self, candidates: Tensor, index: np.ndarray, epsilon: float, stage: str, tighten: bool) -> None:
-        """Record the candidates that are adversarial: misclassified, in the ball and in [0, 1], in float32."""
+        """Record the adversarial candidates: misclassified, in the ball and in [0, 1], in float32."""
         candidates = candidates.detach().float()
         size = measured_norm(candidates, self.x[index], self.norm).cpu().numpy().astype(float)
         inside = (candidates.flatten(1).amin(1) >= 0) & (candidates.flatten(1).amax(1) <= 1)

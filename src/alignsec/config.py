@@ -1,0 +1,132 @@
+"""A study's configuration: checked against the schema, with every default filled in."""
+
+import difflib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from alignsec import epsilon
+from alignsec.errors import AlignsecError
+
+Json = dict[str, Any]
+
+
+def schema() -> Json:
+    """The JSON schema that ships with the workflow."""
+    import yaml
+
+    inside = Path(str(resources.files("alignsec"))) / "config.schema.yaml"
+    checkout = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
+    path = inside if inside.is_file() else checkout
+    loaded: Json = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def _where(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _reject_unknown(config: Any, node: Json, path: str) -> None:
+    properties: Json = node.get("properties", {})
+    if not properties or not isinstance(config, Mapping):
+        return
+    for key, value in config.items():
+        if key not in properties:
+            every = {k: _where(path, k) for k in properties}
+            near = difflib.get_close_matches(str(key), list(every), n=1, cutoff=0.5)
+            hint = f": did you mean {every[near[0]]}?" if near else f": valid here are {', '.join(every)}"
+            raise AlignsecError(f"config: unknown key {_where(path, str(key))}{hint}")
+        _reject_unknown(value, properties[key], _where(path, str(key)))
+
+
+def _fill(config: Mapping[str, Any], node: Json) -> Json:
+    filled: Json = {}
+    for key, child in node["properties"].items():
+        value = config.get(key, child.get("default"))
+        filled[key] = _fill(value or {}, child) if "properties" in child else value
+    return filled
+
+
+def resolve(config: Mapping[str, Any]) -> Json:
+    """Return `config` with defaults filled in, every key of the schema present.
+
+    Raises
+    ------
+    AlignsecError
+        An unknown key (the nearest valid one is named), a value of the wrong type or range, an impossible
+        epsilon, or keys that contradict each other. The message names the key.
+    """
+    import jsonschema
+
+    node = schema()
+    _reject_unknown(config, node, "")
+    errors = sorted(
+        jsonschema.Draft202012Validator(node).iter_errors(dict(config)), key=lambda e: list(e.path)
+    )
+    if errors:
+        error = errors[0]
+        key = ".".join(map(str, error.absolute_path)) or "the file"
+        raise AlignsecError(f"config: {key}: {error.message}")
+    filled = _fill(config, node)
+    epsilon.check(filled["attack"]["epsilons"], filled["attack"]["norm"])
+    attacks = filled["robustness"]["source"] == "attack"
+    if attacks and filled["models"]["sheet"] is None:
+        raise AlignsecError(
+            "config: models.sheet is null, but the models are to be attacked: name a sheet, or set "
+            "robustness.source to a table of your own"
+        )
+    if filled["scores"]["source"] == "demo" and filled["models"]["sheet"] is None:
+        raise AlignsecError("config: scores.source is demo, which needs models.sheet")
+    if attacks and filled["images"]["source"] != "digits" and filled["images"]["path"] is None:
+        raise AlignsecError(f"config: images.path is needed for images.source {filled['images']['source']!r}")
+    return filled
+
+
+def warnings(config: Json) -> list[str]:
+    """What is allowed but unlikely to be meant, for a resolved configuration."""
+    found = epsilon.check(config["attack"]["epsilons"], config["attack"]["norm"])
+    if config["scores"]["source"] != "demo" and config["scores"]["sha256"] is None:
+        found.append("scores.sha256 is null: the leaderboard file is not checked")
+    return found
+
+
+def markdown() -> str:
+    """`config/README.md`, generated from the schema."""
+    lines = [
+        "# Configuration",
+        "",
+        "Generated from `workflow/schemas/config.schema.yaml` by `alignsec config readme`; edit the schema.",
+        "",
+        "| study | file | what it does |",
+        "|---|---|---|",
+        "| demo | `config.yaml` | small networks on handwritten digits; nothing is downloaded |",
+        "| leaderboard | `leaderboard.yaml` | analysis only: a leaderboard with your own robustness table |",
+        "| paper | `paper.yaml` | ImageNet validation images, AutoAttack at three epsilons |",
+        "",
+        "Give another file with `snakemake --cores all --configfile config/leaderboard.yaml`. A second file after",
+        "it overrides single keys. An unknown key is an error at every level.",
+        "",
+        "| key | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+
+    def rows(node: Json, path: str) -> None:
+        for key, child in node["properties"].items():
+            name = _where(path, key)
+            if "properties" in child:
+                rows(child, name)
+                continue
+            kind = child.get("type", "one of " + ", ".join(f"`{v}`" for v in child.get("enum", [])))
+            kind = " or ".join(kind) if isinstance(kind, list) else kind
+            default = "(required)" if "default" not in child else f"`{_text(child['default'])}`"
+            lines.append(f"| `{name}` | {kind} | {default} | {' '.join(child['description'].split())} |")
+
+    rows(schema(), "")
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,243 @@
+"""Per-image verdicts to a table of models and targets; or a user's own table in their place."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alignsec import epsilon as eps
+from alignsec.errors import AlignsecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ["model", "target", "value", "low", "high", "n"]
+EXCLUDED = ["model", "step", "reason"]
+_UPSTREAM = ["Model Name", "Threat Model", "Epsilon"]
+
+
+def target_name(epsilon: str, norm: str) -> str:
+    """`robust_top1@<epsilon>`; a norm other than Linf says so."""
+    return f"robust_top1@{epsilon}" if norm == "Linf" else f"robust_top1@{norm}:{epsilon}"
+
+
+def _share(model: str, target: str, hits: int, n: int) -> dict[str, Any]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return dict(zip(COLUMNS, (model, target, hits / n, interval.low, interval.high, n), strict=True))
+
+
+def summarise(
+    attacks: Iterable["pd.DataFrame"],
+    statuses: Iterable[dict[str, Any]],
+    corruptions: Iterable["pd.DataFrame"],
+    epsilons: Sequence[str],
+    norm: str,
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Accuracies per model with Wilson intervals, and the models that have none.
+
+    Parameters
+    ----------
+    attacks : tables of kind ``attack``, one per model and shard
+    statuses : one per attack and corruption job: `model`, `step`, `status` (``ok`` or ``excluded``), `reason`
+    corruptions : tables of kind ``corruptions``, one per model
+    epsilons : as written in the configuration
+
+    Returns
+    -------
+    (models, excluded)
+        `models`: model, target, value, low, high, n (95 % Wilson score interval over the images);
+        `excluded`: model, step, reason.
+
+    Raises
+    ------
+    AlignsecError
+        Every model was excluded.
+    """
+    import pandas as pd
+
+    excluded = pd.DataFrame(
+        sorted({(s["model"], s["step"], s["reason"]) for s in statuses if s["status"] != "ok"}),
+        columns=EXCLUDED,
+    )
+    out = set(excluded.loc[excluded["step"] != "corruptions", "model"])
+    attack = pd.concat([f for f in attacks if len(f)] or [pd.DataFrame(columns=["model"])], ignore_index=True)
+    attack = attack[~attack["model"].isin(out)]
+    if attack.empty:
+        reasons = "; ".join(f"{r.model}: {r.reason}" for r in excluded.head(5).itertuples())
+        raise AlignsecError(
+            f"no model could be attacked ({reasons}): see robustness/excluded.csv and the logs"
+        )
+    rows: list[dict[str, Any]] = []
+    for model, frame in attack.groupby("model", sort=True):
+        clean = frame.drop_duplicates("image")["correct"]
+        rows.append(_share(str(model), "clean_top1", int(clean.sum()), len(clean)))
+        for text in epsilons:
+            at = frame.loc[frame["epsilon"] == eps.parse(text), "robust"]
+            if len(at) != len(clean):
+                raise AlignsecError(
+                    f"model {model!r}: {len(at)} verdicts at epsilon {text} for {len(clean)} images: "
+                    "delete its attack folder and run again"
+                )
+            rows.append(_share(str(model), target_name(text, norm), int(at.sum()), len(at)))
+    for frame in corruptions:
+        if frame.empty:
+            continue
+        model = str(frame["model"].iloc[0])
+        for (name, severity), part in frame.groupby(["corruption", "severity"], sort=True):
+            target = f"corruption_top1@{name}-{severity}"
+            rows.append(_share(model, target, int(part["correct"].sum()), len(part)))
+        # images repeat across corruptions, so no binomial interval holds for the mean
+        rows.append(
+            {
+                "model": model,
+                "target": "corruption_top1@mean",
+                "value": float(frame.groupby(["corruption", "severity"])["correct"].mean().mean()),
+                "low": None,
+                "high": None,
+                "n": frame["image"].nunique(),
+            }
+        )
+    return pd.DataFrame(rows, columns=COLUMNS), excluded
+
+
+def read_own(path: Path | str) -> "pd.DataFrame":
+    """A user's robustness table: tidy (`model, target, value, n`) or the paper's CSV.
+
+    The paper's columns are Model Name, Threat Model, Epsilon, Top-1 Accuracy, Top-5 Accuracy, Top-1 Subset
+    Clean Accuracy, Top-5 Subset Clean Accuracy; accuracies are shares in [0, 1].
+
+    Raises
+    ------
+    AlignsecError
+        The file and line: missing column, a value that is no number or outside [0, 1], a repeated row.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    if not path.is_file():
+        raise AlignsecError(f"{path}: no such robustness table: set robustness.source")
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise AlignsecError(f"{path}: not a CSV file: {error}") from error
+    if set(_UPSTREAM) <= set(frame.columns):
+        frame = _from_upstream(frame, path)
+    missing = [c for c in ("model", "target", "value") if c not in frame.columns]
+    if missing:
+        raise AlignsecError(
+            f"{path}: column {missing[0]!r} is missing; the columns are {', '.join(map(str, frame.columns))}, "
+            "expected are model, target, value and n (or the paper's, from 'Model Name' on)"
+        )
+    frame["line"] = frame.get("line", pd.Series(range(2, len(frame) + 2), index=frame.index))
+    value = pd.to_numeric(frame["value"].replace("", None), errors="coerce")
+    bad = frame[(value.isna() & (frame["value"] != "")) | (value < 0) | (value > 1)]
+    if len(bad):
+        row = bad.iloc[0]
+        raise AlignsecError(
+            f"{path}:{row['line']}: value {row['value']!r} of {row['model']!r}, {row['target']!r} is not a share "
+            "in [0, 1]: divide percentages by 100"
+        )
+    twice = frame[frame.duplicated(["model", "target"])]
+    if len(twice):
+        row = twice.iloc[0]
+        raise AlignsecError(
+            f"{path}:{row['line']}: {row['model']!r}, {row['target']!r} occurs twice: keep one"
+        )
+    if "n" in frame:
+        n = (
+            pd.to_numeric(frame["n"].replace("", None), errors="coerce")
+            .astype("Float64")
+            .round()
+            .astype("Int64")
+        )
+    else:
+        n = pd.Series(pd.NA, index=frame.index, dtype="Int64")
+    rows = []
+    for model, target, v, count in zip(frame["model"], frame["target"], value, n, strict=True):
+        if pd.isna(v):
+            continue
+        if pd.notna(count) and count > 0:
+            rows.append(_share(model, target, round(v * count), int(count)) | {"value": v})
+        else:
+            rows.append(dict(zip(COLUMNS, (model, target, v, None, None, None), strict=True)))
+    if not rows:
+        raise AlignsecError(f"{path}: the table has no value")
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _from_upstream(frame: "pd.DataFrame", path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    columns = {
+        "Top-1 Accuracy": "robust_top1",
+        "Top-5 Accuracy": "robust_top5",
+        "Top-1 Subset Clean Accuracy": "clean_top1",
+        "Top-5 Subset Clean Accuracy": "clean_top5",
+    }
+    clean: dict[tuple[str, str], str] = {}
+    for line, record in enumerate(frame.to_dict("records"), 2):
+        norm = record["Threat Model"].strip()
+        prefix = "" if norm.lower() in ("linf", "l_inf", "l∞", "") else f"{norm}:"
+        for column, kind in columns.items():
+            value = record.get(column, "")
+            if value == "":
+                continue
+            model = record["Model Name"]
+            target = kind if kind.startswith("clean") else f"{kind}@{prefix}{record['Epsilon'].strip()}"
+            if kind.startswith("clean"):
+                # the clean accuracy is repeated on every epsilon's row
+                if clean.setdefault((model, kind), value) != value:
+                    raise AlignsecError(
+                        f"{path}:{line}: {column} of {model!r} is {value}, on an earlier line {clean[model, kind]}"
+                    )
+                if any(r["model"] == model and r["target"] == target for r in rows[-40:]):
+                    continue
+            rows.append({"model": model, "target": target, "value": value, "line": line})
+    return pd.DataFrame(rows, columns=["model", "target", "value", "line"]).drop_duplicates(
+        ["model", "target", "value", "line"]
+    )
+
+
+def join(
+    merged: "pd.DataFrame",
+    benchmarks: Sequence[str],
+    robustness: "pd.DataFrame",
+    families: dict[str, str] | None,
+) -> "pd.DataFrame":
+    """Benchmarks and targets side by side, one row per model.
+
+    Models of the sheet (`families`: model to family) or, without a sheet, of the merge. A model without
+    alignment scores or without robustness keeps its row with nulls.
+
+    Raises
+    ------
+    AlignsecError
+        No model of the robustness table is known.
+    """
+    wide = robustness.pivot(index="model", columns="target", values="value")
+    order = list(dict.fromkeys(robustness["target"]))
+    known = merged.set_index("model")
+    models = list(families) if families is not None else list(known.index)
+    if not set(models) & set(wide.index):
+        some = ", ".join(map(repr, list(wide.index)[:3]))
+        raise AlignsecError(
+            f"no model of the robustness table ({some}, …) is a model of the study: check the names"
+        )
+    total = known.reindex(models)[["family", *benchmarks]]
+    if families is not None:
+        total["family"] = [families[m] for m in models]
+    clash = sorted(set(order) & set(benchmarks))
+    if clash:
+        raise AlignsecError(f"target {clash[0]!r} has the name of a benchmark: rename it")
+    total = total.join(wide[order].reindex(models))
+    total.index.name = "model"
+    return total.reset_index()
+
+
+def read_status(path: Path | str) -> dict[str, Any]:
+    """A job's ``status.json``."""
+    status: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return status
