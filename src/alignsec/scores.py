@@ -1,0 +1,429 @@
+"""Any published Brain-Score export to tidy scores and a benchmark tree.
+
+What was exported over the years, all accepted (`Parsed.variant` says which was seen): a flat CSV with
+`model_name` and one column per benchmark id, with or without `layers`, `rank` and `model_id`; and a ZIP of
+`leaderboard.csv` with `plugin-info.csv`, `#` comment lines and display names.
+"""
+
+import csv
+import io
+import math
+import re
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alignsec.errors import AlignsecError
+from alignsec.names import closest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+ROOTS = ("average_vision", "neural_vision", "behavior_vision", "engineering_vision")
+CATEGORIES = {f"{c}_vision": c for c in ("neural", "behavior", "engineering")}
+PUBLISHED_RANGE = (-0.067, 1.2)  # of every score published up to May 2025
+TOLERANCE = 0.00101  # of a parent against its children's mean: both are rounded to three decimals, so .001 can occur
+_META = {"model_name", "model", "model_id", "rank", "layers", "filtered_score"}
+_LARGEST = 200 * 2**20  # bytes of leaderboard.csv inside a ZIP; real ones are below 1 MB
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One leaderboard: tables of kind ``scores`` and ``benchmarks``, and what a reader should know."""
+
+    scores: "pd.DataFrame"
+    benchmarks: "pd.DataFrame"
+    variant: str
+    duplicates: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def fetch(source: str, out: Path | str, sha256: str | None) -> str:
+    """Copy a local file or download a URL to `out`, whole or not at all; return its SHA-256.
+
+    Raises
+    ------
+    AlignsecError
+        No such file, no answer after three attempts, or another SHA-256 than asked for.
+    """
+    import shutil
+
+    import pooch
+
+    from alignsec.tables import atomic
+
+    remote = re.match(r"https?://", source)
+    if not remote and not Path(source).is_file():
+        raise AlignsecError(f"scores.source: {source}: no such file, and no http(s) address")
+    with atomic(out) as temporary:
+        if remote:
+            try:
+                pooch.retrieve(
+                    source,
+                    known_hash=None,
+                    fname=temporary.name,
+                    path=temporary.parent,
+                    downloader=_Retrying(pooch.HTTPDownloader(progressbar=True, timeout=60)),
+                )
+            except OSError as error:
+                raise AlignsecError(f"scores.source: {source} cannot be read: {error}") from error
+        else:
+            shutil.copyfile(source, temporary)
+        found = pooch.file_hash(str(temporary))
+        if sha256 is not None and found != sha256:
+            raise AlignsecError(
+                f"scores.sha256: {source} has SHA-256 {found}, not {sha256}: the file changed or the download "
+                "is damaged; if the new file is meant, put its hash into the configuration"
+            )
+    return str(found)
+
+
+class _Retrying:
+    """pooch retries only what has a known hash; this retries every failed connection."""
+
+    def __init__(self, download: object, attempts: int = 3) -> None:
+        self.download, self.attempts = download, attempts
+
+    def __call__(self, url: str, output_file: object, pooch: object) -> None:
+        import time
+
+        for attempt in range(1, self.attempts + 1):
+            try:
+                self.download(url, output_file, pooch)  # type: ignore[operator]
+                return
+            except OSError:
+                if attempt == self.attempts:
+                    raise
+                time.sleep(2**attempt)
+
+
+def parse(path: Path | str) -> Parsed:
+    """Read one export.
+
+    A cell ``X`` is ``failed``, an empty one ``missing``. Of several rows of one model the one with the most
+    numeric leaf scores is kept, then the one with the highest model id (without ids the first). Names are
+    kept to the letter: names that differ in a leading space are different submissions.
+
+    Raises
+    ------
+    AlignsecError
+        Not an export (HTML, a damaged ZIP, not CSV, no model column, …) or a damaged cell; the message names
+        the file, the line and the column.
+    """
+    import numpy as np
+    import pandas as pd
+
+    path = Path(path)
+    text, zipped = _text(path)
+    header, rows = _rows(text, path)
+    keys = [_key(name) for name in header]
+    model_column = _model_column(header, keys, path)
+    canonical = _canonical_names()
+    columns = [i for i, key in enumerate(keys) if key not in _META]
+    names = [canonical.get(_short(header[i]), header[i]) for i in columns]
+    if not columns:
+        raise AlignsecError(f"{path}: no benchmark column; the header is {', '.join(header)}")
+    twice = [n for n, count in Counter(names).items() if count > 1]
+    if twice:
+        where = [header[i] for i, n in zip(columns, names, strict=True) if n == twice[0]]
+        raise AlignsecError(f"{path}:1: columns {where} name the same benchmark {twice[0]!r}: remove one")
+
+    values, status, warnings = _cells(rows, columns, header, path)
+    models = [row[model_column] for _, row in rows]
+    blank = [number for (number, _), name in zip(rows, models, strict=True) if not name.strip()]
+    if blank:
+        raise AlignsecError(f"{path}:{blank[0]}: column {header[model_column]!r} is empty: every row needs a model")
+    benchmarks, notes = _tree(names, values, breadth_first=zipped)
+    warnings += notes
+
+    leaf = benchmarks["is_leaf"].to_numpy()
+    ids = _model_ids(rows, keys)
+    best: dict[str, int] = {}
+    n_leaves = np.isfinite(values[:, leaf]).sum(1)
+    for i, name in enumerate(models):
+        j = best.setdefault(name, i)
+        if (n_leaves[i], ids[i]) > (n_leaves[j], ids[j]):
+            best[name] = i
+    duplicates = []
+    for name, count in Counter(models).items():
+        if count > 1:
+            lines = [rows[i][0] for i, m in enumerate(models) if m == name]
+            duplicates.append(f"{name!r}: lines {', '.join(map(str, lines))}; kept line {rows[best[name]][0]}")
+    kept = list(best.values())
+    scores = pd.DataFrame(
+        {
+            "model": np.repeat(np.array(models, dtype=object)[kept], len(names)),
+            "benchmark": np.tile(np.array(names, dtype=object), len(kept)),
+            "score": values[kept].ravel(),
+            "status": status[kept].ravel(),
+        }
+    )
+    benchmarks["n_scored"] = np.isfinite(values[kept]).sum(0)
+    extra = [k for k in ("layers", "model_id", "rank") if k in keys]
+    if zipped:
+        variant = "ZIP with leaderboard.csv"
+    else:
+        variant = "CSV by benchmark id" + (f" with {', '.join(extra)}" if extra else "")
+    return Parsed(scores, benchmarks, variant, duplicates, warnings)
+
+
+# ---- the file ----------------------------------------------------------------------------------------------
+
+
+def _text(path: Path) -> tuple[str, bool]:
+    """The CSV text, and whether it came out of a ZIP."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise AlignsecError(f"{path}: cannot be read: {error.strerror}") from error
+    zipped = raw[:2] == b"PK"
+    if zipped:
+        # read in memory: nothing of an archive is ever extracted
+        try:
+            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+                members = [m for m in archive.infolist() if Path(m.filename).name == "leaderboard.csv"]
+                if not members:
+                    listing = ", ".join(archive.namelist()[:5])
+                    raise AlignsecError(f"{path}: the ZIP holds no leaderboard.csv, only {listing}")
+                if members[0].file_size > _LARGEST:
+                    raise AlignsecError(f"{path}: leaderboard.csv in the ZIP is larger than {_LARGEST} bytes")
+                raw = archive.read(members[0])
+        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            raise AlignsecError(f"{path}: a truncated or damaged ZIP ({error}): download it again") from error
+    start = raw[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        raise AlignsecError(
+            f"{path}:1: a web page (HTML), not a CSV file: save the leaderboard's CSV export, not the page"
+        )
+    if not raw.strip():
+        raise AlignsecError(f"{path}: the file is empty")
+    if b"\0" in raw:
+        raise AlignsecError(f"{path}: binary data, neither a CSV file nor a ZIP")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise AlignsecError(f"{path}:{line}: not UTF-8 text (byte {error.start}): not a CSV export") from error
+    if text.strip().rstrip(".").lower() == "no models submitted yet":
+        raise AlignsecError(f"{path}: the leaderboard says that no models were submitted yet: nothing to study")
+    return text, zipped
+
+
+def _rows(text: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header, and the rows with their line numbers; leading comment lines are left out."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    rows: list[tuple[int, list[str]]] = []
+    last = 0
+    try:
+        for row in reader:
+            number, last = last + 1, reader.line_num
+            if not row or (header is None and row[0].lstrip().startswith("#")):
+                continue
+            if header is None:
+                header = row
+                header_line = number
+                continue
+            if len(row) != len(header):
+                raise AlignsecError(
+                    f"{path}:{number}: {len(row)} cells where the header has {len(header)} columns: "
+                    "the file is damaged or cut off here"
+                )
+            rows.append((number, row))
+    except csv.Error as error:
+        raise AlignsecError(f"{path}:{last + 1}: not a CSV file: {error}") from error
+    if header is None:
+        raise AlignsecError(f"{path}: the file has no header")
+    if len(header) < 2:
+        raise AlignsecError(f"{path}:{header_line}: not a CSV file: one column only ({header[0][:60]!r})")
+    named = [h for h in header if h]
+    twice = [h for h, count in Counter(named).items() if count > 1]
+    if twice:
+        where = [i + 1 for i, h in enumerate(header) if h == twice[0]]
+        raise AlignsecError(
+            f"{path}:{header_line}: column {twice[0]!r} occurs twice in the header (columns {where}): remove one"
+        )
+    if len(named) < len(header):
+        raise AlignsecError(f"{path}:{header_line}: column {header.index('') + 1} has no name")
+    if not rows:
+        raise AlignsecError(f"{path}: the file has a header and no model")
+    return header, rows
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().replace(" ", "_")
+
+
+def _model_column(header: list[str], keys: list[str], path: Path) -> int:
+    for wanted in ("model_name", "model"):
+        if wanted in keys:
+            return keys.index(wanted)
+    near = closest("model_name", header)[0][0]
+    raise AlignsecError(
+        f"{path}:1: column 'model_name' (or 'Model') is missing: not a Brain-Score export "
+        f"(nearest column: {near!r})"
+    )
+
+
+def _model_ids(rows: list[tuple[int, list[str]]], keys: list[str]) -> list[int]:
+    if "model_id" not in keys:
+        return [0] * len(rows)
+    column = keys.index("model_id")
+    return [int(row[column]) if row[column].strip().isdigit() else -1 for _, row in rows]
+
+
+def _cells(
+    rows: list[tuple[int, list[str]]], columns: list[int], header: list[str], path: Path
+) -> tuple["np.ndarray", "np.ndarray", list[str]]:
+    import numpy as np
+
+    values = np.full((len(rows), len(columns)), np.nan)
+    status = np.full((len(rows), len(columns)), "missing", dtype=object)
+    outside: list[str] = []
+    low, high = PUBLISHED_RANGE
+    for r, (number, row) in enumerate(rows):
+        for c, i in enumerate(columns):
+            cell = row[i].strip()
+            if not cell:
+                continue
+            if cell == "X":
+                status[r, c] = "failed"
+                continue
+            try:
+                value = float(cell)
+            except ValueError:
+                value = math.nan
+            if not math.isfinite(value):
+                raise AlignsecError(
+                    f"{path}:{number}: column {header[i]!r}: {cell[:40]!r} is no score: expected are a number, "
+                    "X (failed) or nothing (not run)"
+                )
+            values[r, c], status[r, c] = value, "scored"
+            if not low <= value <= high:
+                outside.append(f"{path}:{number}: column {header[i]!r}: {cell} is outside the published range")
+    warnings = outside[:20]
+    if len(outside) > 20:
+        warnings.append(f"{path}: {len(outside) - 20} more scores outside the published range {low} to {high}")
+    return values, status, warnings
+
+
+# ---- the tree ----------------------------------------------------------------------------------------------
+
+
+def _short(name: str) -> str:
+    """Display form of a benchmark id: no version suffix, no lower-case lab prefix, no case."""
+    name = re.sub(r"_v\d+$", "", name.strip())
+    return re.sub(r"^[a-z]+\.(?=[A-Z])", "", name).lower()
+
+
+def known_tree() -> dict[str, str | None]:
+    """Benchmark to parent in the leaderboard of May 2025, for exports whose columns do not tell."""
+    text = (resources.files("alignsec") / "benchmark_tree.csv").read_text(encoding="utf-8")
+    return {row["benchmark"]: row["parent"] or None for row in csv.DictReader(io.StringIO(text))}
+
+
+def _canonical_names() -> dict[str, str]:
+    short: dict[str, list[str]] = {}
+    for name in known_tree():
+        short.setdefault(_short(name), []).append(name)
+    return {s: names[0] for s, names in short.items() if len(names) == 1}
+
+
+def derive_parents(names: list[str], values: "np.ndarray") -> dict[str, str]:
+    """Child to parent, from columns in depth-first order (a parent before its children).
+
+    Read right to left: a column that equals the mean of the next k subtree roots (a missing child counts as
+    0, as Brain-Score computes it) is their parent. A coincidence is no evidence: the column must vary.
+
+    Parameters
+    ----------
+    values : (models, benchmarks) float, NaN where there is no score
+    """
+    import numpy as np
+
+    filled = np.nan_to_num(values)
+    parents: dict[str, str] = {}
+    stack: list[int] = []  # roots of the subtrees right of here, nearest last
+    for i in reversed(range(len(names))):
+        rows = np.isfinite(values[:, i])
+        distinct = len(np.unique(values[rows, i]))
+        enough = 2 if names[i] in ROOTS else 5
+        children: list[int] = []
+        # engineering stands apart from the average, so no average may take it in
+        limit = next(
+            (k for k, j in enumerate(reversed(stack)) if names[j] == "engineering_vision"), len(stack)
+        )
+        if distinct >= enough:
+            total = np.zeros(int(rows.sum()))
+            for k, j in enumerate(list(reversed(stack))[:limit], 1):
+                total += filled[rows, j]
+                if np.abs(total / k - values[rows, i]).max() <= TOLERANCE:
+                    children = stack[-k:]
+                    break
+        for j in children:
+            parents[names[j]] = names[i]
+            stack.remove(j)
+        stack.append(i)
+    return parents
+
+
+def _tree(
+    names: list[str], values: "np.ndarray", breadth_first: bool
+) -> tuple["pd.DataFrame", list[str]]:
+    """The table of kind ``benchmarks`` (without counts), in the order of the columns, and warnings."""
+    import pandas as pd
+
+    known = known_tree()
+    present = set(names)
+    parents: dict[str, str | None] = dict.fromkeys(names)
+    if not breadth_first:
+        parents |= derive_parents(names, values)
+    current: str | None = None  # the category whose columns are being read, in depth-first order
+    unknown = []
+    for name in names:
+        if name in CATEGORIES:
+            current = name
+        if parents[name] is not None or name == "engineering_vision" or name == "average_vision":
+            continue
+        ancestor = known.get(name)
+        while ancestor is not None and ancestor not in present:
+            ancestor = known.get(ancestor)
+        if ancestor is None and name not in known:
+            if breadth_first:
+                ancestor = _by_region(name, present)
+            elif current is not None:
+                ancestor = current
+            if ancestor is None:
+                unknown.append(name)
+        parents[name] = ancestor
+    rows = []
+    for name in names:
+        depth, at, category = 0, name, CATEGORIES.get(name)
+        while (above := parents[at]) is not None:
+            depth, at = depth + 1, above
+            category = category or CATEGORIES.get(at)
+        if category is None and name in known:
+            category = _known_category(name, known)
+        rows.append((name, parents[name], category, depth, name not in parents.values() and name not in ROOTS))
+    warnings = [f"benchmark {n!r} is unknown, and its columns do not tell its category" for n in unknown]
+    frame = pd.DataFrame(rows, columns=["benchmark", "parent", "category", "depth", "is_leaf"])
+    return frame, warnings
+
+
+def _known_category(name: str, known: dict[str, str | None]) -> str | None:
+    at: str | None = name
+    while at is not None:
+        if at in CATEGORIES:
+            return CATEGORIES[at]
+        at = known[at]
+    return None
+
+
+def _by_region(name: str, present: set[str]) -> str | None:
+    """Parent of a neural benchmark whose id names a visual area (`Lab2027.V4-rdm`)."""
+    found = re.search(r"\.(V1|V2|V4|IT)\b", name)
+    return found[1] if found and found[1] in present else None
