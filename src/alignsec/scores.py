@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 ROOTS = ("average_vision", "neural_vision", "behavior_vision", "engineering_vision")
 CATEGORIES = {f"{c}_vision": c for c in ("neural", "behavior", "engineering")}
 PUBLISHED_RANGE = (-0.067, 1.2)  # of every score published up to May 2025
-TOLERANCE = 0.00101  # of a parent against its children's mean: both are rounded to three decimals, so .001 can occur
+TOLERANCE = (
+    0.00101  # of a parent against its children's mean: both are rounded to three decimals, so .001 can occur
+)
 _META = {"model_name", "model", "model_id", "rank", "layers", "filtered_score"}
 _LARGEST = 200 * 2**20  # bytes of leaderboard.csv inside a ZIP; real ones are below 1 MB
 
@@ -136,7 +138,9 @@ def parse(path: Path | str) -> Parsed:
     models = [row[model_column] for _, row in rows]
     blank = [number for (number, _), name in zip(rows, models, strict=True) if not name.strip()]
     if blank:
-        raise AlignsecError(f"{path}:{blank[0]}: column {header[model_column]!r} is empty: every row needs a model")
+        raise AlignsecError(
+            f"{path}:{blank[0]}: column {header[model_column]!r} is empty: every row needs a model"
+        )
     benchmarks, notes = _tree(names, values, breadth_first=zipped)
     warnings += notes
 
@@ -152,7 +156,9 @@ def parse(path: Path | str) -> Parsed:
     for name, count in Counter(models).items():
         if count > 1:
             lines = [rows[i][0] for i, m in enumerate(models) if m == name]
-            duplicates.append(f"{name!r}: lines {', '.join(map(str, lines))}; kept line {rows[best[name]][0]}")
+            duplicates.append(
+                f"{name!r}: lines {', '.join(map(str, lines))}; kept line {rows[best[name]][0]}"
+            )
     kept = list(best.values())
     scores = pd.DataFrame(
         {
@@ -207,9 +213,13 @@ def _text(path: Path) -> tuple[str, bool]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise AlignsecError(f"{path}:{line}: not UTF-8 text (byte {error.start}): not a CSV export") from error
+        raise AlignsecError(
+            f"{path}:{line}: not UTF-8 text (byte {error.start}): not a CSV export"
+        ) from error
     if text.strip().rstrip(".").lower() == "no models submitted yet":
-        raise AlignsecError(f"{path}: the leaderboard says that no models were submitted yet: nothing to study")
+        raise AlignsecError(
+            f"{path}: the leaderboard says that no models were submitted yet: nothing to study"
+        )
     return text, zipped
 
 
@@ -304,10 +314,14 @@ def _cells(
                 )
             values[r, c], status[r, c] = value, "scored"
             if not low <= value <= high:
-                outside.append(f"{path}:{number}: column {header[i]!r}: {cell} is outside the published range")
+                outside.append(
+                    f"{path}:{number}: column {header[i]!r}: {cell} is outside the published range"
+                )
     warnings = outside[:20]
     if len(outside) > 20:
-        warnings.append(f"{path}: {len(outside) - 20} more scores outside the published range {low} to {high}")
+        warnings.append(
+            f"{path}: {len(outside) - 20} more scores outside the published range {low} to {high}"
+        )
     return values, status, warnings
 
 
@@ -361,7 +375,9 @@ def derive_parents(names: list[str], values: "np.ndarray") -> dict[str, str]:
             total = np.zeros(int(rows.sum()))
             for k, j in enumerate(list(reversed(stack))[:limit], 1):
                 total += filled[rows, j]
-                if np.abs(total / k - values[rows, i]).max() <= TOLERANCE:
+                deviation = np.abs(total / k - values[rows, i])
+                # scores of 1 and above are published with fewer decimals, so a few rows may stray
+                if (deviation <= TOLERANCE).mean() >= 0.95 and deviation.max() <= 20 * TOLERANCE:
                     children = stack[-k:]
                     break
         for j in children:
@@ -371,9 +387,7 @@ def derive_parents(names: list[str], values: "np.ndarray") -> dict[str, str]:
     return parents
 
 
-def _tree(
-    names: list[str], values: "np.ndarray", breadth_first: bool
-) -> tuple["pd.DataFrame", list[str]]:
+def _tree(names: list[str], values: "np.ndarray", breadth_first: bool) -> tuple["pd.DataFrame", list[str]]:
     """The table of kind ``benchmarks`` (without counts), in the order of the columns, and warnings."""
     import pandas as pd
 
@@ -408,7 +422,9 @@ def _tree(
             category = category or CATEGORIES.get(at)
         if category is None and name in known:
             category = _known_category(name, known)
-        rows.append((name, parents[name], category, depth, name not in parents.values() and name not in ROOTS))
+        rows.append(
+            (name, parents[name], category, depth, name not in parents.values() and name not in ROOTS)
+        )
     warnings = [f"benchmark {n!r} is unknown, and its columns do not tell its category" for n in unknown]
     frame = pd.DataFrame(rows, columns=["benchmark", "parent", "category", "depth", "is_leaf"])
     return frame, warnings

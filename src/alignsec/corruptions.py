@@ -1,0 +1,154 @@
+"""Accuracy under common corruptions: made on the fly, or read from folders in ImageNet-C's layout.
+
+Hendrycks and Dietterich 2019 (arXiv 1903.12261) define severities 1 to 5; the strengths here are for pixels in
+[0, 1] of any size, so figures on the fly are not comparable with ImageNet-C's files.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alignsec.errors import AlignsecError
+from alignsec.names import closest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from torch import nn
+
+Corruption = Callable[["np.ndarray", int, "np.random.Generator"], "np.ndarray"]
+
+
+def gaussian_noise(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+    """Additive noise of standard deviation .08, .12, .18, .26, .38."""
+    return x + rng.normal(0, (0.08, 0.12, 0.18, 0.26, 0.38)[severity - 1], x.shape)
+
+
+def gaussian_blur(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+    """Blur with sigma of 4, 6, 9, 12, 16 % of the image's height."""
+    from scipy.ndimage import gaussian_filter
+
+    sigma = (0.04, 0.06, 0.09, 0.12, 0.16)[severity - 1] * x.shape[-2]
+    return gaussian_filter(x, (0, sigma, sigma))
+
+
+def contrast(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+    """Contrast around the image's mean times .4, .3, .2, .1, .05."""
+    mean = x.mean((-2, -1), keepdims=True)
+    return (x - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[severity - 1] + mean
+
+
+def brightness(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+    """All pixels plus .1, .2, .3, .4, .5."""
+    return x + (0.1, 0.2, 0.3, 0.4, 0.5)[severity - 1]
+
+
+def occlusion(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+    """A grey square that covers 5, 10, 18, 28, 40 % of the image, at a random place."""
+    height, width = x.shape[-2:]
+    side = max(1, round(((0.05, 0.1, 0.18, 0.28, 0.4)[severity - 1] * height * width) ** 0.5))
+    top, left = rng.integers(0, max(1, height - side + 1)), rng.integers(0, max(1, width - side + 1))
+    out = x.copy()
+    out[..., top : top + side, left : left + side] = 0.5
+    return out
+
+
+ON_THE_FLY: dict[str, Corruption] = {
+    f.__name__: f for f in (gaussian_noise, gaussian_blur, contrast, brightness, occlusion)
+}
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise ``AlignsecError`` for a corruption that cannot be made on the fly."""
+    for name in names:
+        if name not in ON_THE_FLY:
+            raise AlignsecError(
+                f"corruptions.names: {name!r} is not one of {', '.join(ON_THE_FLY)} "
+                f"(nearest: {closest(name, ON_THE_FLY)[0][0]}); others need corruptions.path"
+            )
+
+
+def corrupt(images: "np.ndarray", name: str, severity: int, seed: int) -> "np.ndarray":
+    """Corrupted copy of (N, C, H, W) pixels, clipped to [0, 1].
+
+    Each image draws from a generator of its own (seed, corruption, severity and the image's bytes), so its
+    corruption does not depend on which others are evaluated with it.
+    """
+    import numpy as np
+
+    check_names([name])
+    out = np.empty_like(images)
+    for i, image in enumerate(images):
+        digest = hashlib.sha256(f"{seed}/{name}/{severity}/".encode() + image.tobytes()).digest()
+        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        out[i] = np.clip(ON_THE_FLY[name](image, severity, rng), 0, 1)
+    return out
+
+
+def imagenet_c(manifest: "pd.DataFrame", folder: Path, name: str, severity: int) -> list[Path]:
+    """Files of `<folder>/<corruption>/<severity>/<synset>/<file>` for the manifest's images, in order."""
+    root = folder / name / str(severity)
+    if not root.is_dir():
+        raise AlignsecError(f"corruptions.path: {root}: no such folder")
+    files = {p.stem: p for p in root.rglob("*") if p.is_file()}
+    missing = [i for i in manifest["image"] if Path(i).stem not in files]
+    if missing:
+        raise AlignsecError(
+            f"corruptions.path: {root}: image {missing[0]} is not there ({len(missing)} missing)"
+        )
+    return [files[Path(i).stem] for i in manifest["image"]]
+
+
+def evaluate(
+    model: "nn.Module",
+    manifest: "pd.DataFrame",
+    images: "np.ndarray",
+    names: Sequence[str],
+    severities: Sequence[int],
+    seed: int,
+    folder: Path | None = None,
+    preprocess: Callable[[Sequence[Path]], "np.ndarray"] | None = None,
+    device: str = "cpu",
+    batch_size: int = 256,
+) -> "pd.DataFrame":
+    """Top-1 and top-5 correctness per image, corruption and severity (table of kind ``corruptions``, no `model`).
+
+    `images`: (N, C, H, W) float32 in [0, 1] of the manifest, corrupted on the fly unless `folder` is given.
+    """
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    labels = torch.as_tensor(manifest["label"].to_numpy())
+    parts = []
+    for name in names:
+        for severity in severities:
+            if folder is None:
+                pixels = corrupt(images, name, severity, seed)
+            elif preprocess is None:
+                raise AlignsecError("corruptions.path needs a model source that reads image files")
+            else:
+                pixels = preprocess(imagenet_c(manifest, folder, name, severity))
+            with torch.no_grad():
+                logits = torch.cat(
+                    [
+                        model(
+                            torch.from_numpy(np.ascontiguousarray(pixels[i : i + batch_size])).to(device)
+                        ).cpu()
+                        for i in range(0, len(pixels), batch_size)
+                    ]
+                )
+            best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "image": manifest["image"],
+                        "corruption": name,
+                        "severity": severity,
+                        "correct": (best[:, 0] == labels).numpy(),
+                        "top5": (best == labels[:, None]).any(1).numpy(),
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,270 @@
+"""Which models the installed Brain-Score package can load, and which of them have scores.
+
+Registrations are read from the plugins' source by syntax tree: importing 600 plugins would run third-party
+code, download weights and take minutes.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alignsec.errors import AlignsecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PACKAGE = "brainscore_vision"
+UNRESOLVED = ["plugin", "line", "text"]
+UNMATCHED = ["model", "side", "closest", "similarity"]
+
+
+def _package_folder(source: str) -> tuple[Path, str]:
+    """The package's folder and version, without importing it."""
+    from importlib import metadata, util
+
+    if source == "installed":
+        spec = util.find_spec(PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise AlignsecError(
+                f"registry.source: {PACKAGE} is not installed: run `make setup`, or give the path of a copy"
+            )
+        return Path(next(iter(spec.submodule_search_locations))), metadata.version(PACKAGE)
+    given = Path(source)
+    for folder in (given, given / PACKAGE, given.parent if given.name == "models" else given):
+        if (folder / "models").is_dir():
+            return folder, _version_of(folder)
+    raise AlignsecError(
+        f"registry.source: {source}: neither `installed` nor a folder that holds {PACKAGE}/models"
+    )
+
+
+def _version_of(folder: Path) -> str:
+    for path in (folder.parent / "pyproject.toml", folder / "pyproject.toml"):
+        if path.is_file() and (found := re.search(r'^version\s*=\s*"([^"]+)"', path.read_text(), re.M)):
+            return found[1]
+    info = sorted(folder.parent.glob(f"{PACKAGE}-*.dist-info"))
+    return info[-1].name.removeprefix(f"{PACKAGE}-").removesuffix(".dist-info") if info else "unknown"
+
+
+def _registrations(text: str) -> tuple[list[str], list[tuple[int, str]]]:
+    """Literal names registered in one plugin, and the registrations that only running it would resolve."""
+    names: list[str] = []
+    unresolved: list[tuple[int, str]] = []
+
+    def key(node: ast.expr | None, at: ast.AST) -> None:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.append(node.value)
+        else:
+            line = getattr(at, "lineno", 0)
+            unresolved.append((line, text.splitlines()[line - 1].strip()[:200]))
+
+    def is_registry(node: ast.expr) -> bool:
+        return (isinstance(node, ast.Name) and node.id == "model_registry") or (
+            isinstance(node, ast.Attribute) and node.attr == "model_registry"
+        )
+
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Subscript) and is_registry(target.value):
+                    key(target.slice, node)
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and is_registry(node.func.value)
+        ):
+            if node.func.attr == "update" and node.args and isinstance(node.args[0], ast.Dict):
+                for k in node.args[0].keys:
+                    key(k, node)
+            elif node.func.attr == "setdefault" and node.args:
+                key(node.args[0], node)
+            elif node.func.attr in ("update", "__setitem__"):
+                key(None, node)
+    return names, unresolved
+
+
+def read_registry(source: str = "installed") -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Registered model names of the installed package, or of a copy at a path.
+
+    Returns
+    -------
+    (registry, unresolved)
+        `registry`: table of kind ``registry``; `unresolved`: plugin, line, text of every registration whose
+        name is not a literal, and of every plugin that cannot be parsed.
+
+    Raises
+    ------
+    AlignsecError
+        Not installed, no such folder, or no registration found.
+    """
+    import pandas as pd
+
+    folder, version = _package_folder(source)
+    rows: dict[str, tuple[str, str, str]] = {}
+    unresolved: list[tuple[str, int, str]] = []
+    for path in sorted((folder / "models").glob("*/__init__.py")):
+        plugin = path.parent.name
+        try:
+            names, open_ends = _registrations(path.read_text(encoding="utf-8", errors="replace"))
+        except SyntaxError as error:
+            unresolved.append((plugin, error.lineno or 0, f"cannot be parsed: {error.msg}"))
+            continue
+        unresolved += [(plugin, line, text) for line, text in open_ends]
+        for name in names:
+            first = rows.setdefault(name, (name, plugin, version))
+            if first[1] != plugin:
+                unresolved.append((plugin, 0, f"{name!r} is already registered by {first[1]}"))
+    if not rows:
+        raise AlignsecError(f"registry.source: {folder}: no plugin there registers a model")
+    return (
+        pd.DataFrame(list(rows.values()), columns=["model", "plugin", "package_version"]),
+        pd.DataFrame(unresolved, columns=UNRESOLVED),
+    )
+
+
+def demo_registry(sheet: "pd.DataFrame") -> "pd.DataFrame":
+    """The demo's registry: the models of its sheet, loaded by this package."""
+    import pandas as pd
+
+    from alignsec import __version__
+
+    demo = sheet[sheet["source"] == "demo"]
+    return pd.DataFrame(
+        {"model": demo["model"], "plugin": "alignsec.zoo.demo", "package_version": __version__}
+    ).reset_index(drop=True)
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[\s_\-.:/=]+", "", name.lower())
+
+
+def merge(
+    scores: "pd.DataFrame",
+    benchmarks: "pd.DataFrame",
+    registry: "pd.DataFrame",
+    families: Mapping[str, str] | None = None,
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Models that are on the leaderboard and in the registry, by exact name.
+
+    Near-matches are reported and never used: of the published names, those that only normalising brings
+    together belong to different submissions.
+
+    Returns
+    -------
+    (merged, unmatched)
+        `merged`: table of kind ``merged``, one column per benchmark; `unmatched`: model, side
+        (``leaderboard`` or ``registry``), closest name of the other side, and their similarity in [0, 1]
+        after removing case and separators (1: equal but for those).
+
+    Raises
+    ------
+    AlignsecError
+        No model is in both.
+    """
+    import pandas as pd
+    from rapidfuzz import fuzz, process
+
+    wide = scores.pivot(index="model", columns="benchmark", values="score")[list(benchmarks["benchmark"])]
+    plugins = dict(zip(registry["model"], registry["plugin"], strict=True))
+    both = [m for m in dict.fromkeys(scores["model"]) if m in plugins]
+    if not both:
+        raise AlignsecError(
+            f"none of the leaderboard's {len(wide)} models is among the registry's {len(plugins)}: "
+            "check scores.source and registry.source"
+        )
+    merged = wide.loc[both].astype(float)
+    known = families or {}
+    merged.insert(0, "plugin", [plugins[m] for m in both])
+    merged.insert(1, "family", [known.get(m) or propose_family(m) for m in both])
+    merged.columns.name = None
+
+    sides = {"leaderboard": list(wide.index), "registry": list(plugins)}
+    rows = []
+    for side, other in (("leaderboard", "registry"), ("registry", "leaderboard")):
+        alone = [m for m in sides[side] if m not in set(sides[other])]
+        if not alone:
+            continue
+        likeness = process.cdist(
+            [_normalised(m) for m in alone], [_normalised(m) for m in sides[other]], scorer=fuzz.ratio
+        )
+        for i, model in enumerate(alone):
+            j = int(likeness[i].argmax())
+            rows.append((model, side, sides[other][j], round(float(likeness[i, j]) / 100, 3)))
+    rows.sort(key=lambda r: (-r[3], r[1], r[0]))
+    return merged.reset_index(), pd.DataFrame(rows, columns=UNMATCHED)
+
+
+# Name pattern -> family; the first that matches decides. Variants of one lineage are not independent models.
+_FAMILIES = [
+    (r"^vone", "vone"),
+    (r"^realnet", "realnet"),
+    (r"^yudixie", "yudixie"),
+    (r"^effnetb1|_avge\d", "effnetb1_riedel"),
+    (
+        r"^(tau|convlstm|predrnn|mim|selavi|simvp|e3d|mcvd|fitvid|pn|dvd|r3m|slow|x3d|i3d|i2d|timesformer|mvit_)",
+        "temporal",
+    ),
+    (r"clip", "vitclip"),
+    (r"antialiased", "other:antialiased"),
+    (r"alexnet", "alexnet"),
+    (r"^bit-", "bit"),
+    (r"convnext", "convnext"),
+    (r"cornet", "cornet"),
+    (r"^cvt", "cvt"),
+    (r"deit", "deit"),
+    (r"densenet", "densenet"),
+    (r"grcnn", "grcnn"),
+    (r"hmax|^pixels$", "hmax"),
+    (r"inception|xception", "inception"),
+    (r"mobilenet|nasnet_mobile", "mobilenet"),
+    (r"nasnet", "nasnet"),
+    (r"efficientnet", "efficientnet"),
+    (r"resnext|res2net", "resnext"),
+    (r"shufflenet", "shufflenet"),
+    (r"swin", "swin"),
+    (r"vgg(?!-sound)", "vgg"),
+    (r"resnet", "resnet"),
+    (r"vit", "vit"),
+]
+
+
+def propose_family(model: str) -> str:
+    """A family guessed from the name, for a person to review; ``other:<first word>`` where nothing fits."""
+    name = model.strip().lower()
+    for pattern, family in _FAMILIES:
+        if re.search(pattern, name):
+            return family
+    return "other:" + (re.match(r"[a-z]+|.", name) or ["unnamed"])[0]
+
+
+def propose_sheet(merged: "pd.DataFrame") -> "pd.DataFrame":
+    """A model sheet of every merged model, families proposed from the names."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "model": merged["model"],
+            "source": "brainscore",
+            "spec": merged["model"],
+            "family": [propose_family(m) for m in merged["model"]],
+            "note": "family proposed from the name",
+        }
+    ).sort_values(["family", "model"], ignore_index=True)
+
+
+def check_sheet(sheet: "pd.DataFrame", known: Iterable[str]) -> None:
+    """Raise ``AlignsecError`` for the ``brainscore`` rows that the merge does not know, with the closest names."""
+    from alignsec.names import closest
+
+    names = set(known)
+    asked = sheet.loc[sheet["source"] == "brainscore", "model"]
+    unknown = [m for m in asked if m not in names]
+    if unknown:
+        near = "; ".join(f"{m!r} (closest: {closest(m, names)[0][0]!r})" for m in unknown[:5])
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise AlignsecError(
+            f"the sheet asks for models that are not both on the leaderboard and in the registry: {near}{more}: "
+            "correct the names or remove the rows (registry/unmatched.csv lists what is on one side only)"
+        )
