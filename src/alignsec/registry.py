@@ -203,7 +203,7 @@ _FAMILIES = [
     (r"^yudixie", "yudixie"),
     (r"^effnetb1|_avge\d", "effnetb1_riedel"),
     (
-        r"^(tau|convlstm|predrnn|mim|selavi|simvp|e3d|mcvd|fitvid|pn|dvd|r3m|slow|x3d|i3d|i2d|timesformer|mvit_)",
+        r"^(tau|convlstm|predrnn|mim|selavi|simvp|mc3_|r2plus1d|r3d_|s3d$|x3d|i3d|timesformer|slowfast)",
         "temporal",
     ),
     (r"clip", "vitclip"),
@@ -218,7 +218,7 @@ _FAMILIES = [
     (r"grcnn", "grcnn"),
     (r"hmax|^pixels$", "hmax"),
     (r"inception|xception", "inception"),
-    (r"mobilenet|nasnet_mobile", "mobilenet"),
+    (r"mobilenet|mobilevit|nasnet_mobile", "mobilenet"),
     (r"nasnet", "nasnet"),
     (r"efficientnet", "efficientnet"),
     (r"resnext|res2net", "resnext"),

@@ -1,0 +1,183 @@
+"""The two jobs that run a model on images: attack one shard, measure corruptions.
+
+A model that cannot be run leaves an empty table and a status with the reason; an error of ours is raised.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alignsec import epsilon as eps
+from alignsec.errors import AlignsecError
+from alignsec.tables import SCHEMAS, read, write, write_text
+from alignsec.zoo.base import Excluded
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from alignsec.zoo.base import PixelModel
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically, keys in the given order."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _empty(kind: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    types = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
+    return pd.DataFrame({c: pd.Series(dtype=types[k]) for c, (k, _) in SCHEMAS[kind].items()})
+
+
+def _status(path: Path, model: str, step: str, excluded: Excluded | None, **more: Any) -> None:
+    reason = {"status": "ok", "reason": "", "transient": False}
+    if excluded is not None:
+        reason = {"status": "excluded", "reason": excluded.reason, "transient": excluded.transient}
+    write_json(path, {"model": model, "step": step} | reason | more)
+
+
+def _prepare(
+    source: str, spec: str, weights: Path | None, preflight: Path, manifest: "pd.DataFrame"
+) -> tuple["PixelModel", "np.ndarray", "np.ndarray"]:
+    """The model and its images, or `Excluded` where preflight or loading says so."""
+    from alignsec import images, zoo
+
+    report = json.loads(preflight.read_text(encoding="utf-8"))
+    if report["status"] != "ok":
+        raise Excluded(report["reason"], transient=report["transient"])
+    model = zoo.load(source, spec, weights)
+    pixels, labels = images.load(manifest, model.preprocess)
+    if pixels.shape[1] != model.mean.numel():
+        raise Excluded(f"{pixels.shape[1]} channels of the images do not fit the model's {model.mean.numel()}")
+    return model, pixels, labels
+
+
+def attack(
+    name: str,
+    source: str,
+    spec: str,
+    weights: Path | None,
+    preflight: Path,
+    shard: Path,
+    out: Path,
+    status: Path,
+    *,
+    epsilons: Sequence[str],
+    norm: str = "Linf",
+    version: str = "standard",
+    ladder: bool = True,
+    batch_size: int | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Attack one model on one shard: a table of kind ``attack`` at `out`, what happened at `status`."""
+    import torch
+
+    from alignsec import devices
+    from alignsec.attack import evaluate_robustness
+
+    manifest = read(shard, "images")
+    torch.set_num_threads(threads)
+    table = _empty("attack")
+    excluded: Excluded | None = None
+    cost: dict[str, Any] = {}
+    # before CUDA is initialised, so that the job sees its own device only
+    with devices.acquire() as device:
+        try:
+            model, pixels, labels = _prepare(source, spec, weights, preflight, manifest)
+            try:
+                found = evaluate_robustness(
+                    model,
+                    pixels,
+                    labels,
+                    [eps.parse(e) for e in epsilons],
+                    norm=norm,
+                    version=version,
+                    ladder=ladder,
+                    batch_size=batch_size,
+                    device=None if device else "cpu",
+                    seed=seed,
+                    progress=True,
+                )
+            except torch.OutOfMemoryError as error:
+                raise Excluded("out of memory", transient=True) from error
+            cost = dict(found.attrs["cost"])
+            found["image"] = manifest["image"].to_numpy()[found["image"]]
+            table = found.assign(model=name)[list(SCHEMAS["attack"])]
+        except Excluded as error:
+            excluded = error
+    write(table, out, "attack")
+    _status(status, name, "attack", excluded, cost=cost)
+
+
+def corruptions(
+    name: str,
+    source: str,
+    spec: str,
+    weights: Path | None,
+    preflight: Path,
+    shards: Sequence[Path],
+    out: Path,
+    status: Path,
+    *,
+    names: Sequence[str],
+    severities: Sequence[int],
+    folder: Path | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Accuracy of one model under corruptions: a table of kind ``corruptions`` at `out`."""
+    import torch
+
+    from alignsec import corruptions as made
+    from alignsec import devices, images
+
+    if folder is None:
+        made.check_names(names)
+    manifest = images.gather(read(s, "images") for s in shards)
+    torch.set_num_threads(threads)
+    table = _empty("corruptions")
+    excluded: Excluded | None = None
+    with devices.acquire() as device:
+        try:
+            model, pixels, _ = _prepare(source, spec, weights, preflight, manifest)
+            place = "cuda" if device else "cpu"
+            try:
+                table = made.evaluate(
+                    model.to(place), manifest, pixels, names, severities, seed, folder, model.preprocess, place
+                ).assign(model=name)[list(SCHEMAS["corruptions"])]
+            except torch.OutOfMemoryError as error:
+                raise Excluded("out of memory", transient=True) from error
+        except Excluded as error:
+            excluded = error
+    write(table, out, "corruptions")
+    _status(status, name, "corruptions", excluded)
+
+
+def gather_robustness(
+    models: Sequence[str],
+    folder: Path,
+    shards: Sequence[str],
+    with_corruptions: bool,
+    epsilons: Sequence[str],
+    norm: str,
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies and exclusions."""
+    from alignsec.names import encode
+    from alignsec.robustness import read_status, summarise
+
+    attacks, statuses, corrupted = [], [], []
+    for model in models:
+        place = folder / encode(model)
+        for shard in shards:
+            attacks.append(read(place / "attack" / f"{shard}.parquet", "attack"))
+            statuses.append(read_status(place / "attack" / f"{shard}.status.json"))
+        if with_corruptions:
+            corrupted.append(read(place / "corruptions.parquet", "corruptions"))
+            statuses.append(read_status(place / "corruptions.status.json"))
+    if not attacks:
+        raise AlignsecError("the sheet has no model to gather")
+    return summarise(attacks, statuses, corrupted, epsilons, norm)

@@ -1,0 +1,81 @@
+"""What produced a study: inputs' and tables' hashes, versions, seed, configuration, cost of the attacks."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "alignsec brainscore_vision matplotlib numpy pandas pyarrow pyautoattack scikit-learn scipy seaborn snakemake "
+    "torch torchvision"
+).split()
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with "+changes" where files differ from it; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    head = git("rev-parse", "HEAD")
+    if head is None:
+        return None
+    return head + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def describe(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The provenance of the study in `folder`, as JSON data."""
+    total: dict[str, float] = {}
+    devices, attacks = set(), set()
+    for path in sorted(folder.glob("models/*/attack/*.status.json")):
+        cost = json.loads(path.read_text(encoding="utf-8")).get("cost", {})
+        for key in ("forward_images", "forward_backward_images"):
+            total[key] = total.get(key, 0) + cost.get(key, 0)
+        for stage, seconds in cost.get("seconds", {}).items():
+            total[f"seconds {stage}"] = round(total.get(f"seconds {stage}", 0) + seconds, 1)
+        if cost:
+            devices.add(cost["device"])
+            attacks.add(cost["attack"])
+    hashed = [
+        p
+        for pattern in ("scores/*", "registry/*", "images/*.parquet", "robustness/*", "analysis/*", "correlations/all.*")
+        for p in sorted(folder.glob(pattern))
+        if p.is_file() and not p.name.startswith(".")
+    ]
+    return {
+        "study": config["study"],
+        "config": dict(config),
+        "seed": config["seed"],
+        "commit": _commit(),
+        "versions": _versions(),
+        "machine": platform.platform(),
+        "attack": sorted(attacks),
+        "devices": sorted(devices),
+        "cost": total,
+        "sha256": {p.relative_to(folder).as_posix(): file_hash(p) for p in hashed},
+    }

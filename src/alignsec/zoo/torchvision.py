@@ -1,0 +1,54 @@
+"""torchvision models by their weights enum, such as `ResNet50_Weights.IMAGENET1K_V2`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alignsec.errors import AlignsecError
+from alignsec.names import closest
+from alignsec.zoo import normalisation
+from alignsec.zoo.base import Excluded, PixelModel
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def _builder(weights: Any) -> Any:
+    import torchvision
+
+    for name in torchvision.models.list_models():
+        if weights in torchvision.models.get_model_weights(name):
+            return torchvision.models.get_model_builder(name)
+    raise AlignsecError(f"torchvision spec {weights}: no model takes these weights")
+
+
+def load(spec: str, weights: Path | None = None) -> PixelModel:
+    """Build the model with its published weights and its own evaluation transform."""
+    import torchvision
+
+    try:
+        chosen = torchvision.models.get_weight(spec)
+    except ValueError as error:
+        every = [
+            str(w)
+            for n in torchvision.models.list_models()
+            for w in torchvision.models.get_model_weights(n)
+        ]
+        near = closest(spec, every)[0][0]
+        raise AlignsecError(f"torchvision spec {spec!r} names no weights: did you mean {near!r}?") from error
+    try:
+        module = _builder(chosen)(weights=chosen)
+    except OSError as error:
+        raise Excluded(f"weights unavailable: {error}", transient=True) from error
+    transform = chosen.transforms()
+
+    def preprocess(paths: Sequence[Path]) -> "np.ndarray":
+        import numpy as np
+        from PIL import Image
+
+        return np.stack([transform(Image.open(p).convert("RGB")).numpy() for p in paths])
+
+    mean, std, size = normalisation.measure(preprocess)
+    model = PixelModel(module, mean=mean, std=std, input_size=size)
+    model.preprocess = normalisation.pixels(preprocess, mean, std)
+    return model
