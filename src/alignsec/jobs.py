@@ -51,7 +51,9 @@ def _prepare(
     model = zoo.load(source, spec, weights)
     pixels, labels = images.load(manifest, model.preprocess)
     if pixels.shape[1] != model.mean.numel():
-        raise Excluded(f"{pixels.shape[1]} channels of the images do not fit the model's {model.mean.numel()}")
+        raise Excluded(
+            f"{pixels.shape[1]} channels of the images do not fit the model's {model.mean.numel()}"
+        )
     return model, pixels, labels
 
 
@@ -147,7 +149,15 @@ def corruptions(
             place = "cuda" if device else "cpu"
             try:
                 table = made.evaluate(
-                    model.to(place), manifest, pixels, names, severities, seed, folder, model.preprocess, place
+                    model.to(place),
+                    manifest,
+                    pixels,
+                    names,
+                    severities,
+                    seed,
+                    folder,
+                    model.preprocess,
+                    place,
                 ).assign(model=name)[list(SCHEMAS["corruptions"])]
             except torch.OutOfMemoryError as error:
                 raise Excluded("out of memory", transient=True) from error

@@ -24,7 +24,9 @@ def weights_hash(model: "nn.Module") -> str:
     return digest.hexdigest()
 
 
-def preflight(name: str, source: str, spec: str, weights: Path | None = None, seed: int = 0) -> dict[str, Any]:
+def preflight(
+    name: str, source: str, spec: str, weights: Path | None = None, seed: int = 0
+) -> dict[str, Any]:
     """Load the model and try it on random images.
 
     Returns
@@ -40,7 +42,16 @@ def preflight(name: str, source: str, spec: str, weights: Path | None = None, se
         "reason": "",
         "transient": False,
         **dict.fromkeys(
-            ("mean", "std", "input_size", "classes", "label_offset", "deterministic", "parameters", "weights_sha256")
+            (
+                "mean",
+                "std",
+                "input_size",
+                "classes",
+                "label_offset",
+                "deterministic",
+                "parameters",
+                "weights_sha256",
+            )
         ),
     }
     try:

@@ -9,10 +9,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "alignsec brainscore_vision matplotlib numpy pandas pyarrow pyautoattack scikit-learn scipy seaborn snakemake "
-    "torch torchvision"
-).split()
+PACKAGES = [
+    "alignsec",
+    "brainscore_vision",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pyautoattack",
+    "scikit-learn",
+    "scipy",
+    "seaborn",
+    "snakemake",
+    "torch",
+    "torchvision",
+]
 
 
 def file_hash(path: Path) -> str:
@@ -63,7 +74,14 @@ def describe(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             attacks.add(cost["attack"])
     hashed = [
         p
-        for pattern in ("scores/*", "registry/*", "images/*.parquet", "robustness/*", "analysis/*", "correlations/all.*")
+        for pattern in (
+            "scores/*",
+            "registry/*",
+            "images/*.parquet",
+            "robustness/*",
+            "analysis/*",
+            "correlations/all.*",
+        )
         for p in sorted(folder.glob(pattern))
         if p.is_file() and not p.name.startswith(".")
     ]

@@ -34,10 +34,12 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
         mean, std, size = normalisation.measure(lambda paths: preprocess([str(p) for p in paths]))
     except Excluded:
         raise
-    except Exception as error:  # noqa: BLE001 - third-party preprocessing may fail in any way
+    except Exception as error:
         raise Excluded(f"non-affine preprocessing: {type(error).__name__}: {error}") from error
     kwargs = dict(getattr(wrapper, "_forward_kwargs", None) or {})
-    model = PixelModel(_WithArguments(module, kwargs) if kwargs else module, mean=mean, std=std, input_size=size)
+    model = PixelModel(
+        _WithArguments(module, kwargs) if kwargs else module, mean=mean, std=std, input_size=size
+    )
     model.preprocess = normalisation.pixels(lambda paths: preprocess([str(p) for p in paths]), mean, std)
     return model
 
@@ -58,15 +60,17 @@ def _load(name: str) -> Any:
         raise Excluded("out of memory", transient=True) from error
     except (AssertionError, KeyError) as error:
         raise Excluded(f"not in registry: {error}") from error
-    except Exception as error:  # noqa: BLE001 - a plugin is third-party code and may fail in any way
+    except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        network = any(w in text for w in ("HTTP", "NoCredentials", "EndpointConnection", "Max retries", "urlopen"))
+        network = any(
+            w in text for w in ("HTTP", "NoCredentials", "EndpointConnection", "Max retries", "urlopen")
+        )
         if network:
             raise Excluded(f"weights unavailable: {text}", transient=True) from error
         raise Excluded(f"import error: {text}") from error
 
 
-def _WithArguments(module: Any, kwargs: dict[str, Any]) -> Any:  # noqa: N802
+def _WithArguments(module: Any, kwargs: dict[str, Any]) -> Any:
     from torch import nn
 
     class WithArguments(nn.Module):

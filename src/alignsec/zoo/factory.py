@@ -24,7 +24,7 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
         raise Excluded(f"missing package: {error.name}") from error
     except AttributeError as error:
         raise Excluded(f"import error: {error}") from error
-    except Exception as error:  # noqa: BLE001 - code that is not ours may fail in any way
+    except Exception as error:
         raise Excluded(f"import error: {type(error).__name__}: {error}") from error
     if not isinstance(made, nn.Module):
         raise Excluded(f"import error: {spec} returned {type(made).__name__}, not a torch module")

@@ -29,7 +29,13 @@ def measure(preprocess: Preprocess) -> tuple[tuple[float, ...], tuple[float, ...
     import numpy as np
     from PIL import Image
 
-    probes = {"black": (0,) * 3, "white": (255,) * 3, "grey": (128,) * 3, "dark": (51,) * 3, "mixed": (30, 120, 220)}
+    probes = {
+        "black": (0,) * 3,
+        "white": (255,) * 3,
+        "grey": (128,) * 3,
+        "dark": (51,) * 3,
+        "mixed": (30, 120, 220),
+    }
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for name, colour in probes.items():

@@ -30,9 +30,7 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
         chosen = torchvision.models.get_weight(spec)
     except ValueError as error:
         every = [
-            str(w)
-            for n in torchvision.models.list_models()
-            for w in torchvision.models.get_model_weights(n)
+            str(w) for n in torchvision.models.list_models() for w in torchvision.models.get_model_weights(n)
         ]
         near = closest(spec, every)[0][0]
         raise AlignsecError(f"torchvision spec {spec!r} names no weights: did you mean {near!r}?") from error
