@@ -1,0 +1,36 @@
+# Are models that see more like humans harder to attack? One study per configuration file (config/README.md).
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# a study of its own must not inherit the demo's keys
+if "study" not in config:
+
+    configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/registry.smk"
+include: "workflow/rules/images.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/robustness.smk"
+include: "workflow/rules/analysis.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        FIGURES,
+        TABLES,
+        f"{R}/correlations/all.csv",
+        f"{R}/provenance.json",
+        f"{R}/images/manifest.parquet" if ATTACKS else [],
+
+
+onsuccess:
+    shell("echo 'figures: {R}/figures   tables: {R}/tables   correlations: {R}/correlations/all.csv' >&2")

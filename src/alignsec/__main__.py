@@ -1,0 +1,3 @@
+from alignsec.cli import main
+
+main()

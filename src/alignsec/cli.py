@@ -1,0 +1,510 @@
+"""The command-line program: one verb per rule of the workflow, each one call into the library."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from alignsec.errors import AlignsecError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+def _group(name: str, text: str) -> typer.Typer:
+    group = typer.Typer(no_args_is_help=True, help=text)
+    app.add_typer(group, name=name)
+    return group
+
+
+config_ = _group("config", "The study's configuration.")
+scores_ = _group("scores", "The Brain-Score leaderboard.")
+registry_ = _group("registry", "The models that can be loaded.")
+images_ = _group("images", "Labelled images.")
+robustness_ = _group("robustness", "Robustness per model.")
+analysis_ = _group("analysis", "Alignment against robustness.")
+figures_ = _group("figures", "One verb per figure.")
+
+Out = Annotated[Path, typer.Option(help="File to write.")]
+
+
+class Source(StrEnum):
+    brainscore = "brainscore"
+    torchvision = "torchvision"
+    factory = "factory"
+    demo = "demo"
+
+
+def _warn(texts: list[str]) -> None:
+    for text in texts:
+        print(f"warning: {text}", file=sys.stderr)
+
+
+def _sheet(path: Path | None) -> Any:
+    from alignsec import sheet
+
+    return None if path is None else sheet.read(path)
+
+
+def _families(path: Path | None) -> dict[str, str] | None:
+    rows = _sheet(path)
+    return None if rows is None else dict(zip(rows["model"], rows["family"], strict=True))
+
+
+@app.command()
+def devices(jobs: Annotated[bool, typer.Option(help="Print how many attack jobs may run at once.")] = False) -> None:
+    """List this machine's GPUs as this process may use them."""
+    from alignsec.devices import visible
+
+    found = visible()
+    if jobs:
+        # without a GPU nothing should hold the CPU jobs back
+        print(len(found) or 10_000)
+    else:
+        print("\n".join(found) or "no GPU")
+
+
+@config_.command("readme")
+def config_readme(out: Annotated[Path | None, typer.Option(help="File; default: standard output.")] = None) -> None:
+    """Write the page of every configuration key."""
+    from alignsec import config
+    from alignsec.tables import write_text
+
+    if out is None:
+        print(config.markdown(), end="")
+    else:
+        write_text(out, config.markdown())
+
+
+@config_.command("check")
+def config_check(path: Path) -> None:
+    """Check a configuration file and print it with its defaults."""
+    import yaml
+
+    from alignsec import config
+
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise AlignsecError(f"{path}: not a readable YAML file: {error}") from error
+    resolved = config.resolve(given or {})
+    _warn(config.warnings(resolved))
+    print(yaml.safe_dump(resolved, sort_keys=False), end="")
+
+
+@scores_.command("fetch")
+def scores_fetch(source: str, out: Out, sha256: str | None = None) -> None:
+    """Copy or download a leaderboard file, its SHA-256 checked."""
+    from alignsec import scores
+
+    found = scores.fetch(source, out, sha256 or None)
+    print(f"{source}: SHA-256 {found}, {'as asked for' if sha256 else 'unchecked (scores.sha256 is null)'}")
+
+
+@scores_.command("parse")
+def scores_parse(path: Path, out_scores: Path = typer.Option(), out_benchmarks: Path = typer.Option()) -> None:
+    """Turn any published export into tidy scores and the benchmark tree."""
+    from alignsec import scores, tables
+
+    parsed = scores.parse(path)
+    tables.write(parsed.benchmarks, out_benchmarks, "benchmarks")
+    tables.write(parsed.scores, out_scores, "scores")
+    _warn(parsed.warnings)
+    for text in parsed.duplicates:
+        print(f"duplicate: {text}")
+    leaves = int(parsed.benchmarks["is_leaf"].sum())
+    print(
+        f"{path}: {parsed.variant}; {parsed.scores['model'].nunique()} distinct models, {leaves} leaf benchmarks, "
+        f"{len(parsed.benchmarks) - leaves} parents, {len(parsed.duplicates)} names with several rows"
+    )
+
+
+@scores_.command("measure")
+def scores_measure(spec: str, weights: Path = typer.Option(), out: Path = typer.Option()) -> None:
+    """Score one trained demo network on the demo's benchmarks."""
+    import torch
+
+    from alignsec.jobs import write_json
+    from alignsec.zoo import Excluded, demo, demo_benchmarks
+
+    torch.set_num_threads(1)
+    try:
+        write_json(out, demo_benchmarks.measure(demo.load(spec, weights)))
+    except Excluded as excluded:
+        raise AlignsecError(excluded.reason) from excluded
+
+
+@scores_.command("gather")
+def scores_gather(sheet: Path = typer.Option(), folder: Path = typer.Option(), out: Path = typer.Option()) -> None:
+    """Write the demo networks' measured scores as a leaderboard file."""
+    from alignsec.names import encode
+    from alignsec.tables import write_text
+    from alignsec.zoo import demo_benchmarks
+
+    rows = _sheet(sheet)
+    measured = {
+        m: json.loads((folder / encode(m) / "demo_scores.json").read_text(encoding="utf-8"))
+        for m in rows.loc[rows["source"] == "demo", "model"]
+    }
+    write_text(out, demo_benchmarks.leaderboard(measured))
+
+
+@registry_.command("read")
+def registry_read(
+    source: str, out: Path = typer.Option(), out_unresolved: Path = typer.Option(), sheet: Path | None = None
+) -> None:
+    """Read the registered names from the installed package's source, importing nothing."""
+    import pandas as pd
+
+    from alignsec import registry, tables
+
+    if source == "demo":
+        rows = _sheet(sheet)
+        if rows is None:
+            raise AlignsecError("registry.source demo needs models.sheet")
+        found, unresolved = registry.demo_registry(rows), pd.DataFrame(columns=registry.UNRESOLVED)
+    else:
+        found, unresolved = registry.read_registry(source)
+    tables.write_csv(unresolved, out_unresolved)
+    tables.write(found, out, "registry")
+    print(f"{len(found)} models in {found['plugin'].nunique()} plugins, {len(unresolved)} registrations unresolved")
+
+
+@registry_.command("merge")
+def registry_merge(
+    scores: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    registry: Path = typer.Option(),
+    out: Path = typer.Option(),
+    out_unmatched: Path = typer.Option(),
+    sheet: Path | None = None,
+) -> None:
+    """Join leaderboard and registry by exact name; check the sheet against the result."""
+    from alignsec import registry as reg
+    from alignsec import tables
+
+    rows = _sheet(sheet)
+    merged, unmatched = reg.merge(
+        tables.read(scores, "scores"),
+        tables.read(benchmarks, "benchmarks"),
+        tables.read(registry, "registry"),
+        _families(sheet),
+    )
+    if rows is not None:
+        reg.check_sheet(rows, merged["model"])
+    tables.write_csv(unmatched, out_unmatched)
+    tables.write(merged, out, "merged")
+    near = int((unmatched["similarity"] == 1).sum())
+    print(f"{len(merged)} models in both, {len(unmatched)} in one only ({near} near-matches, not used)")
+
+
+@registry_.command("propose")
+def registry_propose(merged: Path, out: Path = typer.Option()) -> None:
+    """Write a model sheet of every merged model, for a person to review."""
+    from alignsec import registry, sheet, tables
+
+    sheet.write(registry.propose_sheet(tables.read(merged, "merged")), out)
+    print(f"{out}: review it (families are guessed from the names), then copy it to config/ and set models.sheet")
+
+
+@images_.command("shard")
+def images_shard(
+    source: str,
+    out: Path = typer.Option(),
+    start: int = typer.Option(),
+    stop: int = typer.Option(),
+    seed: int = 0,
+    path: str | None = None,
+) -> None:
+    """List images START to STOP of the seeded order with their labels and checksums."""
+    from alignsec import images, tables
+
+    tables.write(images.shard(source, path, start, stop, seed), out, "images")
+
+
+@images_.command("gather")
+def images_gather(folder: Path, count: int = typer.Option(), out: Path = typer.Option()) -> None:
+    """Write the first COUNT shards of a folder as one manifest."""
+    from alignsec import images, tables
+
+    shards = [tables.read(folder / f"{i:04d}.parquet", "images") for i in range(count)]
+    tables.write(images.gather(shards), out, "images")
+
+
+@app.command()
+def train(spec: str, out: Path = typer.Option(), seed: int = 0) -> None:
+    """Train one demo network."""
+    from alignsec.zoo import demo
+
+    accuracy = demo.train(spec, out, seed)
+    print(", ".join(f"{k} {v:.3f}" for k, v in accuracy.items()))
+
+
+@app.command()
+def preflight(
+    name: str,
+    source: Source = typer.Option(),
+    out: Path = typer.Option(),
+    spec: str = "",
+    weights: Path | None = None,
+    seed: int = 0,
+) -> None:
+    """Say whether a model can be attacked, and if not why."""
+    from alignsec.jobs import write_json
+    from alignsec.preflight import preflight as run
+
+    report = run(name, source.value, spec or name, weights, seed)
+    write_json(out, report)
+    print(f"{name}: {report['status']}{': ' + report['reason'] if report['reason'] else ''}")
+
+
+@app.command()
+def attack(
+    name: str,
+    source: Source = typer.Option(),
+    spec: str = typer.Option(),
+    preflight: Path = typer.Option(),
+    shard: Path = typer.Option(),
+    out: Path = typer.Option(),
+    status: Path = typer.Option(),
+    epsilon: list[str] = typer.Option(),
+    weights: Path | None = None,
+    norm: str = "Linf",
+    version: str = "standard",
+    ladder: bool = True,
+    batch_size: int | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Attack one model on one shard of images at every epsilon."""
+    from alignsec import jobs
+
+    jobs.attack(
+        name, source.value, spec, weights, preflight, shard, out, status, epsilons=epsilon, norm=norm,
+        version=version, ladder=ladder, batch_size=batch_size, seed=seed, threads=threads,
+    )  # fmt: skip
+
+
+@app.command()
+def corruptions(
+    name: str,
+    source: Source = typer.Option(),
+    spec: str = typer.Option(),
+    preflight: Path = typer.Option(),
+    shards: Path = typer.Option(help="Folder of the shards."),
+    count: int = typer.Option(help="How many shards."),
+    out: Path = typer.Option(),
+    status: Path = typer.Option(),
+    corruption: list[str] = typer.Option(),
+    severity: list[int] = typer.Option(),
+    weights: Path | None = None,
+    path: Path | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Measure one model's accuracy under corruptions."""
+    from alignsec import jobs
+
+    jobs.corruptions(
+        name, source.value, spec, weights, preflight, [shards / f"{i:04d}.parquet" for i in range(count)], out,
+        status, names=corruption, severities=severity, folder=path, seed=seed, threads=threads,
+    )  # fmt: skip
+
+
+@robustness_.command("gather")
+def robustness_gather(
+    sheet: Path = typer.Option(),
+    folder: Path = typer.Option(),
+    shards: int = typer.Option(help="How many shards each model was attacked on."),
+    epsilon: list[str] = typer.Option(),
+    out: Path = typer.Option(),
+    out_excluded: Path = typer.Option(),
+    corruptions: bool = False,
+    norm: str = "Linf",
+) -> None:
+    """Turn per-image verdicts into accuracies per model, with intervals."""
+    from alignsec import jobs, tables
+
+    table, excluded = jobs.gather_robustness(
+        list(_sheet(sheet)["model"]), folder, [f"{i:04d}" for i in range(shards)], corruptions, epsilon, norm
+    )
+    tables.write_csv(excluded, out_excluded)
+    tables.write(table, out, "robustness")
+    print(f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions")
+
+
+@robustness_.command("own")
+def robustness_own(path: Path, out: Path = typer.Option(), out_excluded: Path = typer.Option()) -> None:
+    """Take a robustness table of your own in place of the attacks."""
+    import pandas as pd
+
+    from alignsec import robustness, tables
+
+    table = robustness.read_own(path)
+    tables.write_csv(pd.DataFrame(columns=robustness.EXCLUDED), out_excluded)
+    tables.write(table, out, "robustness")
+
+
+@analysis_.command("join")
+def analysis_join(
+    merged: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    robustness: Path = typer.Option(),
+    out: Path = typer.Option(),
+    sheet: Path | None = None,
+) -> None:
+    """Put benchmarks and robustness side by side, one row per model."""
+    from alignsec import robustness as rob
+    from alignsec import tables
+
+    names = list(tables.read(benchmarks, "benchmarks")["benchmark"])
+    total = rob.join(
+        tables.read(merged, "merged"), names, tables.read(robustness, "robustness"), _families(sheet)
+    )
+    tables.write(total, out, "total_scores")
+
+
+@analysis_.command("correlate")
+def analysis_correlate(
+    total: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    robustness: Path = typer.Option(),
+    out: Path = typer.Option(help="The gathered table; one file per benchmark goes beside it."),
+) -> None:
+    """Correlate every benchmark with every target."""
+    from alignsec import statistics, tables
+    from alignsec.names import encode
+
+    targets = list(dict.fromkeys(tables.read(robustness, "robustness")["target"]))
+    table = statistics.correlate(
+        tables.read(total, "total_scores"), tables.read(benchmarks, "benchmarks"), targets
+    )
+    files = {out.parent / f"{encode(str(b))}.parquet": part for b, part in table.groupby("benchmark", sort=False)}
+    for stale in set(out.parent.glob("*.parquet")) - set(files):
+        stale.unlink()
+    for path, part in files.items():
+        tables.write(part, path, "correlations")
+    tables.write_csv(table, out.with_suffix(".csv"))
+    tables.write(table, out, "correlations")  # last: its existence means that the others are complete
+
+
+def _robust_targets(correlations: Any) -> list[str]:
+    every = list(dict.fromkeys(correlations["target"]))
+    return [t for t in every if t.startswith("robust_top1@")] or every
+
+
+@figures_.command("heatmap")
+def figures_heatmap(
+    correlations: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    out: Path = typer.Option(help="Without suffix."),
+    annotate: bool = False,
+    colormap: str = "vlag",
+) -> None:
+    """Heatmap of Spearman rho, benchmarks by targets."""
+    from alignsec import tables
+    from alignsec.figures import heatmap, save
+
+    save(
+        heatmap.draw(
+            tables.read(correlations, "correlations"),
+            tables.read(benchmarks, "benchmarks"),
+            annotate=annotate,
+            colormap=colormap,
+        ),
+        out,
+    )
+
+
+@figures_.command("scatter")
+def figures_scatter(
+    total: Path = typer.Option(),
+    correlations: Path = typer.Option(),
+    out: Path = typer.Option(help="Folder; one pair of files per kind of alignment."),
+    point_size: float = 18,
+) -> None:
+    """Robust accuracy on average, neural, behavioral and engineering alignment."""
+    from alignsec import tables
+    from alignsec.figures import save, scatter
+
+    scores, table = tables.read(total, "total_scores"), tables.read(correlations, "correlations")
+    for kind in ("average", "neural", "behavior", "engineering"):
+        figure = scatter.draw(
+            scores, table, f"{kind}_vision", _robust_targets(table), title=f"{kind} alignment", point_size=point_size
+        )
+        save(figure, out / f"scatter_{kind}")
+
+
+@figures_.command("tsne")
+def figures_tsne(
+    total: Path = typer.Option(),
+    correlations: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    out: Path = typer.Option(help="Without suffix."),
+    perplexity: float = 20,
+    seed: int = 0,
+) -> None:
+    """t-SNE of the models, coloured by robust accuracy."""
+    from alignsec import tables
+    from alignsec.figures import save, tsne
+
+    targets = _robust_targets(tables.read(correlations, "correlations"))
+    figure = tsne.draw(
+        tables.read(total, "total_scores"),
+        tables.read(benchmarks, "benchmarks"),
+        # the middle epsilon: at the ends most models are at the floor or at clean accuracy
+        targets[len(targets) // 2],
+        perplexity=perplexity,
+        seed=seed,
+    )
+    save(figure, out)
+
+
+@app.command("tables")
+def tables_(
+    correlations: Path = typer.Option(),
+    robustness: Path = typer.Option(),
+    excluded: Path = typer.Option(),
+    out: Path = typer.Option(help="Folder."),
+) -> None:
+    """Write the study's tables as CSV and LaTeX."""
+    import pandas as pd
+
+    from alignsec import latex, tables
+
+    every = tables.read(correlations, "correlations")
+    wide = tables.read(robustness, "robustness")
+    columns = ["benchmark", "target", "n", "n_families", "rho", "p", "q", "r2", "slope", "p_ols"]
+    parts = {
+        "correlations": (every[columns], "Alignment benchmarks against robustness: Spearman rho, least squares."),
+        "models": (
+            wide.pivot(index="model", columns="target", values="value")[
+                list(dict.fromkeys(wide["target"]))
+            ].reset_index(),
+            "Accuracy of every model, clean, under attack and under corruptions.",
+        ),
+        "excluded": (pd.read_csv(excluded), "Models that could not be evaluated, with the reason."),
+    }
+    for name, (frame, caption) in parts.items():
+        tables.write_csv(frame, out / f"{name}.csv")
+        tables.write_text(out / f"{name}.tex", latex.table(frame, caption, f"tab:{name}"))
+
+
+@app.command()
+def provenance(config: str, folder: Path = typer.Option(), out: Path = typer.Option()) -> None:
+    """Record what produced a study. CONFIG is the resolved configuration as JSON."""
+    from alignsec.jobs import write_json
+    from alignsec.provenance import describe
+
+    write_json(out, describe(json.loads(config), folder))
+
+
+def main() -> None:
+    """Run the program; a problem of the input is a message and exit status 2, a bug a traceback."""
+    try:
+        app()
+    except AlignsecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,74 @@
+TABLES = [f"{R}/tables/{t}.{s}" for t in ("correlations", "models", "excluded") for s in ("csv", "tex")]
+
+
+rule join:
+    input:
+        merged=f"{R}/registry/merged.parquet",
+        benchmarks=f"{R}/scores/benchmarks.parquet",
+        robustness=f"{R}/robustness/models.parquet",
+        sheet=SHEET or [],
+    output:
+        f"{R}/analysis/total_scores.parquet",
+    params:
+        sheet=option("--sheet", SHEET),
+    log:
+        f"{R}/logs/join.log",
+    conda:
+        "../../envs/analysis.yaml"
+    shell:
+        "alignsec analysis join --merged {input.merged} --benchmarks {input.benchmarks} "
+        "--robustness {input.robustness} {params.sheet} --out {output} > {log} 2>&1"
+
+
+rule correlate:
+    message:
+        "Correlate every benchmark with every target"
+    input:
+        total=f"{R}/analysis/total_scores.parquet",
+        benchmarks=f"{R}/scores/benchmarks.parquet",
+        robustness=f"{R}/robustness/models.parquet",
+    output:
+        table=f"{R}/correlations/all.parquet",
+        csv=f"{R}/correlations/all.csv",
+    log:
+        f"{R}/logs/correlate.log",
+    conda:
+        "../../envs/analysis.yaml"
+    shell:
+        "alignsec analysis correlate --total {input.total} --benchmarks {input.benchmarks} "
+        "--robustness {input.robustness} --out {output.table} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        correlations=f"{R}/correlations/all.parquet",
+        robustness=f"{R}/robustness/models.parquet",
+        excluded=f"{R}/robustness/excluded.csv",
+    output:
+        report(TABLES, category="Tables", caption="../report/tables.rst"),
+    params:
+        folder=f"{R}/tables",
+    log:
+        f"{R}/logs/tables.log",
+    conda:
+        "../../envs/analysis.yaml"
+    shell:
+        "alignsec tables --correlations {input.correlations} --robustness {input.robustness} "
+        "--excluded {input.excluded} --out {params.folder} > {log} 2>&1"
+
+
+rule provenance:
+    input:
+        f"{R}/correlations/all.parquet",
+        f"{R}/images/manifest.parquet" if ATTACKS else [],
+    output:
+        f"{R}/provenance.json",
+    params:
+        config=json.dumps(CONFIG),
+        folder=R,
+    log:
+        f"{R}/logs/provenance.log",
+    conda:
+        "../../envs/analysis.yaml"
+    shell:
+        "alignsec provenance {params.config:q} --folder {params.folder} --out {output} > {log} 2>&1"

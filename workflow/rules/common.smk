@@ -1,0 +1,67 @@
+import json
+import sys
+from math import ceil
+
+from snakemake.exceptions import WorkflowError
+
+from alignsec import config as _config
+from alignsec import sheet as _sheet
+from alignsec.errors import AlignsecError
+from alignsec.names import decode, encode
+
+try:
+    CONFIG = _config.resolve(config)
+    SHEET = CONFIG["models"]["sheet"]
+    _rows = [] if SHEET is None else _sheet.read(SHEET).to_dict("records")
+except AlignsecError as error:
+    raise WorkflowError(str(error))
+if workflow.is_main_process:
+    for _text in _config.warnings(CONFIG):
+        print(f"warning: {_text}", file=sys.stderr)
+
+R = f"results/{CONFIG['study']}"
+ATTACKS = CONFIG["robustness"]["source"] == "attack"
+DEMO_SCORES = CONFIG["scores"]["source"] == "demo"
+MODELS = {encode(row["model"]): row for row in _rows}
+COUNT, PER_SHARD = CONFIG["images"]["count"], CONFIG["attack"]["images_per_shard"]
+SHARDS = [f"{i:04d}" for i in range(ceil(COUNT / PER_SHARD))]
+CORRUPTIONS = CONFIG["corruptions"]["names"]
+# The sheet is checked against leaderboard and registry before any attack: this short chain comes first and, on
+# a real leaderboard, has the machine to itself. A file dependency would rerun every attack with a new leaderboard.
+FIRST = 100
+FIRST_THREADS = 1 if DEMO_SCORES else workflow.cores or 1
+
+
+wildcard_constraints:
+    model="|".join(MODELS) or "none",
+    shard="[0-9]{4}",
+
+
+def row(key):
+    """A params function: this model's cell of the sheet."""
+    return lambda wildcards: MODELS[wildcards.model][key]
+
+
+def spec(wildcards):
+    return MODELS[wildcards.model]["spec"] or MODELS[wildcards.model]["model"]
+
+
+def weights(wildcards):
+    """Weights that this workflow makes; other sources bring their own."""
+    trained = MODELS[wildcards.model]["source"] == "demo"
+    return f"{R}/models/{wildcards.model}/weights.pt" if trained else []
+
+
+def option(flag, value):
+    """`flag value` for the shell, nothing where the value is null."""
+    from shlex import quote
+
+    return "" if value is None or value == [] else f"{flag} {quote(str(value))}"
+
+
+def each(flag, values):
+    return " ".join(option(flag, v) for v in values)
+
+
+def weights_option(wildcards, input):
+    return option("--weights", input.weights or None)

@@ -1,0 +1,106 @@
+rule train_demo:
+    message:
+        "Train {params.model}"
+    output:
+        f"{R}/models/{{model}}/weights.pt",
+    params:
+        model=row("model"),
+        spec=spec,
+        seed=CONFIG["seed"],
+    log:
+        f"{R}/logs/train_demo/{{model}}.log",
+    conda:
+        "../../envs/models.yaml"
+    priority: FIRST
+    shell:
+        "alignsec train {params.spec:q} --seed {params.seed} --out {output} > {log} 2>&1"
+
+
+rule preflight:
+    input:
+        weights=weights,
+    output:
+        f"{R}/models/{{model}}/preflight.json",
+    params:
+        model=row("model"),
+        source=row("source"),
+        spec=spec,
+        weights=weights_option,
+    log:
+        f"{R}/logs/preflight/{{model}}.log",
+    conda:
+        "../../envs/models.yaml"
+    retries: 1
+    shell:
+        "alignsec preflight {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
+        "--out {output} > {log} 2>&1"
+
+
+rule attack:
+    message:
+        "Attack {params.model} on shard {wildcards.shard}"
+    input:
+        shard=f"{R}/images/shards/{{shard}}.parquet",
+        preflight=f"{R}/models/{{model}}/preflight.json",
+        weights=weights,
+    output:
+        table=f"{R}/models/{{model}}/attack/{{shard}}.parquet",
+        status=f"{R}/models/{{model}}/attack/{{shard}}.status.json",
+    params:
+        model=row("model"),
+        source=row("source"),
+        spec=spec,
+        weights=weights_option,
+        epsilons=each("--epsilon", CONFIG["attack"]["epsilons"]),
+        norm=CONFIG["attack"]["norm"],
+        version=CONFIG["attack"]["version"],
+        ladder="--ladder" if CONFIG["attack"]["ladder"] else "--no-ladder",
+        batch_size=option("--batch-size", CONFIG["attack"]["batch_size"]),
+        seed=CONFIG["seed"],
+    log:
+        f"{R}/logs/attack/{{model}}/{{shard}}.log",
+    benchmark:
+        f"{R}/benchmarks/attack/{{model}}/{{shard}}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    shell:
+        "alignsec attack {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
+        "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
+        "{params.epsilons} --norm {params.norm} --version {params.version} {params.ladder} {params.batch_size} "
+        "--seed {params.seed} --threads {threads} > {log} 2>&1"
+
+
+rule corruptions:
+    input:
+        shards=[f"{R}/images/shards/{s}.parquet" for s in SHARDS],
+        preflight=f"{R}/models/{{model}}/preflight.json",
+        weights=weights,
+    output:
+        table=f"{R}/models/{{model}}/corruptions.parquet",
+        status=f"{R}/models/{{model}}/corruptions.status.json",
+    params:
+        model=row("model"),
+        source=row("source"),
+        spec=spec,
+        weights=weights_option,
+        folder=f"{R}/images/shards",
+        count=len(SHARDS),
+        names=each("--corruption", CORRUPTIONS),
+        severities=each("--severity", CONFIG["corruptions"]["severities"]),
+        path=option("--path", CONFIG["corruptions"]["path"]),
+        seed=CONFIG["seed"],
+    log:
+        f"{R}/logs/corruptions/{{model}}.log",
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    shell:
+        "alignsec corruptions {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
+        "--preflight {input.preflight} --shards {params.folder} --count {params.count} --out {output.table} "
+        "--status {output.status} {params.names} {params.severities} {params.path} --seed {params.seed} "
+        "--threads {threads} > {log} 2>&1"
