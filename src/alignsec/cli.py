@@ -54,7 +54,9 @@ def _families(path: Path | None) -> dict[str, str] | None:
 
 
 @app.command()
-def devices(jobs: Annotated[bool, typer.Option(help="Print how many attack jobs may run at once.")] = False) -> None:
+def devices(
+    jobs: Annotated[bool, typer.Option(help="Print how many attack jobs may run at once.")] = False,
+) -> None:
     """List this machine's GPUs as this process may use them."""
     from alignsec.devices import visible
 
@@ -67,7 +69,9 @@ def devices(jobs: Annotated[bool, typer.Option(help="Print how many attack jobs 
 
 
 @config_.command("readme")
-def config_readme(out: Annotated[Path | None, typer.Option(help="File; default: standard output.")] = None) -> None:
+def config_readme(
+    out: Annotated[Path | None, typer.Option(help="File; default: standard output.")] = None,
+) -> None:
     """Write the page of every configuration key."""
     from alignsec import config
     from alignsec.tables import write_text
@@ -104,7 +108,9 @@ def scores_fetch(source: str, out: Out, sha256: str | None = None) -> None:
 
 
 @scores_.command("parse")
-def scores_parse(path: Path, out_scores: Path = typer.Option(), out_benchmarks: Path = typer.Option()) -> None:
+def scores_parse(
+    path: Path, out_scores: Path = typer.Option(), out_benchmarks: Path = typer.Option()
+) -> None:
     """Turn any published export into tidy scores and the benchmark tree."""
     from alignsec import scores, tables
 
@@ -137,7 +143,9 @@ def scores_measure(spec: str, weights: Path = typer.Option(), out: Path = typer.
 
 
 @scores_.command("gather")
-def scores_gather(sheet: Path = typer.Option(), folder: Path = typer.Option(), out: Path = typer.Option()) -> None:
+def scores_gather(
+    sheet: Path = typer.Option(), folder: Path = typer.Option(), out: Path = typer.Option()
+) -> None:
     """Write the demo networks' measured scores as a leaderboard file."""
     from alignsec.names import encode
     from alignsec.tables import write_text
@@ -169,7 +177,9 @@ def registry_read(
         found, unresolved = registry.read_registry(source)
     tables.write_csv(unresolved, out_unresolved)
     tables.write(found, out, "registry")
-    print(f"{len(found)} models in {found['plugin'].nunique()} plugins, {len(unresolved)} registrations unresolved")
+    print(
+        f"{len(found)} models in {found['plugin'].nunique()} plugins, {len(unresolved)} registrations unresolved"
+    )
 
 
 @registry_.command("merge")
@@ -206,7 +216,9 @@ def registry_propose(merged: Path, out: Path = typer.Option()) -> None:
     from alignsec import registry, sheet, tables
 
     sheet.write(registry.propose_sheet(tables.read(merged, "merged")), out)
-    print(f"{out}: review it (families are guessed from the names), then copy it to config/ and set models.sheet")
+    print(
+        f"{out}: review it (families are guessed from the names), then copy it to config/ and set models.sheet"
+    )
 
 
 @images_.command("shard")
@@ -332,7 +344,9 @@ def robustness_gather(
     )
     tables.write_csv(excluded, out_excluded)
     tables.write(table, out, "robustness")
-    print(f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions")
+    print(
+        f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions"
+    )
 
 
 @robustness_.command("own")
@@ -381,7 +395,9 @@ def analysis_correlate(
     table = statistics.correlate(
         tables.read(total, "total_scores"), tables.read(benchmarks, "benchmarks"), targets
     )
-    files = {out.parent / f"{encode(str(b))}.parquet": part for b, part in table.groupby("benchmark", sort=False)}
+    files = {
+        out.parent / f"{encode(str(b))}.parquet": part for b, part in table.groupby("benchmark", sort=False)
+    }
     for stale in set(out.parent.glob("*.parquet")) - set(files):
         stale.unlink()
     for path, part in files.items():
@@ -432,7 +448,12 @@ def figures_scatter(
     scores, table = tables.read(total, "total_scores"), tables.read(correlations, "correlations")
     for kind in ("average", "neural", "behavior", "engineering"):
         figure = scatter.draw(
-            scores, table, f"{kind}_vision", _robust_targets(table), title=f"{kind} alignment", point_size=point_size
+            scores,
+            table,
+            f"{kind}_vision",
+            _robust_targets(table),
+            title=f"{kind} alignment",
+            point_size=point_size,
         )
         save(figure, out / f"scatter_{kind}")
 
@@ -478,7 +499,10 @@ def tables_(
     wide = tables.read(robustness, "robustness")
     columns = ["benchmark", "target", "n", "n_families", "rho", "p", "q", "r2", "slope", "p_ols"]
     parts = {
-        "correlations": (every[columns], "Alignment benchmarks against robustness: Spearman rho, least squares."),
+        "correlations": (
+            every[columns],
+            "Alignment benchmarks against robustness: Spearman rho, least squares.",
+        ),
         "models": (
             wide.pivot(index="model", columns="target", values="value")[
                 list(dict.fromkeys(wide["target"]))

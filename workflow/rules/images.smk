@@ -27,10 +27,10 @@ rule gather_images:
         f"{R}/images/manifest.parquet",
     params:
         folder=f"{R}/images/shards",
-        count=len(SHARDS),
+        shards=len(SHARDS),
     log:
         f"{R}/logs/gather_images.log",
     conda:
         "../../envs/analysis.yaml"
     shell:
-        "alignsec images gather {params.folder} --count {params.count} --out {output} > {log} 2>&1"
+        "alignsec images gather {params.folder} --count {params.shards} --out {output} > {log} 2>&1"

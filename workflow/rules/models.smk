@@ -87,7 +87,7 @@ rule corruptions:
         spec=spec,
         weights=weights_option,
         folder=f"{R}/images/shards",
-        count=len(SHARDS),
+        n_shards=len(SHARDS),
         names=each("--corruption", CORRUPTIONS),
         severities=each("--severity", CONFIG["corruptions"]["severities"]),
         path=option("--path", CONFIG["corruptions"]["path"]),
@@ -101,6 +101,6 @@ rule corruptions:
         gpu=1,
     shell:
         "alignsec corruptions {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
-        "--preflight {input.preflight} --shards {params.folder} --count {params.count} --out {output.table} "
+        "--preflight {input.preflight} --shards {params.folder} --count {params.n_shards} --out {output.table} "
         "--status {output.status} {params.names} {params.severities} {params.path} --seed {params.seed} "
         "--threads {threads} > {log} 2>&1"

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alignsec import epsilon as eps
 from alignsec.errors import AlignsecError
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart with any common colour blindness
 CATEGORY_COLORS = {"neural": "#0072B2", "behavior": "#D55E00", "engineering": "#009E73", None: "#555555"}
 COLUMN, PAGE = 3.4, 7.0  # widths in inches of one and two columns
-_RC = {
+_RC: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,

@@ -89,5 +89,5 @@ def draw(
         )
         mark = "* q or p < .05" if annotate else "dot: q (leaves) or p (parents) ≥ .05"
         bar.set_label(f"Spearman ρ with the target; {mark}; grey: too few models", fontsize=6.5)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         return figure

@@ -44,7 +44,7 @@ def draw(
             label = f"{target_label(target)}: n = {row['n']}"
             if np.isfinite(row["slope"]):
                 label = (
-                    f"{target_label(target)}: R² = {row['r2']:.2f}, {p_text(row['p_ols'])}, "
+                    f"{target_label(target)}: R² = {row['r2']:.2f}, {p_text(float(row['p_ols']))}, "
                     f"ρ = {row['rho']:.2f}, n = {row['n']}"
                 )
                 ends = np.array([x[both].min(), x[both].max()])

@@ -62,7 +62,7 @@ def draw(
             gid="known",
         )
         bar = figure.colorbar(points, ax=axes, label=target_label(target))
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel("t-SNE 1")

@@ -1,12 +1,16 @@
 """What every model source delivers: one module from [0, 1] pixels to logits, or the reason why not."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from alignsec.errors import AlignsecError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Excluded(Exception):
@@ -43,6 +47,8 @@ class PixelModel(nn.Module):
     Attributes
     ----------
     provenance : what was loaded, for the study's records; filled by the source
+    preprocess : image files to pixels (N, C, H, W) in [0, 1], by the model's own resize and crop; None where the
+        model takes arrays only
 
     Raises
     ------
@@ -52,6 +58,7 @@ class PixelModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    preprocess: "Callable[[Sequence[Path]], np.ndarray] | None" = None
 
     def __init__(
         self,

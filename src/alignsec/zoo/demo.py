@@ -327,7 +327,7 @@ def train(spec: str, out: Path, seed: int) -> dict[str, float]:
     return accuracy
 
 
-def load(spec: str, weights: Path | str) -> PixelModel:
+def load(spec: str, weights: Path | str | None) -> PixelModel:
     """The trained network of `spec`, in evaluation mode and with its parameters frozen.
 
     Raises
@@ -339,7 +339,7 @@ def load(spec: str, weights: Path | str) -> PixelModel:
     """
     parsed = parse_spec(spec)
     try:
-        raw = Path(weights).read_bytes()
+        raw = Path(weights or "").read_bytes()
     except OSError as error:
         raise Excluded("weights unavailable", transient=True) from error
     try:
@@ -355,7 +355,7 @@ def load(spec: str, weights: Path | str) -> PixelModel:
     model.provenance = {
         "source": "demo",
         "spec": spec,
-        "weights": Path(weights).name,
+        "weights": Path(weights or "").name,
         "weights_sha256": hashlib.sha256(raw).hexdigest(),
         "preprocessing": f"(x - {MEAN}) / {STD}",
     }

@@ -179,11 +179,11 @@ def measure(model: "PixelModel") -> dict[str, float]:
 
 
 def _features(model: "PixelModel", x: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
-    """Outputs of the network's first two stages, (N, ...)."""
-    stages = model.module
+    """Outputs of the network's first and third stage, (N, ...)."""
+    stages = dict(model.module.named_children())
     with torch.no_grad():
-        early = stages[0]((torch.from_numpy(x) - model.mean) / model.std)  # type: ignore[index,operator]
-        late = stages[1](early)  # type: ignore[index,operator]
+        early = stages["early"](model.normalise(torch.from_numpy(x)))
+        late = stages["late"](stages["middle"](early))
     return early.numpy(), late.numpy()
 
 
