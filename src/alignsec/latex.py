@@ -1,4 +1,4 @@
-"""Data frames as LaTeX tables (booktabs)."""
+"""Tables for a paper: a DataFrame to LaTeX with booktabs."""
 
 import math
 import re
@@ -7,39 +7,106 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+LONG = 45  # rows; more do not fit one page and become a longtable
 _SPECIAL = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-}  # fmt: skip
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    **{c: f"\\{c}" for c in "_%&#${}"},
+}
+_PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
 
 
 def escape(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
-    return re.sub(r"[\\&%$#_{}~^]", lambda m: _SPECIAL[m[0]], text)
-
-
-def _cell(value: Any, column: str) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ == "NAType":
-        return "--"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        if column in ("p", "q", "p_ols") and value < 0.001:
-            return "$<$.001"
-        return f"{value:.3g}".replace("-", "$-$", 1) if "e" not in f"{value:.3g}" else f"{value:.2e}"
-    return escape(str(value))
+    """Plain text as LaTeX text; line breaks become spaces."""
+    return _PATTERN.sub(lambda found: _SPECIAL[found[0]], " ".join(text.split()))
 
 
 def table(frame: "pd.DataFrame", caption: str, label: str) -> str:
-    """A `longtable` with a caption; numbers right-aligned, floats to three significant digits, null as a dash."""
-    numeric = [frame[c].dtype.kind in "ifu" or str(frame[c].dtype) == "Int64" for c in frame.columns]
-    head = " & ".join(escape(str(c)) for c in frame.columns) + r" \\"
-    lines = [
-        "% needs \\usepackage{booktabs,longtable}",
-        r"\begin{longtable}{" + "".join("r" if n else "l" for n in numeric) + "}",
-        rf"\caption{{{escape(caption)}}}\label{{{label}}} \\",
-        r"\toprule", head, r"\midrule", r"\endfirsthead", r"\toprule", head, r"\midrule", r"\endhead",
-    ]  # fmt: skip
-    for row in frame.itertuples(index=False):
-        lines.append(" & ".join(_cell(v, str(c)) for v, c in zip(row, frame.columns, strict=True)) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{longtable}", ""])
+    r"""The columns of `frame` (its index is left out) as a LaTeX table.
+
+    Numbers are set flush right: integers as they are, floats with three significant digits, p and q values
+    (columns `p`, `q` and those that begin `p_` or end `_p`) below .001 as "< .001", null as an en dash.
+    Needs ``\usepackage{booktabs}``, and ``longtable`` for more than `LONG` rows.
+
+    Parameters
+    ----------
+    caption : plain text, is escaped
+    label : as in ``\ref{label}``
+    """
+    import pandas as pd
+
+    names = [str(c) for c in frame.columns]
+    kinds = [
+        pd.api.types.is_numeric_dtype(t) and not pd.api.types.is_bool_dtype(t) for t in frame.dtypes.tolist()
+    ]
+    spec = "".join("r" if numeric else "l" for numeric in kinds)
+    head = " & ".join(map(escape, names)) + r" \\"
+    body = [
+        " & ".join(_cell(v, name) for name, v in zip(names, row, strict=True)) + r" \\"
+        for row in frame.itertuples(index=False, name=None)
+    ]
+    about = rf"\caption{{{escape(caption)}}}\label{{{label}}}"
+    if len(body) > LONG:
+        again = [r"\toprule", head, r"\midrule"]
+        lines = [
+            rf"\begin{{longtable}}{{{spec}}}",
+            about + r" \\",
+            *again,
+            r"\endfirsthead",
+            *again,
+            r"\endhead",
+            r"\bottomrule",
+            r"\endfoot",
+            *body,
+            r"\end{longtable}",
+        ]
+    else:
+        lines = [
+            r"\begin{table}",
+            r"\centering",
+            about,
+            rf"\begin{{tabular}}{{{spec}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any, column: str) -> str:
+    import numpy as np
+    import pandas as pd
+
+    if pd.isna(value):
+        return "--"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value}".replace("-", "$-$")
+    if isinstance(value, float | np.floating):
+        is_p = column in ("p", "q") or column.startswith("p_") or column.endswith("_p")
+        return "$<$.001" if is_p and value < 0.001 else _number(float(value))
+    return escape(str(value))
+
+
+def _number(value: float) -> str:
+    if math.isinf(value):
+        return r"$\infty$" if value > 0 else r"$-\infty$"
+    sign = "$-$" if value < 0 else ""
+    value = abs(value)
+    if value == 0:
+        return "0"
+    if float(f"{value:.2e}") >= 1000:
+        return f"{sign}{value:.0f}"
+    text = f"{value:#.3g}".rstrip(".")
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        return rf"{sign}${mantissa}\times10^{{{int(exponent)}}}$"
+    return sign + text

@@ -1,98 +1,130 @@
-"""One benchmark and one robustness target: how they go together over models, with what evidence."""
+"""One benchmark against one robustness target: rank correlation, straight line, and how many models say so."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from alignsec.errors import AlignsecError
+from alignsec.names import closest
+from alignsec.tables import SCHEMAS
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-MINIMUM = 4  # models; below it no estimate is worth its row
+MINIMUM = 4  # models; three points have only six orders, so no rank correlation of them can mean anything
+_DTYPES = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
 
 
 def correlate(total: "pd.DataFrame", benchmarks: "pd.DataFrame", targets: Sequence[str]) -> "pd.DataFrame":
-    """Spearman correlation and least squares for every benchmark and target, pairwise complete.
+    """Correlate every benchmark with every target, over the models that have both.
 
     Parameters
     ----------
-    total : one row per model: `model`, `family`, one column per benchmark and per target
-    benchmarks : table of kind ``benchmarks``, in tree order
+    total : table of kind ``total_scores``: one row per model, one column per benchmark (score) and per target
+        (accuracy, a share in [0, 1]); null or infinite is "the model has none"
+    benchmarks : table of kind ``benchmarks``
     targets : columns of `total`
 
     Returns
     -------
-    Table of kind ``correlations``: `rho`, `p` (Spearman, two-sided, models taken as independent), `q`
-    (Benjamini and Hochberg 1995 over leaves x targets, null for parents), `pearson_r, r2, slope, intercept,
-    p_ols` (the target regressed on the benchmark), `n`, `n_families`, and `loss_of_n` (models with the target
-    that lack the benchmark). With fewer than four models, or a constant column, estimates are null and `note`
-    says why.
+    Table of kind ``correlations``, one row per benchmark x target, benchmarks in the order of their table,
+    targets as given. `rho`, `p`: Spearman, two-sided (`scipy.stats.spearmanr`). `pearson_r, r2, slope,
+    intercept, p_ols`: ordinary least squares of the target (y) on the benchmark (x)
+    (`scipy.stats.linregress`); slope in units of target per unit of benchmark. `q`: Benjamini-Hochberg over
+    `p` of leaves x targets; null for parents, which are means of leaves and would be counted twice.
+    `loss_of_n`: models that have the target but not the benchmark. Where nothing can be estimated the row
+    stays, estimates are null, and `note` says why.
+
+    Both p treat models as independent. Variants of one model are not, so they are too small wherever
+    `n_families` is well below `n`.
 
     Raises
     ------
     AlignsecError
-        A benchmark or target is no column of `total`.
+        A benchmark or a target is no column of `total`.
+
+    Source: Benjamini and Hochberg (1995), doi:10.1111/j.2517-6161.1995.tb02031.x.
     """
     import numpy as np
     import pandas as pd
-    from scipy.stats import false_discovery_control
 
-    for name in [*benchmarks["benchmark"], *targets]:
-        if name not in total.columns:
-            raise AlignsecError(f"{name!r} is no column of the joined scores")
-    codes = pd.factorize(total["family"])[0]
-    rows = []
-    for b in benchmarks.to_dict("records"):
-        x = total[b["benchmark"]].to_numpy(float)
-        for target in targets:
-            y = total[target].to_numpy(float)
-            both = np.isfinite(x) & np.isfinite(y)
+    columns = [str(c) for c in total.columns]
+    for kind, names in (("benchmark", list(benchmarks["benchmark"])), ("target", list(targets))):
+        for name in names:
+            if name not in columns:
+                near = f" (nearest: {closest(name, columns)[0][0]!r})" if columns else ""
+                raise AlignsecError(f"{kind} {name!r} is no column of the joined table{near}")
+    family = total["family"].to_numpy(dtype=object)
+    y_of = {t: _values(total, t) for t in targets}
+    rows: list[dict[str, Any]] = []
+    for name, category, is_leaf in zip(
+        benchmarks["benchmark"], benchmarks["category"], benchmarks["is_leaf"], strict=True
+    ):
+        x = _values(total, name)
+        has_x = np.isfinite(x)
+        for target, y in y_of.items():
+            has_y = np.isfinite(y)
+            both = has_x & has_y
             rows.append(
                 {
-                    "benchmark": b["benchmark"],
+                    "benchmark": name,
                     "target": target,
-                    "category": b["category"],
-                    "is_leaf": bool(b["is_leaf"]),
+                    "category": None if pd.isna(category) else category,
+                    "is_leaf": bool(is_leaf),
                     "n": int(both.sum()),
-                    "n_families": len(np.unique(codes[both])),
-                    "loss_of_n": int((np.isfinite(y) & ~both).sum()),
-                    **_estimates(x[both], y[both]),
+                    "n_families": len(set(family[both])),
+                    "loss_of_n": int((has_y & ~has_x).sum()),
+                    **_estimate(x[both], y[both]),
                 }
             )
-    table = pd.DataFrame(rows)
-    tested = (table["is_leaf"] & table["p"].notna()).to_numpy()
-    table["q"] = np.nan
-    if tested.any():
-        table.loc[tested, "q"] = false_discovery_control(table.loc[tested, "p"].to_numpy(float))
-    from alignsec.tables import SCHEMAS
-
-    return table[list(SCHEMAS["correlations"])]
+    schema = SCHEMAS["correlations"]
+    frame = pd.DataFrame(rows, columns=list(schema))
+    frame = frame.astype({name: _DTYPES[kind] for name, (kind, _) in schema.items()})
+    frame["q"] = _adjusted(frame["p"].to_numpy(), frame["is_leaf"].to_numpy())
+    return frame
 
 
-def _estimates(x: "np.ndarray", y: "np.ndarray") -> dict[str, Any]:
-    import numpy as np
+def _values(total: "pd.DataFrame", column: str) -> "np.ndarray":
+    return total[column].to_numpy(dtype="float64", na_value=math.nan)
+
+
+def _estimate(x: "np.ndarray", y: "np.ndarray") -> dict[str, Any]:
+    """The estimates of one row; none of them, and a note, where they do not exist."""
     from scipy.stats import linregress, spearmanr
 
-    names = ("rho", "p", "pearson_r", "r2", "slope", "intercept", "p_ols")
-    note = ""
     if len(x) < MINIMUM:
-        note = f"only {len(x)} models have both"
-    elif np.ptp(x) == 0:
-        note = "the benchmark is constant"
-    elif np.ptp(y) == 0:
-        note = "the target is constant"
-    if note:
-        return dict.fromkeys(names, np.nan) | {"note": note}
-    rank = spearmanr(x, y)
-    line = linregress(x, y)
-    values = (
-        rank.statistic,
-        rank.pvalue,
-        line.rvalue,
-        line.rvalue**2,
-        line.slope,
-        line.intercept,
-        line.pvalue,
-    )
-    return dict(zip(names, map(float, values), strict=True)) | {"note": ""}
+        models = "no model has" if len(x) == 0 else "only 1 model has" if len(x) == 1 else None
+        return {"note": f"{models or f'only {len(x)} models have'} both"}
+    if _constant(x):
+        return {"note": "the benchmark is constant"}
+    if _constant(y):
+        return {"note": "the target is constant"}
+    rank, line = spearmanr(x, y), linregress(x, y)
+    return {
+        "rho": float(rank.statistic),
+        "p": float(rank.pvalue),
+        "pearson_r": float(line.rvalue),
+        "r2": float(line.rvalue) ** 2,
+        "slope": float(line.slope),
+        "intercept": float(line.intercept),
+        "p_ols": float(line.pvalue),
+        "note": "",
+    }
+
+
+def _constant(values: "np.ndarray") -> bool:
+    # up to rounding: means of equal numbers differ in the last bit, and ranks would make a spread of that
+    return bool(values.max() - values.min() <= 1e-12 * abs(values).max())
+
+
+def _adjusted(p: "np.ndarray", is_leaf: "np.ndarray") -> "np.ndarray":
+    """Benjamini-Hochberg over the leaves' p; NaN elsewhere."""
+    import numpy as np
+    from scipy.stats import false_discovery_control
+
+    q = np.full(len(p), np.nan)
+    tested = is_leaf & np.isfinite(p)
+    if tested.any():
+        q[tested] = false_discovery_control(p[tested])
+    return q

@@ -78,10 +78,10 @@ def draw(
             if i == len(order) or categories[i] != categories[start]:
                 if i < len(order):
                     axes.axhline(i - 0.5, color="black", linewidth=1.1)
-                if categories[start]:
+                if (category := categories[start]) is not None:
                     axes.text(
-                        len(targets) - 0.3, (start + i - 1) / 2, categories[start], rotation=-90, va="center",
-                        ha="left", fontsize=8, fontweight="bold", color=CATEGORY_COLORS[categories[start]],
+                        len(targets) - 0.3, (start + i - 1) / 2, category, rotation=-90, va="center",
+                        ha="left", fontsize=8, fontweight="bold", color=CATEGORY_COLORS[category],
                     )  # fmt: skip
                 start = i
         bar = figure.colorbar(

@@ -297,7 +297,7 @@ def train(spec: str, out: Path, seed: int) -> dict[str, float]:
         The spec is not valid.
     """
     parsed = parse_spec(spec)
-    train_x, train_y, test_x, test_y = (torch.from_numpy(a) for a in digits())
+    train_x, train_y, test_x, test_y = map(torch.from_numpy, digits())
     state = int(np.random.SeedSequence([seed, parsed.seed]).generate_state(1)[0])
     smoothing = parsed.strength if parsed.training == "labelsmooth" else 0.0
     with _reproducible(state):

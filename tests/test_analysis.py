@@ -1,0 +1,141 @@
+"""Correlations against other libraries, figures against their tables."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import linregress
+from statsmodels.stats.multitest import multipletests
+
+from alignsec import latex, statistics, tables
+from alignsec.errors import AlignsecError
+from alignsec.figures import heatmap, save, scatter, target_colors, tsne
+
+TARGETS = ["robust_top1@1/255", "robust_top1@4/255"]
+
+
+@pytest.fixture(scope="module")
+def study() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(1)
+    n = 40
+    total = pd.DataFrame({"model": [f"m{i}" for i in range(n)], "family": [f"f{i % 7}" for i in range(n)]})
+    names = ["average_vision", "neural_vision", "A", "B", "behavior_vision", "C", "few", "flat"]
+    for name in names:
+        total[name] = rng.normal(size=n)
+    for i, target in enumerate(TARGETS):
+        total[target] = np.clip(0.5 + 0.1 * (i + 1) * total["A"] + 0.1 * rng.normal(size=n), 0, 1)
+    total.loc[:9, "B"] = np.nan
+    total.loc[35:, TARGETS[1]] = np.nan
+    total.loc[3:, "few"] = np.nan
+    total["flat"] = 1.0
+    parents = [
+        None,
+        "average_vision",
+        "neural_vision",
+        "neural_vision",
+        "average_vision",
+        *["behavior_vision"] * 3,
+    ]
+    tree = pd.DataFrame(
+        {
+            "benchmark": names,
+            "parent": parents,
+            "category": [None, *["neural"] * 3, *["behavior"] * 4],
+            "depth": [0, 1, 2, 2, 1, 2, 2, 2],
+            "is_leaf": [False, False, True, True, False, True, True, True],
+            "n_scored": 1,
+        }
+    )
+    return total, tree, statistics.correlate(total, tree, TARGETS)
+
+
+def test_estimates_agree_with_pandas_and_scipy(study: tuple[pd.DataFrame, ...]) -> None:
+    total, tree, table = study
+    rho = total[[*tree["benchmark"], *TARGETS]].corr(method="spearman")
+    checked = 0
+    for row in table[table["note"] == ""].itertuples():
+        pairs = total[[row.benchmark, row.target]].dropna()
+        line = linregress(pairs[row.benchmark], pairs[row.target])
+        assert row.rho == pytest.approx(rho.loc[row.benchmark, row.target])
+        assert row.r2 == pytest.approx(line.rvalue**2)
+        assert (row.slope, row.intercept, row.p_ols) == pytest.approx(
+            (line.slope, line.intercept, line.pvalue)
+        )
+        assert row.n == len(pairs)
+        assert row.n_families == total.loc[pairs.index, "family"].nunique()
+        assert row.loss_of_n == total[row.target].notna().sum() - len(pairs)
+        checked += 1
+    assert checked == 12
+    tested = table[table["is_leaf"] & table["p"].notna()]
+    np.testing.assert_allclose(tested["q"], multipletests(tested["p"], method="fdr_bh")[1])
+    assert table.loc[~table["is_leaf"], "q"].isna().all()
+    tables.validate(table, "correlations")
+
+
+def test_degenerate_rows_stay_with_a_note(study: tuple[pd.DataFrame, ...]) -> None:
+    total, tree, table = study
+    notes = table.set_index(["benchmark", "target"])["note"]
+    assert notes["few", TARGETS[0]] == "only 3 models have both"
+    assert notes["flat", TARGETS[0]] == "the benchmark is constant"
+    assert table.set_index(["benchmark", "target"]).loc[("flat", TARGETS[0]), "n"] == len(total)
+    with pytest.raises(AlignsecError, match="'nowhere'"):
+        statistics.correlate(total, tree, ["nowhere"])
+
+
+def test_heatmap_draws_the_table(study: tuple[pd.DataFrame, ...]) -> None:
+    _, tree, table = study
+    axes = heatmap.draw(table, tree).axes[0]
+    drawn = axes.images[0].get_array().filled(np.nan)
+    expected = table.pivot(index="benchmark", columns="target", values="rho").loc[tree["benchmark"], TARGETS]
+    np.testing.assert_allclose(drawn, expected)
+    (dots,) = (line for line in axes.lines if line.get_gid() == "weak")
+    level = table["q"].where(table["is_leaf"], table["p"])
+    assert len(dots.get_xdata()) == int((level >= 0.05).sum()) > 0
+
+
+def test_scatter_draws_the_table(study: tuple[pd.DataFrame, ...]) -> None:
+    total, _, table = study
+    figure = scatter.draw(total, table, "A", TARGETS)
+    axes = figure.axes[0]
+    rows = table[table["benchmark"] == "A"].set_index("target")
+    legend = " ".join(t.get_text() for t in figure.legends[0].get_texts())
+    for target in TARGETS:
+        (points,) = (c for c in axes.collections if c.get_gid() == target)
+        np.testing.assert_allclose(points.get_offsets(), total[["A", target]].dropna())
+        (line,) = (a for a in axes.lines if a.get_gid() == target)
+        np.testing.assert_allclose(
+            line.get_ydata(), rows.loc[target, "intercept"] + rows.loc[target, "slope"] * line.get_xdata()
+        )
+        np.testing.assert_allclose(points.get_facecolor()[0][:3], target_colors(TARGETS)[target][:3])
+        assert f"R² = {rows.loc[target, 'r2']:.2f}" in legend
+        assert f"n = {rows.loc[target, 'n']}" in legend
+    assert scatter.draw(total, table, "engineering_vision", TARGETS).axes == []
+
+
+def test_tsne_colours_models_by_robustness(study: tuple[pd.DataFrame, ...]) -> None:
+    total, tree, _ = study
+    axes = tsne.draw(total, tree, TARGETS[1]).axes[0]
+    known, unknown = (next(c for c in axes.collections if c.get_gid() == g) for g in ("known", "unknown"))
+    np.testing.assert_allclose(known.get_array(), total[TARGETS[1]].dropna())
+    assert len(unknown.get_offsets()) == 5
+    assert tsne.embed(total.head(3), tree).empty
+
+
+def test_saved_figures_are_the_same_bytes_with_embedded_fonts(
+    study: tuple[pd.DataFrame, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total, _, table = study
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    for name in ("one", "two"):
+        save(scatter.draw(total, table, "A", TARGETS), tmp_path / name)
+    for suffix in (".pdf", ".png"):
+        assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+    assert b"/FontFile2" in (tmp_path / "one.pdf").read_bytes()
+    assert b"D:20231114" in (tmp_path / "one.pdf").read_bytes()
+
+
+def test_latex_escapes_and_formats() -> None:
+    frame = pd.DataFrame({"model": ["a_b & 50%"], "p": [1e-5], "rho": [-0.123456], "n": [12], "q": [np.nan]})
+    text = latex.table(frame, "A_caption", "tab:x")
+    assert r"a\_b \& 50\% & $<$.001 & $-$0.123 & 12 & -- \\" in text

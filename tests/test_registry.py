@@ -1,0 +1,71 @@
+"""The registry read from source, the exact merge, families, the sheet's check."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from alignsec import registry, scores, sheet
+from alignsec.errors import AlignsecError
+
+
+@pytest.fixture(scope="module")
+def installed() -> pd.DataFrame:
+    table, unresolved = registry.read_registry("installed")
+    assert len(unresolved) == 0
+    return table
+
+
+def test_installed_registry(installed: pd.DataFrame) -> None:
+    assert len(installed) == 741
+    assert installed["plugin"].nunique() == 606
+    assert set(installed["package_version"]) == {"2.4.2"}
+
+
+def test_real_merge_is_exact_and_reports_near_matches(data_dir: Path, installed: pd.DataFrame) -> None:
+    parsed = scores.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
+    merged, unmatched = registry.merge(parsed.scores, parsed.benchmarks, installed)
+    assert len(merged) == 233
+    assert set(merged["model"]) == set(parsed.scores["model"]) & set(installed["model"])
+    near = unmatched[(unmatched["side"] == "leaderboard") & (unmatched["similarity"] == 1)]
+    assert "CORnet-S" in set(near["closest"])
+    assert len(near) == 5
+    assert not set(near["model"]) & set(merged["model"])
+    assert len(unmatched) == 443 + 741 - 2 * 233
+    reviewed = pd.read_csv(data_dir / "brainscore" / "model_families.csv")
+    proposed = reviewed["registry_name"].map(registry.propose_family)
+    assert (proposed == reviewed["family"]).mean() >= 0.99
+
+
+def test_registrations_that_are_not_literal_are_listed_not_lost(tmp_path: Path) -> None:
+    for plugin, text in {
+        "good": "model_registry['a'] = lambda: 1\nmodel_registry.update({'b': 1})\n",
+        "dynamic": "for n in names:\n    model_registry[n] = make(n)\n",
+        "broken": "def (:\n",
+        "again": "model_registry['a'] = 2\n",
+    }.items():
+        (tmp_path / "models" / plugin).mkdir(parents=True)
+        (tmp_path / "models" / plugin / "__init__.py").write_text(text)
+    found, unresolved = registry.read_registry(str(tmp_path))
+    assert sorted(found["model"]) == ["a", "b"]
+    assert set(unresolved["plugin"]) == {"dynamic", "broken", "good"}
+    assert unresolved.set_index("plugin").loc["dynamic", "line"] == 2
+    with pytest.raises(AlignsecError, match=r"registry\.source"):
+        registry.read_registry(str(tmp_path / "nowhere"))
+
+
+def test_sheet_rows_unknown_to_the_merge_name_the_closest() -> None:
+    rows = pd.DataFrame(
+        [["resnet5O", "brainscore", "", "f", ""], ["mine", "factory", "a:b", "f", ""]], columns=sheet.COLUMNS
+    )
+    with pytest.raises(AlignsecError, match=r"'resnet5O' \(closest: 'resnet50'\)"):
+        registry.check_sheet(rows, ["resnet50", "alexnet"])
+    registry.check_sheet(rows.tail(1), [])
+
+
+def test_proposed_sheet_can_be_read(tmp_path: Path) -> None:
+    merged = pd.DataFrame({"model": [" a/b", "resnet:x"], "plugin": "p", "family": "f"})
+    sheet.write(registry.propose_sheet(merged), tmp_path / "m.tsv")
+    back = sheet.read(tmp_path / "m.tsv").set_index("model")
+    assert back.loc["resnet:x", "family"] == "resnet"
+    assert back.loc[" a/b", "source"] == "brainscore"
