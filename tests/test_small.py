@@ -30,6 +30,7 @@ def test_epsilons_warned_and_parsed() -> None:
     assert '"0.25/255"' in epsilon.check(["0.25"])[0]
     assert epsilon.check(["0.001", "0.5/255", "1/255"][::2]) == []
     assert epsilon.parse("1/255") == 1 / 255
+    assert epsilon.parse("0.5/255") == 0.5 / 255
 
 
 def test_sheet_round_trip_keeps_names_to_the_letter(tmp_path: Path) -> None:

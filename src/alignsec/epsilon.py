@@ -9,8 +9,10 @@ from alignsec.errors import AlignsecError
 def parse(text: str) -> float:
     """An epsilon string as a float of the [0, 1] pixel range; ``AlignsecError`` if it is not a number."""
     try:
-        return float(Fraction(text))
-    except (ValueError, ZeroDivisionError, TypeError) as error:
+        over, _, under = text.partition("/")
+        # "0.5/255" too, which Fraction does not read
+        return float(Fraction(over) / Fraction(under or 1))
+    except (ValueError, ZeroDivisionError, TypeError, AttributeError) as error:
         raise AlignsecError(f'epsilon {text!r} is not a number: write it like "1/255" or "0.001"') from error
 
 

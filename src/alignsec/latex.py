@@ -99,8 +99,8 @@ def _cell(value: Any, column: str) -> str:
 def _number(value: float) -> str:
     if math.isinf(value):
         return r"$\infty$" if value > 0 else r"$-\infty$"
-    sign = "$-$" if value < 0 else ""
-    value = abs(value)
+    minus, value = "-" if value < 0 else "", abs(value)
+    sign = f"${minus}$" if minus else ""
     if value == 0:
         return "0"
     if float(f"{value:.2e}") >= 1000:
@@ -108,5 +108,5 @@ def _number(value: float) -> str:
     text = f"{value:#.3g}".rstrip(".")
     if "e" in text:
         mantissa, exponent = text.split("e")
-        return rf"{sign}${mantissa}\times10^{{{int(exponent)}}}$"
+        return rf"${minus}{mantissa}\times10^{{{int(exponent)}}}$"
     return sign + text

@@ -94,8 +94,8 @@ def _estimate(x: "np.ndarray", y: "np.ndarray") -> dict[str, Any]:
     from scipy.stats import linregress, spearmanr
 
     if len(x) < MINIMUM:
-        models = "no model has" if len(x) == 0 else "only 1 model has" if len(x) == 1 else None
-        return {"note": f"{models or f'only {len(x)} models have'} both"}
+        few = {0: "no model has", 1: "only 1 model has"}.get(len(x), f"only {len(x)} models have")
+        return {"note": f"{few} both"}
     if _constant(x):
         return {"note": "the benchmark is constant"}
     if _constant(y):

@@ -92,7 +92,8 @@ def rdm(features: "np.ndarray") -> "np.ndarray":
 def observer() -> dict[str, "np.ndarray"]:
     """Class evidence (N, 10) of a reference observer on the test images under each condition.
 
-    A template matcher: the negative distance to each class's mean training digit, through blurred pixels.
+    A template matcher: the correlation with each class's mean training digit, through blurred pixels. By
+    distance it would be near chance at low contrast, and there would be no errors to be consistent with.
     """
     import numpy as np
     from scipy.ndimage import gaussian_filter
@@ -102,13 +103,15 @@ def observer() -> dict[str, "np.ndarray"]:
     train_x, train_y, test_x, _ = digits()
 
     def seen(x: "np.ndarray") -> "np.ndarray":
-        return gaussian_filter(x[:, 0], (0, 0.7, 0.7)).reshape(len(x), -1)
+        return unit(gaussian_filter(x[:, 0], (0, 0.7, 0.7)).reshape(len(x), -1))
 
-    templates = np.stack([seen(train_x)[train_y == k].mean(0) for k in range(10)])
-    evidence = {}
-    for name, x in {"clean": test_x, **_corrupted()}.items():
-        evidence[name] = -np.linalg.norm(seen(x)[:, None] - templates[None], axis=2)
-    return evidence
+    def unit(rows: "np.ndarray") -> "np.ndarray":
+        centred = rows - rows.mean(1, keepdims=True)
+        scaled: np.ndarray = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
+        return scaled
+
+    templates = unit(np.stack([seen(train_x)[train_y == k].mean(0) for k in range(10)]))
+    return {name: seen(x) @ templates.T for name, x in {"clean": test_x, **_corrupted()}.items()}
 
 
 @lru_cache(maxsize=1)

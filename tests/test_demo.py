@@ -1,0 +1,409 @@
+"""The demo study: digits, small networks trained by rules, and the leaderboard measured on them."""
+
+import csv
+import hashlib
+import io
+import math
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from alignsec import scores, sheet
+from alignsec.digits import digits
+from alignsec.errors import AlignsecError
+from alignsec.zoo import demo, demo_benchmarks
+from alignsec.zoo.base import Excluded, PixelModel
+
+SHEET = Path(__file__).parents[1] / "config" / "demo" / "models.tsv"
+LEAVES = [b for names in demo_benchmarks.CATEGORIES.values() for b in names]
+CNN = "arch=cnn,training=standard,seed=1"
+ROBUST = "arch=cnn,training=adversarial,strength=0.1,seed=1"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("weights")
+    paths = {}
+    for i, spec in enumerate((CNN, ROBUST)):
+        paths[spec] = folder / f"{i}.pt"
+        accuracy = demo.train(spec, paths[spec], seed=0)
+        assert accuracy["test_accuracy"] > 0.9 and accuracy["train_accuracy"] > 0.9
+    return paths
+
+
+@pytest.fixture(scope="module")
+def measured(trained: dict[str, Path]) -> dict[str, float]:
+    return demo_benchmarks.measure(demo.load(CNN, trained[CNN]))
+
+
+# ---- digits and sheet --------------------------------------------------------------------------------------
+
+
+def test_digits_are_pixels_and_the_splits_are_disjoint() -> None:
+    train_x, train_y, test_x, test_y = digits()
+    assert train_x.shape == (1000, 1, 8, 8) and test_x.shape == (797, 1, 8, 8)
+    assert train_x.dtype == np.float32 and train_y.dtype == np.int64 and len(train_y) == 1000
+    assert train_x.min() == 0 and train_x.max() == 1
+    seen, attacked = ({image.tobytes() for image in x} for x in (train_x, test_x))
+    assert len(seen) == 1000 and len(attacked) == 797 and not seen & attacked
+    assert set(train_y) == set(test_y) == set(range(10))
+    np.testing.assert_array_equal(digits()[2], test_x)
+
+
+def test_sheet_of_the_demo_is_valid_and_varied() -> None:
+    rows = sheet.read(SHEET)
+    specs = [demo.parse_spec(s) for s in rows["spec"]]
+    assert len(rows) == 14 and len(set(specs)) == 14 and set(rows["source"]) == {"demo"}
+    assert rows["family"].tolist() == [s.arch for s in specs] and rows["family"].nunique() >= 4
+    assert {s.training for s in specs} >= {"standard", "noise", "blur", "adversarial"}
+    assert len({s.strength for s in specs if s.training == "adversarial"}) == 2
+    assert any("/" in name and " " in name for name in rows["model"])
+
+
+# ---- specs -------------------------------------------------------------------------------------------------
+
+
+def test_spec_defaults() -> None:
+    assert demo.parse_spec("arch=mlp") == demo.Spec("mlp", "standard", 0.0, 0)
+    assert demo.parse_spec(" seed=3 , arch=cnn,training=noise,strength=0.3") == demo.Spec(
+        "cnn", "noise", 0.3, 3
+    )
+    assert demo.parse_spec("arch=cnn,training=adversarial").strength == 0.1
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("", "names no arch: add arch= and one of mlp, cnn"),
+        ("arch", "'arch' is not of the form key=value"),
+        ("arch=", "not of the form"),
+        ("arch=cnn,arch=mlp", "'arch' is given twice"),
+        ("arch=cnn,trainin=noise", "unknown key 'trainin': did you mean training\\?"),
+        ("arch=resnet50", "unknown arch 'resnet50': did you mean resnet\\? valid are mlp, cnn"),
+        ("arch=cnn,training=adversary", "unknown training 'adversary': did you mean adversarial\\?"),
+        ("arch=cnn,training=zzz", "unknown training 'zzz': valid are standard"),
+        ("arch=cnn,seed=-1", "seed '-1' is not a whole number"),
+        ("arch=cnn,seed=1.5", "seed '1.5'"),
+        ("arch=cnn,strength=0.1", "training=standard has no strength"),
+        ("arch=cnn,training=noise,strength=0", "strength '0' is not above 0"),
+        ("arch=cnn,training=noise,strength=much", "strength 'much'"),
+        ("arch=cnn,training=adversarial,strength=8", "at most 0.5"),
+        ("arch=cnn,training=noise,strength=nan", "strength 'nan'"),
+    ],
+)
+def test_bad_specs(spec: str, message: str) -> None:
+    with pytest.raises(AlignsecError, match=message):
+        demo.parse_spec(spec)
+
+
+# ---- training and loading ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ["arch=mlp,training=noise,seed=5", "arch=resnet,training=blur,seed=5"])
+def test_training_is_reproducible_to_the_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    monkeypatch.setattr(demo, "EPOCHS", 2)
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    for name, seed, chosen in (("a", 0, spec), ("b", 0, spec), ("c", 1, spec), ("d", 0, spec[:-1] + "6")):
+        torch.rand(3)  # the caller's random state must not matter
+        demo.train(chosen, tmp_path / name, seed=seed)
+    a, b, c, d = ((tmp_path / name).read_bytes() for name in "abcd")
+    assert a == b
+    assert len({a, c, d}) == 3
+    assert torch.get_num_threads() == threads
+    torch.set_rng_state(state)
+    before = torch.rand(1)
+    torch.set_rng_state(state)
+    demo.train(spec, tmp_path / "e", seed=0)
+    assert torch.equal(torch.rand(1), before)
+    assert sorted(p.name for p in tmp_path.iterdir()) == list("abcde")  # no temporary file stays
+
+
+@pytest.mark.parametrize("arch", demo.ARCHITECTURES)
+@pytest.mark.parametrize("training", demo.TRAININGS)
+def test_every_architecture_takes_every_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str, training: str
+) -> None:
+    monkeypatch.setattr(demo, "EPOCHS", 1)
+    spec = f"arch={arch},training={training}"
+    demo.train(spec, tmp_path / "w.pt", seed=0)
+    model = demo.load(spec, tmp_path / "w.pt")
+    x = torch.from_numpy(digits()[2][:4])
+    logits = model(x)
+    assert logits.shape == (4, 10) and bool(torch.isfinite(logits).all())
+    assert not model.training and not any(p.requires_grad for p in model.parameters())
+    assert model.input_size == 8
+    # one image at a time gives what a batch gives: nothing depends on the batch
+    torch.testing.assert_close(torch.cat([model(image[None]) for image in x]), logits)
+
+
+def test_adversarial_training_makes_robust(trained: dict[str, Path]) -> None:
+    _, _, x, y = (torch.from_numpy(a[:200]) for a in digits())
+    robust = {}
+    for spec, path in trained.items():
+        model = demo.load(spec, path)
+        attacked = demo.pgd(model, x, y, 0.1, 20, torch.Generator().manual_seed(0))
+        assert float((attacked - x).abs().max()) <= 0.1 + 1e-6
+        assert float(attacked.min()) >= 0 and float(attacked.max()) <= 1
+        robust[spec] = float((model(attacked).argmax(1) == y).float().mean())
+    assert robust[ROBUST] > robust[CNN] + 0.1
+
+
+def test_load_tells_where_weights_come_from(trained: dict[str, Path]) -> None:
+    provenance = demo.load(CNN, trained[CNN]).provenance
+    assert provenance["spec"] == CNN
+    assert provenance["weights_sha256"] == hashlib.sha256(trained[CNN].read_bytes()).hexdigest()
+    assert all(isinstance(v, str) for v in provenance.values())
+
+
+def test_missing_weights_are_a_transient_exclusion(tmp_path: Path) -> None:
+    with pytest.raises(Excluded, match="weights unavailable") as caught:
+        demo.load(CNN, tmp_path / "none.pt")
+    assert caught.value.transient and caught.value.reason == "weights unavailable"
+
+
+def test_damaged_weights_are_excluded(tmp_path: Path, trained: dict[str, Path]) -> None:
+    whole = trained[CNN].read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    for raw in (b"", b"junk", whole[: len(whole) // 2], whole[100:], bytes(flipped)):
+        (tmp_path / "w.pt").write_bytes(raw)
+        with pytest.raises(Excluded, match="weights damaged") as caught:
+            demo.load(CNN, tmp_path / "w.pt")
+        assert not caught.value.transient
+
+
+@pytest.mark.parametrize("content", [{"a": torch.zeros(1)}, torch.zeros(2), [1, 2], {1: 2}, {"a": "b"}, None])
+def test_other_files_of_torch_are_excluded(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(Excluded, match="another network than arch=cnn"):
+        demo.load(CNN, tmp_path / "w.pt")
+
+
+def test_weights_of_another_architecture_are_excluded(trained: dict[str, Path]) -> None:
+    for arch in set(demo.ARCHITECTURES) - {"cnn"}:
+        with pytest.raises(Excluded, match=f"another network than arch={arch}"):
+            demo.load(f"arch={arch}", trained[CNN])
+
+
+class _Dangerous:
+    def __init__(self, touched: Path) -> None:
+        self.touched = touched
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.touched,)
+
+
+def test_loading_never_runs_code_from_the_file(tmp_path: Path) -> None:
+    torch.save({"a": _Dangerous(tmp_path / "touched")}, tmp_path / "w.pt")
+    with pytest.raises(Excluded, match="weights damaged"):
+        demo.load(CNN, tmp_path / "w.pt")
+    assert not (tmp_path / "touched").exists()
+    torch.load(tmp_path / "w.pt", weights_only=False)
+    assert (tmp_path / "touched").exists()  # the file would have
+
+
+# ---- PixelModel --------------------------------------------------------------------------------------------
+
+
+class _Returns(nn.Module):
+    """Gives its input's channel means as logits, packed by `pack`."""
+
+    def __init__(self, pack: object) -> None:
+        super().__init__()
+        self.pack = pack
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.pack(x.mean((2, 3)))  # type: ignore[operator]
+
+
+class _Output(OrderedDict):  # type: ignore[type-arg]
+    """A Hugging Face output: a mapping with attributes, the loss first."""
+
+    @property
+    def logits(self) -> torch.Tensor:
+        return self["logits"]  # type: ignore[no-any-return]
+
+
+PACKS = {
+    "tensor": lambda z: z,
+    "attribute": lambda z: _Output(loss=torch.zeros(()), logits=z),
+    "dict": lambda z: {"other": None, "logits": z},
+    "tuple": lambda z: (z, None),
+    "list": lambda z: [z],
+    "nested": lambda z: ({"logits": z}, None),
+}
+
+
+@pytest.mark.parametrize("pack", PACKS.values(), ids=PACKS)
+def test_pixel_model_normalises_unwraps_and_shifts_labels(pack: object) -> None:
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    x = torch.rand(5, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    expected = (x.mean((2, 3)) - torch.tensor(mean)) / torch.tensor(std)
+    model = PixelModel(_Returns(pack), mean, std, input_size=(4, 6))
+    torch.testing.assert_close(model(x), expected)
+    shifted = PixelModel(_Returns(pack), mean, std, input_size=(4, 6), label_offset=1)
+    torch.testing.assert_close(shifted(x), expected[:, 1:])
+    assert model.input_size == (4, 6) and model.provenance == {}
+    assert model.mean.numel() == model.std.numel() == 3
+
+
+def test_pixel_model_statistics_move_with_the_model_and_pass_gradients() -> None:
+    model = PixelModel(_Returns(PACKS["tensor"]), (0.5,), (0.25,), input_size=8).double()
+    assert model.mean.dtype == torch.float64
+    x = torch.zeros(1, 3, 2, 2, dtype=torch.float64, requires_grad=True)  # one value serves all channels
+    assert model(x).tolist() == [[-2.0] * 3]
+    model(x).sum().backward()
+    assert x.grad is not None and bool((x.grad == 1).all())  # 1 / (4 pixels x 0.25)
+
+
+def test_pixel_model_refuses() -> None:
+    module = _Returns(PACKS["tensor"])
+    for mean, std in (((0.0,), (0.0,)), ((0.0,), (1.0, 1.0)), ((), ()), ((0.0,), (float("nan"),))):
+        with pytest.raises(AlignsecError, match="std > 0"):
+            PixelModel(module, mean, std, input_size=8)
+    with pytest.raises(AlignsecError, match="label_offset -1"):
+        PixelModel(module, input_size=8, label_offset=-1)
+    for nothing in ("text", (), {"loss": 1}):
+        with pytest.raises(Excluded, match="no classifier") as caught:
+            PixelModel(_Returns(lambda z, n=nothing: n), input_size=8)(torch.zeros(1, 1, 2, 2))
+        assert not caught.value.transient
+    assert PixelModel(_Returns(lambda z: "as it is"), input_size=8, unwrap=False)(torch.zeros(1, 1, 2, 2))
+
+
+def test_an_exclusion_survives_pickling() -> None:
+    again = pickle.loads(pickle.dumps(Excluded("out of memory", transient=True)))
+    assert (again.reason, again.transient, str(again)) == ("out of memory", True, "out of memory")
+    assert not Excluded("no head").transient
+
+
+# ---- benchmarks --------------------------------------------------------------------------------------------
+
+
+def test_every_benchmark_is_measured_and_repeats(
+    trained: dict[str, Path], measured: dict[str, float]
+) -> None:
+    assert list(measured) == LEAVES and len(LEAVES) >= 12
+    assert all(len(names) >= 4 for names in demo_benchmarks.CATEGORIES.values())
+    assert all(isinstance(v, float) and -1 <= v <= 1 for v in measured.values())
+    assert demo_benchmarks.measure(demo.load(CNN, trained[CNN])) == measured
+    other = demo_benchmarks.measure(demo.load(ROBUST, trained[ROBUST]))
+    assert all(other[b] != measured[b] for b in LEAVES if b != "Digits2026-top1")
+
+
+def test_clean_accuracy_is_the_test_splits(trained: dict[str, Path], measured: dict[str, float]) -> None:
+    _, _, x, y = (torch.from_numpy(a) for a in digits())
+    accuracy = (demo.load(CNN, trained[CNN])(x).argmax(1) == y).double().mean()
+    assert measured["Digits2026-top1"] == pytest.approx(float(accuracy))
+    assert measured["Digits2026.noise-top1"] < measured["Digits2026-top1"]
+
+
+def test_scores_depend_on_the_weights(measured: dict[str, float]) -> None:
+    torch.manual_seed(0)
+    untrained = PixelModel(demo.ARCHITECTURES["cnn"](), (demo.MEAN,), (demo.STD,), input_size=8)
+    scored = demo_benchmarks.measure(untrained.eval().requires_grad_(False))
+    assert all(scored[b] != measured[b] for b in LEAVES)
+    assert scored["Digits2026-top1"] < 0.4 < measured["Digits2026-top1"]
+    assert scored["Observer2026.confidence"] < measured["Observer2026.confidence"]
+
+
+def test_permuted_training_labels_change_the_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: dict[str, float]
+) -> None:
+    train_x, train_y, test_x, test_y = digits()
+    permuted = np.random.default_rng(0).permutation(train_y)
+    monkeypatch.setattr(demo, "digits", lambda: (train_x, permuted, test_x, test_y))
+    assert demo.train(CNN, tmp_path / "w.pt", seed=0)["test_accuracy"] < 0.3
+    scored = demo_benchmarks.measure(demo.load(CNN, tmp_path / "w.pt"))
+    for benchmark in LEAVES:
+        assert abs(scored[benchmark] - measured[benchmark]) > 0.005, benchmark
+    for benchmark in demo_benchmarks.CATEGORIES["engineering"]:
+        assert scored[benchmark] < measured[benchmark]
+
+
+def test_observer_errs_and_sees_in_every_condition() -> None:
+    test_y = digits()[3]
+    for name, evidence in demo_benchmarks.observer().items():
+        assert 0.5 < (evidence.argmax(1) == test_y).mean() < 0.97, name
+
+
+def test_error_consistency_by_hand() -> None:
+    # 10 trials, right on 8 and 6, both right on 5, both wrong on 1: observed 6/10, expected .48 + .08 = .56
+    a = np.array([1] * 8 + [0] * 2, dtype=bool)
+    b = np.array([1] * 5 + [0] * 3 + [1] + [0], dtype=bool)
+    assert demo_benchmarks.error_consistency(a, b) == pytest.approx((0.6 - 0.56) / 0.44)
+    assert demo_benchmarks.error_consistency(a, a) == pytest.approx(1)
+    assert math.isnan(demo_benchmarks.error_consistency(np.ones(4, bool), np.ones(4, bool)))
+
+
+def test_rdm_by_hand() -> None:
+    features = np.array([[1.0, 2, 3], [2, 4, 6], [3, 2, 1]])
+    np.testing.assert_allclose(demo_benchmarks.rdm(features), [0, 2, 2], atol=1e-12)
+
+
+# ---- leaderboard -------------------------------------------------------------------------------------------
+
+NAMES = ["plain", "lab/cnn noise", 'quoted "x", with comma', " padded ε"]
+
+
+@pytest.fixture
+def board() -> dict[str, dict[str, float]]:
+    rng = np.random.default_rng(0)
+    values = {
+        name: dict(zip(LEAVES, rng.uniform(-0.05, 1, len(LEAVES)).tolist(), strict=True)) for name in NAMES
+    }
+    values["plain"][LEAVES[1]] = float("nan")
+    return values
+
+
+def test_leaderboard_is_the_published_format(board: dict[str, dict[str, float]]) -> None:
+    text = demo_benchmarks.leaderboard(board)
+    header, *rows = csv.reader(io.StringIO(text), strict=True)
+    expected = ["model_name", "average_vision"]
+    for category, names in demo_benchmarks.CATEGORIES.items():
+        expected += [f"{category}_vision", *names]
+    meta = {"model_id", "rank", "layers"}
+    assert [h for h in header if h not in meta] == expected and meta < set(header)
+    table = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [row["model_name"] for row in table] == NAMES
+    assert [row["model_id"] for row in table] == ["1", "2", "3", "4"]
+    assert table[0][LEAVES[1]] == "X"
+    for row, scored in zip(table, board.values(), strict=True):
+        for leaf in LEAVES:
+            assert (
+                row[leaf] == "X" if math.isnan(scored[leaf]) else float(row[leaf]) == round(scored[leaf], 4)
+            )
+        parent = {}
+        for category, names in demo_benchmarks.CATEGORIES.items():
+            children = [0.0 if row[n] == "X" else float(row[n]) for n in names]
+            parent[category] = float(row[f"{category}_vision"])
+            assert parent[category] == pytest.approx(sum(children) / len(children), abs=5.1e-5)
+        mean = (parent["neural"] + parent["behavior"]) / 2
+        assert float(row["average_vision"]) == pytest.approx(mean, abs=5.1e-5)
+    best_first = sorted(table, key=lambda row: int(row["rank"]))
+    averages = [float(row["average_vision"]) for row in best_first]
+    assert averages == sorted(averages, reverse=True) and best_first[0]["rank"] == "1"
+
+
+def test_leaderboard_is_read_back_with_its_tree(tmp_path: Path, board: dict[str, dict[str, float]]) -> None:
+    for i in range(10):  # enough models for the tree to be derived from the numbers alone
+        board[f"more {i}"] = dict(
+            zip(LEAVES, np.random.default_rng(i + 1).uniform(0, 1, len(LEAVES)).tolist(), strict=True)
+        )
+    (tmp_path / "board.csv").write_text(demo_benchmarks.leaderboard(board), encoding="utf-8")
+    parsed = scores.parse(tmp_path / "board.csv")
+    rows = parsed.benchmarks.set_index("benchmark")
+    for category, names in demo_benchmarks.CATEGORIES.items():
+        assert set(rows.loc[list(names), "parent"]) == {f"{category}_vision"}
+        assert set(rows.loc[list(names), "category"]) == {category}
+    assert rows.index[rows["is_leaf"].to_numpy(bool)].tolist() == LEAVES
+    assert parsed.scores["model"].drop_duplicates().tolist() == list(board)
+    assert not parsed.warnings and not parsed.duplicates
+    failed = parsed.scores[parsed.scores["status"] == "failed"]
+    assert failed[["model", "benchmark"]].to_numpy().tolist() == [["plain", LEAVES[1]]]

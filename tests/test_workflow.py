@@ -1,0 +1,287 @@
+"""The workflow on a study of four networks and eight images: what runs, what reruns, what a user is told."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from alignsec import sheet
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+pytestmark = pytest.mark.workflow
+
+MODELS = [
+    ["mlp standard", "demo", "arch=mlp,training=standard,seed=1", "mlp", ""],
+    ["lab/mlp noise", "demo", "arch=mlp,training=noise,strength=0.2,seed=2", "mlp", ""],
+    ["cnn", "demo", "arch=cnn,training=standard,seed=3", "cnn", ""],
+    ["broken", "factory", "no_such_package_at_all:make", "own", "excluded, and the others go on"],
+]
+CONFIG = {
+    "study": "small",
+    "scores": {"source": "demo"},
+    "registry": {"source": "demo"},
+    "models": {"sheet": "models.tsv"},
+    "images": {"source": "digits", "count": 8},
+    "attack": {"epsilons": ["0.02", "0.05"], "images_per_shard": 8},
+    "corruptions": {"names": ["contrast"], "severities": [3]},
+}
+
+
+def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    line = [
+        str(BIN / "snakemake"), "-s", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "2",
+        "--workflow-profile", str(ROOT / "workflow" / "profiles" / "default"),
+        "--configfile", str(folder / "study.yaml"), *arguments,
+    ]  # fmt: skip
+    return line, os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line, environment = command(folder, *arguments)
+    return subprocess.run(line, env=environment, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def planned(folder: Path, *arguments: str) -> dict[str, int]:
+    """Rule to number of jobs that a dry run announces."""
+    done = snakemake(folder, "-n", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = done.stdout + done.stderr
+    if "Nothing to be done" in text:
+        return {}
+    block = text.split("Job stats:")[1].split("total")[0]
+    return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+)\s+(\d+)\s*$", block, re.M)}
+
+
+def configure(folder: Path, **sections: dict[str, object]) -> None:
+    merged = {k: ({**v, **sections.pop(k, {})} if isinstance(v, dict) else v) for k, v in CONFIG.items()}
+    (folder / "study.yaml").write_text(yaml.safe_dump(merged | sections))
+
+
+def write_sheet(folder: Path, rows: list[list[str]]) -> None:
+    sheet.write(pd.DataFrame(rows, columns=sheet.COLUMNS), folder / "models.tsv")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    configure(folder)
+    write_sheet(folder, MODELS)
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def study(finished: Path) -> Path:
+    """The finished study, its configuration and sheet as they were."""
+    configure(finished)
+    write_sheet(finished, MODELS)
+    return finished
+
+
+def test_every_output_of_the_design_is_there(study: Path) -> None:
+    results = study / "results" / "small"
+    for name in """
+        scores/leaderboard.csv scores/scores.parquet scores/benchmarks.parquet registry/registry.parquet
+        registry/merged.parquet registry/unmatched.csv images/shards/0000.parquet images/manifest.parquet
+        models/cnn/preflight.json models/cnn/attack/0000.parquet models/cnn/corruptions.parquet
+        robustness/models.parquet robustness/excluded.csv analysis/total_scores.parquet correlations/all.parquet
+        correlations/all.csv figures/heatmap.pdf figures/scatter_average.png figures/scatter_neural.pdf
+        figures/scatter_behavior.png figures/scatter_engineering.pdf figures/tsne.png tables/correlations.tex
+        tables/models.csv provenance.json
+    """.split():
+        assert (results / name).stat().st_size > 0, name
+    every = pd.read_csv(results / "correlations" / "all.csv")
+    tree = pd.read_parquet(results / "scores" / "benchmarks.parquet")
+    targets = pd.read_parquet(results / "robustness" / "models.parquet")["target"].unique()
+    assert len(every) == len(tree) * len(targets)
+    # three networks have scores: too few for an estimate, and the table says so
+    assert (every["note"] == "only 3 models have both").all()
+    assert len(list((results / "correlations").glob("*.parquet"))) == len(tree) + 1
+
+
+def test_one_bad_model_is_listed_and_stops_nothing(study: Path) -> None:
+    excluded = pd.read_csv(study / "results" / "small" / "robustness" / "excluded.csv")
+    assert set(excluded["model"]) == {"broken"}
+    assert set(excluded["reason"]) == {"missing package: no_such_package_at_all"}
+    models = pd.read_parquet(study / "results" / "small" / "robustness" / "models.parquet")
+    assert set(models["model"]) == {"mlp standard", "lab/mlp noise", "cnn"}
+
+
+def test_scores_are_measured_on_the_weights(study: Path) -> None:
+    import torch
+
+    from alignsec.zoo import demo, demo_benchmarks
+
+    place = study / "results" / "small" / "models" / "cnn"
+    model = demo.load(MODELS[2][2], place / "weights.pt")
+    before = json.loads((place / "demo_scores.json").read_text())
+    assert demo_benchmarks.measure(model) == pytest.approx(before)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter))
+    after = demo_benchmarks.measure(model)
+    assert all(after[k] != before[k] for k in before)
+
+
+def test_nothing_to_do_twice(study: Path) -> None:
+    assert planned(study) == {}
+
+
+def test_an_epsilon_reruns_attacks_and_no_training(study: Path) -> None:
+    configure(study, attack={"epsilons": ["0.02", "0.06"], "images_per_shard": 8})
+    jobs = planned(study)
+    assert jobs["attack"] == 4
+    assert not {"train_demo", "measure_demo", "preflight", "corruptions", "merge_registry"} & set(jobs)
+    assert {"robustness", "join", "correlate", "heatmap", "scatter", "tsne"} <= set(jobs)
+
+
+def test_a_figure_option_redraws_that_figure_only(study: Path) -> None:
+    configure(study, figures={"heatmap": {"annotate": True}})
+    assert set(planned(study)) == {"heatmap", "all"}
+
+
+def test_a_new_row_runs_that_model_also_with_a_new_leaderboard(study: Path) -> None:
+    write_sheet(study, [*MODELS, ["vgg", "demo", "arch=mlp,training=blur,seed=9", "mlp", ""]])
+    jobs = planned(study)
+    assert {r: jobs[r] for r in ("train_demo", "preflight", "attack", "corruptions")} == dict.fromkeys(
+        ("train_demo", "preflight", "attack", "corruptions"), 1
+    )
+    shutil.copy(study / "results" / "small" / "scores" / "leaderboard.csv", study / "other.csv")
+    with (study / "other.csv").open("a") as handle:
+        row = (study / "other.csv").read_text().splitlines()[1].split(",")
+        handle.write(",".join(["somebody", "99", *row[2:]]) + "\n")
+    configure(study, scores={"source": "other.csv"})
+    jobs = planned(study)
+    assert (jobs["attack"], jobs["train_demo"], jobs["parse_scores"]) == (1, 1, 1)
+    write_sheet(study, MODELS)
+    assert not {"attack", "train_demo", "preflight", "corruptions"} & set(planned(study))
+
+
+def test_more_images_add_shards(study: Path) -> None:
+    configure(study, images={"source": "digits", "count": 12})
+    jobs = planned(study)
+    assert (jobs["attack"], jobs["shard_images"]) == (4, 1)
+    assert "train_demo" not in jobs
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"study": "small", "atack": {}}, "did you mean attack?"),
+        (CONFIG | {"attack": {"epsilons": ["0"]}}, "not above zero"),
+        (CONFIG | {"attack": {"epsilons": ["-1/255"]}}, "not above zero"),
+        (CONFIG | {"attack": {"epsilons": ["3/2"]}}, "above 0.5"),
+    ],
+)
+def test_bad_configurations_stop_before_anything_runs(tmp_path: Path, body: object, message: str) -> None:
+    write_sheet(tmp_path, MODELS)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(body))
+    done = snakemake(tmp_path, "-n")
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_large_epsilon_is_warned_about_and_a_row_twice_refused(tmp_path: Path) -> None:
+    write_sheet(tmp_path, MODELS)
+    configure(tmp_path, attack={"epsilons": ["0.25"]})
+    done = snakemake(tmp_path, "-n")
+    assert done.returncode == 0
+    assert 'did you mean "0.25/255"?' in done.stderr
+    with (tmp_path / "models.tsv").open("a") as handle:
+        handle.write("cnn\tdemo\tarch=cnn\tcnn\t\n")
+    done = snakemake(tmp_path, "-n")
+    assert done.returncode != 0
+    assert "models.tsv:6: model 'cnn' is already on line 4" in done.stderr
+
+
+def test_a_wrong_hash_and_an_unknown_model_are_told_before_any_attack(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("model_name,neural_vision,A1\nmlp,.1,.1\nresnet50,.2,.2\n")
+    rows = [["mlp", "demo", MODELS[0][2], "mlp", ""], ["resnet5O", "brainscore", "", "f", ""]]
+    write_sheet(tmp_path, rows)
+    configure(tmp_path, scores={"source": "l.csv", "sha256": "0" * 64})
+    done = snakemake(tmp_path)
+    assert done.returncode != 0
+    found = hashlib.sha256((tmp_path / "l.csv").read_bytes()).hexdigest()
+    assert f"has SHA-256 {found}" in done.stdout + done.stderr
+    configure(tmp_path, scores={"source": "l.csv", "sha256": found})
+    done = snakemake(tmp_path, "--no-keep-going") if False else snakemake(tmp_path, "merge_registry")
+    assert "'resnet5O' (closest: 'mlp')" in done.stdout + done.stderr
+    assert not list(tmp_path.glob("results/small/models/*/attack/*.parquet"))
+
+
+def test_a_killed_run_continues_and_ends_the_same(study: Path, tmp_path: Path) -> None:
+    configure(tmp_path)
+    write_sheet(tmp_path, MODELS)
+    line, environment = command(tmp_path)
+    process = subprocess.Popen(
+        line, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    waited = time.monotonic() + 120
+    while not list(tmp_path.glob("results/small/models/*/preflight.json")) and time.monotonic() < waited:
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "results" / "small" / "provenance.json").exists()
+    done = snakemake(tmp_path, "--unlock")
+    done = snakemake(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("correlations/all.csv", "robustness/excluded.csv", "scores/leaderboard.csv", "figures/tsne.pdf"):
+        one, two = (f / "results" / "small" / name for f in (study, tmp_path))
+        assert one.read_bytes() == two.read_bytes(), name
+
+
+def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None:
+    """The published leaderboard and the installed registry, against pandas; no attack runs."""
+    import numpy as np
+    from scipy.stats import linregress
+
+    source = data_dir / "brainscore" / "leaderboard_2025-05-07.csv"
+    (tmp_path / "study.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "study": "own",
+                "scores": {"source": str(source)},
+                "registry": {"source": "installed"},
+                "robustness": {"source": "mine.csv"},
+            }
+        )
+    )
+    names = pd.read_csv(source, dtype=str)["model_name"].unique()
+    rng = np.random.default_rng(5)
+    mine = pd.DataFrame({"model": names, "target": "robust_top1@1/255", "value": rng.uniform(size=len(names)).round(4)})
+    mine.to_csv(tmp_path / "mine.csv", index=False)
+    assert not {"attack", "train_demo", "preflight"} & set(planned(tmp_path))
+    done = snakemake(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = tmp_path / "results" / "own"
+    total = pd.read_parquet(results / "analysis" / "total_scores.parquet")
+    assert len(total) == 233
+    every = pd.read_csv(results / "correlations" / "all.csv").set_index("benchmark")
+    tree = pd.read_parquet(results / "scores" / "benchmarks.parquet")
+    rho = total[[*tree["benchmark"], "robust_top1@1/255"]].corr(method="spearman")["robust_top1@1/255"]
+    for benchmark in tree["benchmark"]:
+        pairs = total[[benchmark, "robust_top1@1/255"]].dropna()
+        assert every.loc[benchmark, "rho"] == pytest.approx(rho[benchmark])
+        assert every.loc[benchmark, "r2"] == pytest.approx(linregress(*pairs.to_numpy().T).rvalue ** 2)
+        assert every.loc[benchmark, "n"] == len(pairs)
+    assert len(list((results / "figures").glob("*.p*"))) == 12
+
+
+def test_workflow_is_clean_to_its_own_linter() -> None:
+    line = [str(BIN / "snakemake"), "--lint", "-s", str(ROOT / "Snakefile")]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
