@@ -92,15 +92,33 @@ def study(finished: Path) -> Path:
 
 def test_every_output_of_the_design_is_there(study: Path) -> None:
     results = study / "results" / "small"
-    for name in """
-        scores/leaderboard.csv scores/scores.parquet scores/benchmarks.parquet registry/registry.parquet
-        registry/merged.parquet registry/unmatched.csv images/shards/0000.parquet images/manifest.parquet
-        models/cnn/preflight.json models/cnn/attack/0000.parquet models/cnn/corruptions.parquet
-        robustness/models.parquet robustness/excluded.csv analysis/total_scores.parquet correlations/all.parquet
-        correlations/all.csv figures/heatmap.pdf figures/scatter_average.png figures/scatter_neural.pdf
-        figures/scatter_behavior.png figures/scatter_engineering.pdf figures/tsne.png tables/correlations.tex
-        tables/models.csv provenance.json
-    """.split():
+    for name in [
+        "scores/leaderboard.csv",
+        "scores/scores.parquet",
+        "scores/benchmarks.parquet",
+        "registry/registry.parquet",
+        "registry/merged.parquet",
+        "registry/unmatched.csv",
+        "images/shards/0000.parquet",
+        "images/manifest.parquet",
+        "models/cnn/preflight.json",
+        "models/cnn/attack/0000.parquet",
+        "models/cnn/corruptions.parquet",
+        "robustness/models.parquet",
+        "robustness/excluded.csv",
+        "analysis/total_scores.parquet",
+        "correlations/all.parquet",
+        "correlations/all.csv",
+        "figures/heatmap.pdf",
+        "figures/scatter_average.png",
+        "figures/scatter_neural.pdf",
+        "figures/scatter_behavior.png",
+        "figures/scatter_engineering.pdf",
+        "figures/tsne.png",
+        "tables/correlations.tex",
+        "tables/models.csv",
+        "provenance.json",
+    ]:
         assert (results / name).stat().st_size > 0, name
     every = pd.read_csv(results / "correlations" / "all.csv")
     tree = pd.read_parquet(results / "scores" / "benchmarks.parquet")
@@ -239,7 +257,12 @@ def test_a_killed_run_continues_and_ends_the_same(study: Path, tmp_path: Path) -
     done = snakemake(tmp_path, "--unlock")
     done = snakemake(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("correlations/all.csv", "robustness/excluded.csv", "scores/leaderboard.csv", "figures/tsne.pdf"):
+    for name in (
+        "correlations/all.csv",
+        "robustness/excluded.csv",
+        "scores/leaderboard.csv",
+        "figures/tsne.pdf",
+    ):
         one, two = (f / "results" / "small" / name for f in (study, tmp_path))
         assert one.read_bytes() == two.read_bytes(), name
 
@@ -262,7 +285,9 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
     )
     names = pd.read_csv(source, dtype=str)["model_name"].unique()
     rng = np.random.default_rng(5)
-    mine = pd.DataFrame({"model": names, "target": "robust_top1@1/255", "value": rng.uniform(size=len(names)).round(4)})
+    mine = pd.DataFrame(
+        {"model": names, "target": "robust_top1@1/255", "value": rng.uniform(size=len(names)).round(4)}
+    )
     mine.to_csv(tmp_path / "mine.csv", index=False)
     assert not {"attack", "train_demo", "preflight"} & set(planned(tmp_path))
     done = snakemake(tmp_path)

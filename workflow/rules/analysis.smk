@@ -9,20 +9,18 @@ rule join:
         sheet=SHEET or [],
     output:
         f"{R}/analysis/total_scores.parquet",
-    params:
-        sheet=option("--sheet", SHEET),
     log:
         f"{R}/logs/join.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        sheet=option("--sheet", SHEET),
     shell:
         "alignsec analysis join --merged {input.merged} --benchmarks {input.benchmarks} "
         "--robustness {input.robustness} {params.sheet} --out {output} > {log} 2>&1"
 
 
 rule correlate:
-    message:
-        "Correlate every benchmark with every target"
     input:
         total=f"{R}/analysis/total_scores.parquet",
         benchmarks=f"{R}/scores/benchmarks.parquet",
@@ -34,6 +32,8 @@ rule correlate:
         f"{R}/logs/correlate.log",
     conda:
         "../../envs/analysis.yaml"
+    message:
+        "Correlate every benchmark with every target"
     shell:
         "alignsec analysis correlate --total {input.total} --benchmarks {input.benchmarks} "
         "--robustness {input.robustness} --out {output.table} > {log} 2>&1"
@@ -46,12 +46,12 @@ rule tables:
         excluded=f"{R}/robustness/excluded.csv",
     output:
         report(TABLES, category="Tables", caption="../report/tables.rst"),
-    params:
-        folder=f"{R}/tables",
     log:
         f"{R}/logs/tables.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        folder=above(1),
     shell:
         "alignsec tables --correlations {input.correlations} --robustness {input.robustness} "
         "--excluded {input.excluded} --out {params.folder} > {log} 2>&1"
@@ -63,12 +63,12 @@ rule provenance:
         f"{R}/images/manifest.parquet" if ATTACKS else [],
     output:
         f"{R}/provenance.json",
-    params:
-        config=json.dumps(CONFIG),
-        folder=R,
     log:
         f"{R}/logs/provenance.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        config=json.dumps(CONFIG),
+        folder=above(1),
     shell:
         "alignsec provenance {params.config:q} --folder {params.folder} --out {output} > {log} 2>&1"

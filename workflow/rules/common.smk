@@ -1,6 +1,7 @@
 import json
 import sys
 from math import ceil
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -52,6 +53,15 @@ def weights(wildcards):
     return f"{R}/models/{wildcards.model}/weights.pt" if trained else []
 
 
+def above(levels, kind="output"):
+    """A params function: the folder that many levels above the job's first output or input."""
+
+    def find(wildcards, input, output):
+        return str(Path((input if kind == "input" else output)[0]).parents[levels - 1])
+
+    return find
+
+
 def option(flag, value):
     """`flag value` for the shell, nothing where the value is null."""
     from shlex import quote
@@ -65,3 +75,22 @@ def each(flag, values):
 
 def weights_option(wildcards, input):
     return option("--weights", input.weights or None)
+
+
+def bounds(wildcards):
+    start = int(wildcards.shard) * PER_SHARD
+    return f"--start {start} --stop {min(start + PER_SHARD, COUNT)}"
+
+
+def figure(names, caption):
+    """PDF and PNG of each name, the PNG shown in the report."""
+    pdf = [f"{R}/figures/{n}.pdf" for n in names]
+    png = [
+        report(f"{R}/figures/{n}.png", category="Figures", caption=f"../report/{caption}.rst") for n in names
+    ]
+    return pdf + png
+
+
+def stem(wildcards, output):
+    """The figure's path without its suffix."""
+    return str(Path(output[0]).with_suffix(""))

@@ -6,13 +6,6 @@ FIGURES = [
 ]
 
 
-def figure(names, caption):
-    """PDF and PNG of each name, the PNG shown in the report."""
-    pdf = [f"{R}/figures/{n}.pdf" for n in names]
-    png = [report(f"{R}/figures/{n}.png", category="Figures", caption=f"../report/{caption}.rst") for n in names]
-    return pdf + png
-
-
 rule figures:
     input:
         FIGURES,
@@ -24,14 +17,14 @@ rule heatmap:
         benchmarks=f"{R}/scores/benchmarks.parquet",
     output:
         figure(["heatmap"], "heatmap"),
-    params:
-        stem=f"{R}/figures/heatmap",
-        annotate="--annotate" if CONFIG["figures"]["heatmap"]["annotate"] else "",
-        colormap=CONFIG["figures"]["heatmap"]["colormap"],
     log:
         f"{R}/logs/heatmap.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        stem=stem,
+        annotate="--annotate" if CONFIG["figures"]["heatmap"]["annotate"] else "",
+        colormap=CONFIG["figures"]["heatmap"]["colormap"],
     shell:
         "alignsec figures heatmap --correlations {input.correlations} --benchmarks {input.benchmarks} "
         "{params.annotate} --colormap {params.colormap:q} --out {params.stem} > {log} 2>&1"
@@ -43,13 +36,13 @@ rule scatter:
         correlations=f"{R}/correlations/all.parquet",
     output:
         figure([f"scatter_{s}" for s in SCATTERS], "scatter"),
-    params:
-        folder=f"{R}/figures",
-        point_size=CONFIG["figures"]["scatter"]["point_size"],
     log:
         f"{R}/logs/scatter.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        folder=above(1),
+        point_size=CONFIG["figures"]["scatter"]["point_size"],
     shell:
         "alignsec figures scatter --total {input.total} --correlations {input.correlations} "
         "--point-size {params.point_size} --out {params.folder} > {log} 2>&1"
@@ -62,14 +55,14 @@ rule tsne:
         benchmarks=f"{R}/scores/benchmarks.parquet",
     output:
         figure(["tsne"], "tsne"),
-    params:
-        stem=f"{R}/figures/tsne",
-        perplexity=CONFIG["figures"]["tsne"]["perplexity"],
-        seed=CONFIG["seed"],
     log:
         f"{R}/logs/tsne.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        stem=stem,
+        perplexity=CONFIG["figures"]["tsne"]["perplexity"],
+        seed=CONFIG["seed"],
     shell:
         "alignsec figures tsne --total {input.total} --correlations {input.correlations} "
         "--benchmarks {input.benchmarks} --perplexity {params.perplexity} --seed {params.seed} "

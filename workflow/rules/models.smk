@@ -1,17 +1,17 @@
 rule train_demo:
-    message:
-        "Train {params.model}"
     output:
         f"{R}/models/{{model}}/weights.pt",
+    log:
+        f"{R}/logs/train_demo/{{model}}.log",
+    priority: FIRST
+    conda:
+        "../../envs/models.yaml"
     params:
         model=row("model"),
         spec=spec,
         seed=CONFIG["seed"],
-    log:
-        f"{R}/logs/train_demo/{{model}}.log",
-    conda:
-        "../../envs/models.yaml"
-    priority: FIRST
+    message:
+        "Train {params.model}"
     shell:
         "alignsec train {params.spec:q} --seed {params.seed} --out {output} > {log} 2>&1"
 
@@ -21,24 +21,22 @@ rule preflight:
         weights=weights,
     output:
         f"{R}/models/{{model}}/preflight.json",
+    log:
+        f"{R}/logs/preflight/{{model}}.log",
+    retries: 1
+    conda:
+        "../../envs/models.yaml"
     params:
         model=row("model"),
         source=row("source"),
         spec=spec,
         weights=weights_option,
-    log:
-        f"{R}/logs/preflight/{{model}}.log",
-    conda:
-        "../../envs/models.yaml"
-    retries: 1
     shell:
         "alignsec preflight {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
         "--out {output} > {log} 2>&1"
 
 
 rule attack:
-    message:
-        "Attack {params.model} on shard {wildcards.shard}"
     input:
         shard=f"{R}/images/shards/{{shard}}.parquet",
         preflight=f"{R}/models/{{model}}/preflight.json",
@@ -46,6 +44,15 @@ rule attack:
     output:
         table=f"{R}/models/{{model}}/attack/{{shard}}.parquet",
         status=f"{R}/models/{{model}}/attack/{{shard}}.status.json",
+    log:
+        f"{R}/logs/attack/{{model}}/{{shard}}.log",
+    benchmark:
+        f"{R}/benchmarks/attack/{{model}}/{{shard}}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        gpu=1,
     params:
         model=row("model"),
         source=row("source"),
@@ -57,15 +64,8 @@ rule attack:
         ladder="--ladder" if CONFIG["attack"]["ladder"] else "--no-ladder",
         batch_size=option("--batch-size", CONFIG["attack"]["batch_size"]),
         seed=CONFIG["seed"],
-    log:
-        f"{R}/logs/attack/{{model}}/{{shard}}.log",
-    benchmark:
-        f"{R}/benchmarks/attack/{{model}}/{{shard}}.tsv"
-    conda:
-        "../../envs/models.yaml"
-    threads: 1
-    resources:
-        gpu=1,
+    message:
+        "Attack {params.model} on shard {wildcards.shard}"
     shell:
         "alignsec attack {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
@@ -81,17 +81,6 @@ rule corruptions:
     output:
         table=f"{R}/models/{{model}}/corruptions.parquet",
         status=f"{R}/models/{{model}}/corruptions.status.json",
-    params:
-        model=row("model"),
-        source=row("source"),
-        spec=spec,
-        weights=weights_option,
-        folder=f"{R}/images/shards",
-        n_shards=len(SHARDS),
-        names=each("--corruption", CORRUPTIONS),
-        severities=each("--severity", CONFIG["corruptions"]["severities"]),
-        path=option("--path", CONFIG["corruptions"]["path"]),
-        seed=CONFIG["seed"],
     log:
         f"{R}/logs/corruptions/{{model}}.log",
     conda:
@@ -99,6 +88,17 @@ rule corruptions:
     threads: 1
     resources:
         gpu=1,
+    params:
+        model=row("model"),
+        source=row("source"),
+        spec=spec,
+        weights=weights_option,
+        folder=above(1, "input"),
+        n_shards=len(SHARDS),
+        names=each("--corruption", CORRUPTIONS),
+        severities=each("--severity", CONFIG["corruptions"]["severities"]),
+        path=option("--path", CONFIG["corruptions"]["path"]),
+        seed=CONFIG["seed"],
     shell:
         "alignsec corruptions {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shards {params.folder} --count {params.n_shards} --out {output.table} "

@@ -4,23 +4,21 @@ rule read_registry:
     output:
         registry=f"{R}/registry/registry.parquet",
         unresolved=f"{R}/registry/unresolved.csv",
+    log:
+        f"{R}/logs/read_registry.log",
+    priority: FIRST
+    conda:
+        "../../envs/models.yaml"
+    threads: FIRST_THREADS
     params:
         source=CONFIG["registry"]["source"],
         sheet=lambda wildcards, input: option("--sheet", input.sheet or None),
-    log:
-        f"{R}/logs/read_registry.log",
-    conda:
-        "../../envs/models.yaml"
-    priority: FIRST
-    threads: FIRST_THREADS
     shell:
         "alignsec registry read {params.source:q} {params.sheet} --out {output.registry} "
         "--out-unresolved {output.unresolved} > {log} 2>&1"
 
 
 rule merge_registry:
-    message:
-        "Join leaderboard and registry by exact name, and check the sheet against both"
     input:
         scores=f"{R}/scores/scores.parquet",
         benchmarks=f"{R}/scores/benchmarks.parquet",
@@ -29,14 +27,16 @@ rule merge_registry:
     output:
         merged=f"{R}/registry/merged.parquet",
         unmatched=f"{R}/registry/unmatched.csv",
-    params:
-        sheet=option("--sheet", SHEET),
     log:
         f"{R}/logs/merge_registry.log",
+    priority: FIRST
     conda:
         "../../envs/analysis.yaml"
-    priority: FIRST
     threads: FIRST_THREADS
+    params:
+        sheet=option("--sheet", SHEET),
+    message:
+        "Join leaderboard and registry by exact name, and check the sheet against both"
     shell:
         "alignsec registry merge --scores {input.scores} --benchmarks {input.benchmarks} "
         "--registry {input.registry} {params.sheet} --out {output.merged} --out-unmatched {output.unmatched} "

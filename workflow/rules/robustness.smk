@@ -8,16 +8,16 @@ if ATTACKS:
         output:
             models=f"{R}/robustness/models.parquet",
             excluded=f"{R}/robustness/excluded.csv",
-        params:
-            folder=f"{R}/models",
-            shards=len(SHARDS),
-            corruptions="--corruptions" if CORRUPTIONS else "",
-            epsilons=each("--epsilon", CONFIG["attack"]["epsilons"]),
-            norm=CONFIG["attack"]["norm"],
         log:
             f"{R}/logs/robustness.log",
         conda:
             "../../envs/analysis.yaml"
+        params:
+            folder=above(3, "input"),
+            shards=len(SHARDS),
+            corruptions="--corruptions" if CORRUPTIONS else "",
+            epsilons=each("--epsilon", CONFIG["attack"]["epsilons"]),
+            norm=CONFIG["attack"]["norm"],
         shell:
             "alignsec robustness gather --sheet {input.sheet} --folder {params.folder} --shards {params.shards} "
             "{params.corruptions} {params.epsilons} --norm {params.norm} --out {output.models} "
@@ -26,8 +26,6 @@ if ATTACKS:
 else:
 
     rule robustness:
-        message:
-            "Take the robustness table {input}"
         input:
             CONFIG["robustness"]["source"],
         output:
@@ -37,5 +35,7 @@ else:
             f"{R}/logs/robustness.log",
         conda:
             "../../envs/analysis.yaml"
+        message:
+            "Take the robustness table {input}"
         shell:
             "alignsec robustness own {input:q} --out {output.models} --out-excluded {output.excluded} > {log} 2>&1"

@@ -8,52 +8,52 @@ if DEMO_SCORES:
             weights=f"{R}/models/{{model}}/weights.pt",
         output:
             f"{R}/models/{{model}}/demo_scores.json",
-        params:
-            spec=spec,
         log:
             f"{R}/logs/measure_demo/{{model}}.log",
+        priority: FIRST
         conda:
             "../../envs/models.yaml"
-        priority: FIRST
+        params:
+            spec=spec,
         shell:
             "alignsec scores measure {params.spec:q} --weights {input.weights} --out {output} > {log} 2>&1"
 
     rule fetch_scores:
-        message:
-            "Gather the demo networks' measured scores as a leaderboard"
         input:
             scores=[f"{R}/models/{m}/demo_scores.json" for m, r in MODELS.items() if r["source"] == "demo"],
             sheet=SHEET,
         output:
             LEADERBOARD,
-        params:
-            folder=f"{R}/models",
         log:
             f"{R}/logs/fetch_scores.log",
+        priority: FIRST
         conda:
             "../../envs/analysis.yaml"
-        priority: FIRST
+        params:
+            folder=above(2, "input"),
+        message:
+            "Gather the demo networks' measured scores as a leaderboard"
         shell:
             "alignsec scores gather --sheet {input.sheet} --folder {params.folder} --out {output} > {log} 2>&1"
 
 else:
 
     rule fetch_scores:
-        message:
-            "Fetch the leaderboard {params.source}"
         input:
             lambda wildcards: [] if "://" in CONFIG["scores"]["source"] else CONFIG["scores"]["source"],
         output:
             LEADERBOARD,
+        log:
+            f"{R}/logs/fetch_scores.log",
+        priority: FIRST
+        conda:
+            "../../envs/analysis.yaml"
+        threads: FIRST_THREADS
         params:
             source=CONFIG["scores"]["source"],
             sha256=option("--sha256", CONFIG["scores"]["sha256"]),
-        log:
-            f"{R}/logs/fetch_scores.log",
-        conda:
-            "../../envs/analysis.yaml"
-        priority: FIRST
-        threads: FIRST_THREADS
+        message:
+            "Fetch the leaderboard {params.source}"
         shell:
             "alignsec scores fetch {params.source:q} {params.sha256} --out {output} > {log} 2>&1"
 
@@ -66,9 +66,9 @@ rule parse_scores:
         benchmarks=f"{R}/scores/benchmarks.parquet",
     log:
         f"{R}/logs/parse_scores.log",
+    priority: FIRST
     conda:
         "../../envs/analysis.yaml"
-    priority: FIRST
     threads: FIRST_THREADS
     shell:
         "alignsec scores parse {input} --out-scores {output.scores} --out-benchmarks {output.benchmarks} > {log} 2>&1"
