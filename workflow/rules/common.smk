@@ -4,6 +4,7 @@ from math import ceil
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import report as in_report
 
 from alignsec import config as _config
 from alignsec import sheet as _sheet
@@ -84,11 +85,10 @@ def bounds(wildcards):
 
 def figure(names, caption):
     """PDF and PNG of each name, the PNG shown in the report."""
-    pdf = [f"{R}/figures/{n}.pdf" for n in names]
-    png = [
-        report(f"{R}/figures/{n}.png", category="Figures", caption=f"../report/{caption}.rst") for n in names
-    ]
-    return pdf + png
+    stems = [f"{R}/figures/{name}" for name in names]
+    text = f"../report/{caption}.rst"
+    shown = [in_report(f"{s}.png", category="Figures", caption=text) for s in stems]
+    return [f"{s}.pdf" for s in stems] + shown
 
 
 def stem(wildcards, output):
