@@ -10,8 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from alignsec import latex, statistics, tables
 from alignsec.errors import AlignsecError
-from alignsec.figures import heatmap, save, scatter, tsne
-from alignsec.figures.common import target_colors
+from alignsec.figures import heatmap, save, scatter, target_colors, tsne
 
 TARGETS = ["robust_top1@1/255", "robust_top1@4/255"]
 

@@ -58,7 +58,7 @@ def test_digits_are_pixels_and_the_splits_are_disjoint() -> None:
 def test_sheet_of_the_demo_is_valid_and_varied() -> None:
     rows = sheet.read(SHEET)
     specs = [demo.parse_spec(s) for s in rows["spec"]]
-    assert len(rows) == 14 and len(set(specs)) == 14 and set(rows["source"]) == {"demo"}
+    assert len(rows) == len(set(specs)) >= 12 and set(rows["source"]) == {"demo"}
     assert rows["family"].tolist() == [s.arch for s in specs] and rows["family"].nunique() >= 4
     assert {s.training for s in specs} >= {"standard", "noise", "blur", "adversarial"}
     assert len({s.strength for s in specs if s.training == "adversarial"}) == 2

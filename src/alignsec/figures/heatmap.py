@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from alignsec.figures.common import CATEGORY_COLORS, style, target_label
+from alignsec.figures import CATEGORY_COLORS, style, target_label
 
 if TYPE_CHECKING:
     import pandas as pd

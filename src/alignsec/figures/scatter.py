@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from alignsec.figures.common import COLUMN, message, style, target_colors, target_label
+from alignsec.figures import COLUMN, message, style, target_colors, target_label
 
 if TYPE_CHECKING:
     import pandas as pd

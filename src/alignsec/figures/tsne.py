@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from alignsec.figures.common import COLUMN, message, style, target_label
+from alignsec.figures import COLUMN, message, style, target_label
 
 if TYPE_CHECKING:
     import pandas as pd
