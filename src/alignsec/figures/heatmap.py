@@ -59,7 +59,7 @@ def draw(
         ]
         axes.set_yticklabels(labels, fontsize=6, ha="left")
         widest = max(len(t) for t in labels)
-        axes.tick_params(axis="y", length=0, pad=3.05 * widest)
+        axes.tick_params(axis="y", length=0, pad=3.25 * widest)
         for tick, is_leaf, category in zip(
             axes.get_yticklabels(), leaf[:, 0], benchmarks["category"], strict=True
         ):

@@ -1,0 +1,149 @@
+"""Correlations against pandas, scipy, statsmodels and pingouin; what happens where there is nothing to estimate."""
+
+import numpy as np
+import pandas as pd
+import pingouin
+import pytest
+from scipy.stats import linregress
+from statsmodels.stats.multitest import multipletests
+
+from alignsec import statistics, tables
+from alignsec.errors import AlignsecError
+
+TARGETS = ["clean_top1", "robust_top1@1/255", "robust_top1@L2:0.5"]
+ESTIMATES = ["rho", "p", "q", "pearson_r", "r2", "slope", "intercept", "p_ols"]
+
+
+def tree(leaves: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "benchmark": ["root", *leaves],
+            "parent": [None, *["root"] * len(leaves)],
+            "category": [None, *["neural"] * len(leaves)],
+            "depth": [0, *[1] * len(leaves)],
+            "is_leaf": [False, *[True] * len(leaves)],
+            "n_scored": 1,
+        }
+    )
+
+
+def models(leaves: list[str], n: int = 60, seed: int = 0, missing: float = 0.2) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    total = pd.DataFrame({"model": [f"m{i}" for i in range(n)], "family": [f"f{i % 9}" for i in range(n)]})
+    ability = rng.normal(size=n)
+    for i, name in enumerate(["root", *leaves, *TARGETS]):
+        values = (i % 3) / 2 * ability + rng.normal(size=n)
+        total[name] = np.where(rng.random(n) < missing, np.nan, values)
+    return total
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_estimates_agree_with_pandas_and_scipy_over_complete_pairs(seed: int) -> None:
+    leaves = ["a", "b", "c", "d"]
+    total = models(leaves, seed=seed)
+    table = statistics.correlate(total, tree(leaves), TARGETS)
+    rho = total[["root", *leaves, *TARGETS]].corr(method="spearman")
+    for row in table.itertuples():
+        pairs = total[["family", row.benchmark, row.target]].dropna()
+        line = linregress(pairs[row.benchmark], pairs[row.target])
+        assert row.rho == pytest.approx(rho.loc[row.benchmark, row.target], abs=1e-12)
+        found = (row.pearson_r, row.r2, row.slope, row.intercept, row.p_ols)
+        wanted = (line.rvalue, line.rvalue**2, line.slope, line.intercept, line.pvalue)
+        assert found == pytest.approx(wanted, abs=1e-12)
+        assert (row.n, row.n_families) == (len(pairs), pairs["family"].nunique())
+        assert row.loss_of_n == (total[row.target].notna() & total[row.benchmark].isna()).sum()
+    assert table["loss_of_n"].min() > 0
+
+
+def test_spearman_agrees_with_pingouin() -> None:
+    total = models(["a"])
+    row = (
+        statistics.correlate(total, tree(["a"]), TARGETS)
+        .set_index(["benchmark", "target"])
+        .loc[("a", TARGETS[1])]
+    )
+    pairs = total[["a", TARGETS[1]]].dropna()
+    other = pingouin.corr(pairs["a"], pairs[TARGETS[1]], method="spearman").iloc[0]
+    p = other["p-val"] if "p-val" in other.index else other["p_val"]
+    assert (row["n"], row["rho"], row["p"]) == pytest.approx((other["n"], other["r"], p))
+
+
+def test_q_is_benjamini_hochberg_over_leaves_and_all_targets() -> None:
+    leaves = [f"b{i}" for i in range(20)]
+    total = models(leaves, seed=3)
+    total["b3"] = 1.0
+    table = statistics.correlate(total, tree(leaves), TARGETS)
+    tested = table["is_leaf"] & table["p"].notna()
+    assert tested.sum() == 19 * len(TARGETS)
+    wanted = multipletests(table.loc[tested, "p"], method="fdr_bh")[1]
+    np.testing.assert_allclose(table.loc[tested, "q"], wanted, rtol=1e-12)
+    assert table.loc[~tested, "q"].isna().all()
+    # the parent has a p of its own, which must not enter the correction
+    assert table.loc[~table["is_leaf"], "p"].notna().all()
+
+
+def test_rows_keep_the_order_of_the_tree_and_hold_the_schema() -> None:
+    leaves = ["z", "a", "m"]
+    table = statistics.correlate(models(leaves), tree(leaves), TARGETS[::-1])
+    assert table["benchmark"].tolist() == [b for b in ["root", *leaves] for _ in TARGETS]
+    assert table["target"].tolist() == TARGETS[::-1] * 4
+    assert list(table.columns) == list(tables.SCHEMAS["correlations"])
+    tables.validate(table, "correlations")
+    tables.validate(statistics.correlate(models(leaves), tree(leaves), []), "correlations")
+
+
+@pytest.mark.parametrize(
+    ("have", "note"),
+    [
+        (0, "no model has both"),
+        (1, "only 1 model has both"),
+        (3, "only 3 models have both"),
+        (4, ""),
+    ],
+)
+def test_too_few_models_leave_a_row_with_a_note(have: int, note: str) -> None:
+    total = models(["a"], missing=0)
+    total.loc[have:, "a"] = np.nan
+    row = statistics.correlate(total, tree(["a"]), TARGETS[:1]).iloc[1]
+    assert (row["n"], row["n_families"], row["loss_of_n"]) == (have, have, 60 - have)
+    assert row["note"] == note
+    assert row[ESTIMATES].isna().all() == bool(note)
+
+
+def test_constant_columns_leave_a_row_with_a_note() -> None:
+    total = models(["a", "b"], missing=0)
+    total["a"] = 0.3
+    total[TARGETS[0]] = [0.1 + 0.2, 0.3] * 30  # equal up to rounding: ranks would make two groups of it
+    table = statistics.correlate(total, tree(["a", "b"]), TARGETS[:2]).set_index(["benchmark", "target"])
+    assert table.loc[("a", TARGETS[1]), "note"] == "the benchmark is constant"
+    assert table.loc[("b", TARGETS[0]), "note"] == "the target is constant"
+    assert table.loc[("a", TARGETS[1]), "n"] == 60
+    assert table.loc[[("a", TARGETS[1]), ("b", TARGETS[0])], ESTIMATES].isna().all(axis=None)
+
+
+def test_a_constant_among_the_pairs_only_counts_as_constant() -> None:
+    total = models(["a"], missing=0)
+    total["a"] = [1.0] * 30 + list(range(30))
+    total.loc[30:, TARGETS[0]] = np.nan
+    row = statistics.correlate(total, tree(["a"]), TARGETS[:1]).iloc[1]
+    assert (row["n"], row["note"]) == (30, "the benchmark is constant")
+
+
+def test_permuting_a_target_destroys_its_correlation_only() -> None:
+    total = models(["a"], n=200, missing=0)
+    total[TARGETS[0]] = total["a"] ** 3
+    before = statistics.correlate(total, tree(["a"]), TARGETS[:2]).set_index(["benchmark", "target"])
+    assert before.loc[("a", TARGETS[0]), "rho"] == pytest.approx(1)
+    assert before.loc[("a", TARGETS[0]), "r2"] < 0.9
+    total[TARGETS[0]] = np.random.default_rng(5).permutation(total[TARGETS[0]])
+    after = statistics.correlate(total, tree(["a"]), TARGETS[:2]).set_index(["benchmark", "target"])
+    assert abs(after.loc[("a", TARGETS[0]), "rho"]) < 0.25
+    assert after.loc[("a", TARGETS[1]), "rho"] == before.loc[("a", TARGETS[1]), "rho"]
+
+
+def test_unknown_columns_are_named() -> None:
+    total = models(["a"])
+    with pytest.raises(AlignsecError, match="benchmark 'gone'"):
+        statistics.correlate(total, tree(["a", "gone"]), TARGETS)
+    with pytest.raises(AlignsecError, match=r"target 'clean_top2' .*'clean_top1'"):
+        statistics.correlate(total, tree(["a"]), ["clean_top2"])
