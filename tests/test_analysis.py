@@ -139,3 +139,26 @@ def test_latex_escapes_and_formats() -> None:
     frame = pd.DataFrame({"model": ["a_b & 50%"], "p": [1e-5], "rho": [-0.123456], "n": [12], "q": [np.nan]})
     text = latex.table(frame, "A_caption", "tab:x")
     assert r"a\_b \& 50\% & $<$.001 & $-$0.123 & 12 & -- \\" in text
+
+
+def test_heatmap_texts_do_not_overlap_each_other_or_the_cells(
+    study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame],
+) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    total, tree, _ = study
+    long = "Marques2020_FreemanZiemba2013-abs_texture_modulation_index"
+    total, tree = total.rename(columns={"A": long}), tree.replace("A", long)
+    # three neighbouring categories of few rows each
+    tree.loc[tree["benchmark"].isin(["few", "flat"]), "category"] = "engineering"
+    figure = heatmap.draw(statistics.correlate(total, tree, TARGETS), tree)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    texts = [*axes.texts, *axes.get_yticklabels()]
+    boxes = [t.get_window_extent(renderer) for t in texts if t.get_text()]
+    cells = axes.get_window_extent(renderer)
+    assert len(boxes) == len(tree) + 3
+    for i, box in enumerate(boxes):
+        assert box.x1 < cells.x0 or box.x0 > cells.x1
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])

@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVEL = 0.05
+SIZE = 6.0  # points, of the benchmarks' names
+
+
+def _width(text: str, weight: str) -> float:
+    """Width in points of a benchmark's name."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text, size=SIZE, prop=FontProperties(weight=weight)).get_extents().x1)
 
 
 def draw(
@@ -39,7 +48,7 @@ def draw(
     weak = np.where(leaf, q, p) >= LEVEL
     with style():
         height = 0.135 * len(order) + 1.9
-        figure = Figure(figsize=(3.6 + 0.34 * len(targets), height), layout="constrained")
+        figure = Figure(figsize=(4.0 + 0.34 * len(targets), height), layout="constrained")
         axes = figure.add_subplot()
         colours = mpl.colormaps[colormap].with_extremes(bad="0.82")
         image = axes.imshow(
@@ -53,18 +62,26 @@ def draw(
                 shade = "white" if abs(rho[r, c]) > 0.6 else "black"
                 star = "" if weak[r, c] else "*"
                 axes.text(c, r, f"{rho[r, c]:.2f}{star}", ha="center", va="center", fontsize=4.5, color=shade)
-        axes.set_yticks(range(len(order)))
-        labels = [
-            "   " * int(d) + b for b, d in zip(benchmarks["benchmark"], benchmarks["depth"], strict=True)
-        ]
-        axes.set_yticklabels(labels, fontsize=6, ha="left")
-        widest = max(len(t) for t in labels)
-        axes.tick_params(axis="y", length=0, pad=3.25 * widest)
-        for tick, is_leaf, category in zip(
-            axes.get_yticklabels(), leaf[:, 0], benchmarks["category"], strict=True
+        axes.set_yticks([])
+        weights = ["normal" if is_leaf else "bold" for is_leaf in leaf[:, 0]]
+        # in points, measured: spaces and an average width per letter differ between bold and normal
+        indents = [7.0 * int(d) for d in benchmarks["depth"]]
+        widest = max(i + _width(b, w) for i, b, w in zip(indents, order, weights, strict=True))
+        for row, (name, weight, indent, category) in enumerate(
+            zip(order, weights, indents, benchmarks["category"], strict=True)
         ):
-            tick.set_fontweight("normal" if is_leaf else "bold")
-            tick.set_color(CATEGORY_COLORS.get(category, CATEGORY_COLORS[None]))
+            axes.annotate(
+                name,
+                (0, row),
+                (indent - 1.03 * widest - 6, 0),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                va="center",
+                fontsize=SIZE,
+                fontweight=weight,
+                color=CATEGORY_COLORS.get(category, CATEGORY_COLORS[None]),
+                gid="benchmark",
+            )
         axes.set_xticks(range(len(targets)))
         axes.set_xticklabels(
             [target_label(t) for t in targets], rotation=60, ha="left", rotation_mode="anchor"
@@ -80,8 +97,8 @@ def draw(
                     axes.axhline(i - 0.5, color="black", linewidth=1.1)
                 if (category := categories[start]) is not None:
                     axes.text(
-                        len(targets) - 0.3, (start + i - 1) / 2, category, rotation=-90, va="center",
-                        ha="left", fontsize=8, fontweight="bold", color=CATEGORY_COLORS[category],
+                        len(targets) - 0.3, (start + i - 1) / 2, category, va="center", ha="left", fontsize=SIZE + 1,
+                        fontweight="bold", color=CATEGORY_COLORS[category], gid="category",
                     )  # fmt: skip
                 start = i
         bar = figure.colorbar(

@@ -20,6 +20,7 @@ def embed(
     import numpy as np
     import pandas as pd
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     leaves = list(benchmarks.loc[benchmarks["is_leaf"], "benchmark"])
     scores = total[leaves].to_numpy(float)
@@ -27,9 +28,10 @@ def embed(
     n = int(some.sum())
     if n < 4:
         return pd.DataFrame({"model": [], "x": [], "y": []})
-    place = TSNE(perplexity=min(perplexity, (n - 1) / 3), init="pca", random_state=seed).fit_transform(
-        np.nan_to_num(scores[some])
-    )
+    tsne = TSNE(perplexity=min(perplexity, (n - 1) / 3), init="pca", random_state=seed)
+    # one thread: sums over several differ in the last bit, which t-SNE amplifies, and busy cores stall it
+    with threadpool_limits(limits=1):
+        place = tsne.fit_transform(np.nan_to_num(scores[some]))
     return pd.DataFrame({"model": total.loc[some, "model"].to_numpy(), "x": place[:, 0], "y": place[:, 1]})
 
 
