@@ -24,7 +24,9 @@ $(VENV)/.complete: requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
+# A killed run leaves its lock behind; this removes it, unless a run is alive here.
 run: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/alignsec unlock
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --resources gpu=$$($(BIN)/alignsec devices --jobs)
 
 lint: setup

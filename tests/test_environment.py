@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,10 @@ def test_shipped_configurations_are_valid(name: str) -> None:
         ({"study": "../x"}, "study"),
         ({"study": "x"}, r"models\.sheet is null"),
         ({"study": "x", "models": {"sheet": "a"}, "attack": {"epsilons": ["3/2"]}}, "above 0.5"),
+        (
+            {"study": "x", "models": {"sheet": "a"}, "figures": {"heatmap": {"colormap": "vlga"}}},
+            "colormap.*vlag",
+        ),
     ],
 )
 def test_wrong_configurations_name_the_key(given: dict[str, object], message: str) -> None:
@@ -66,6 +71,14 @@ def test_conda_environments_and_container_have_the_locked_versions() -> None:
     docker = (ROOT / "Dockerfile").read_text()
     assert "--require-hashes -r requirements.lock" in docker
     assert re.search(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.M)[1] in docker  # type: ignore[index]
+
+
+def test_the_wheel_carries_the_schema_that_the_library_reads() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    carried = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert [ROOT / path for path in carried] == [ROOT / "workflow" / "schemas" / "config.schema.yaml"]
+    assert list(carried.values()) == ["alignsec/config.schema.yaml"]
+    assert all((ROOT / path).is_file() for path in carried)
 
 
 def test_input_errors_are_messages_without_traceback(tmp_path: Path) -> None:

@@ -100,7 +100,11 @@ def test_zip_export(tmp_path: Path) -> None:
     parsed = parse(tmp_path, buffer.getvalue(), "l.zip")
     tree = parsed.benchmarks.set_index("benchmark")
     assert parsed.variant.startswith("ZIP")
+    assert list(tree.index[:6]) == [
+        "average_vision", "neural_vision", "V1", "tong.Coggan2024_fMRI.V1-rdm", "Lab2027.V1-new", "engineering_vision",
+    ]  # fmt: skip
     assert tree.loc["neural_vision", "parent"] == "average_vision"
+    assert tree.loc["neural_vision", "n_scored"] == tree.loc["V1", "n_scored"] == 1
     assert tree.loc["tong.Coggan2024_fMRI.V1-rdm", "parent"] == "V1"
     assert tree.loc["Lab2027.V1-new", "category"] == "neural"
     assert "Quux2027" in parsed.warnings[0]

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from alignsec import sheet
+from alignsec import locks, sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -256,7 +256,7 @@ def test_a_killed_run_continues_and_ends_the_same(study: Path, tmp_path: Path) -
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "results" / "small" / "provenance.json").exists()
-    done = snakemake(tmp_path, "--unlock")
+    assert locks.unlock(tmp_path)
     done = snakemake(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     for name in (

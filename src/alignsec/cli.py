@@ -68,6 +68,17 @@ def devices(
         print("\n".join(found) or "no GPU")
 
 
+@app.command()
+def unlock(
+    folder: Annotated[Path, typer.Argument(help="Working directory of the run.")] = Path(),
+) -> None:
+    """Remove the lock that a killed Snakemake run left, unless a run is alive there."""
+    from alignsec import locks
+
+    if locks.unlock(folder.resolve()):
+        print("removed the lock of a run that was killed", file=sys.stderr)
+
+
 @config_.command("readme")
 def config_readme(
     out: Annotated[Path | None, typer.Option(help="File; default: standard output.")] = None,

@@ -11,6 +11,7 @@ import math
 import re
 import zipfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -169,6 +170,8 @@ def parse(path: Path | str) -> Parsed:
         }
     )
     benchmarks["n_scored"] = np.isfinite(values[kept]).sum(0)
+    order = tree_order(dict(zip(names, benchmarks["parent"], strict=True)))
+    benchmarks = benchmarks.set_index("benchmark").loc[order].reset_index()
     extra = [k for k in ("layers", "model_id", "rank") if k in keys]
     if zipped:
         variant = "ZIP with leaderboard.csv"
@@ -385,6 +388,19 @@ def derive_parents(names: list[str], values: "np.ndarray") -> dict[str, str]:
             stack.remove(j)
         stack.append(i)
     return parents
+
+
+def tree_order(parents: Mapping[str, str | None]) -> list[str]:
+    """Benchmarks depth first, siblings in the order given (the ZIP export lists them breadth first)."""
+    children: dict[str | None, list[str]] = {}
+    for name, parent in parents.items():
+        children.setdefault(parent, []).append(name)
+    order: list[str] = []
+    stack = children.get(None, [])[::-1]
+    while stack:
+        order.append(name := stack.pop())
+        stack += children.get(name, [])[::-1]
+    return order
 
 
 def _tree(names: list[str], values: "np.ndarray", breadth_first: bool) -> tuple["pd.DataFrame", list[str]]:

@@ -9,7 +9,7 @@ from snakemake.io import report as in_report
 from alignsec import config as _config
 from alignsec import sheet as _sheet
 from alignsec.errors import AlignsecError
-from alignsec.names import decode, encode
+from alignsec.names import encode
 
 try:
     CONFIG = _config.resolve(config)
