@@ -32,5 +32,9 @@ rule all:
         f"{R}/images/manifest.parquet" if ATTACKS else [],
 
 
+onstart:
+    check_early()
+
+
 onsuccess:
     shell("echo 'figures: {R}/figures   tables: {R}/tables   correlations: {R}/correlations/all.csv' >&2")

@@ -268,3 +268,28 @@ def check_sheet(sheet: "pd.DataFrame", known: Iterable[str]) -> None:
             f"the sheet asks for models that are not both on the leaderboard and in the registry: {near}{more}: "
             "correct the names or remove the rows (registry/unmatched.csv lists what is on one side only)"
         )
+
+
+def check_early(sheet: "pd.DataFrame", source: str, sha256: str | None, registry: str) -> None:
+    """Check a sheet against a local leaderboard file before any job runs; the merge checks it again.
+
+    Does nothing where it cannot be told yet (a leaderboard to be measured or downloaded) or need not be (no
+    ``brainscore`` row).
+
+    Raises
+    ------
+    AlignsecError
+        As `scores.fetch`, `scores.parse`, `read_registry` and `check_sheet`.
+    """
+    from tempfile import TemporaryDirectory
+
+    from alignsec import scores
+
+    if source == "demo" or "://" in source or not (sheet["source"] == "brainscore").any():
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / Path(source).name
+        scores.fetch(source, copy, sha256)
+        listed = scores.parse(copy).scores["model"]
+    found = demo_registry(sheet) if registry == "demo" else read_registry(registry)[0]
+    check_sheet(sheet, set(listed) & set(found["model"]))

@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import report as in_report
 
 from alignsec import config as _config
+from alignsec import registry as _registry
 from alignsec import sheet as _sheet
 from alignsec.errors import AlignsecError
 from alignsec.names import encode
@@ -29,7 +30,8 @@ COUNT, PER_SHARD = CONFIG["images"]["count"], CONFIG["attack"]["images_per_shard
 SHARDS = [f"{i:04d}" for i in range(ceil(COUNT / PER_SHARD))]
 CORRUPTIONS = CONFIG["corruptions"]["names"]
 # The sheet is checked against leaderboard and registry before any attack: this short chain comes first and, on
-# a real leaderboard, has the machine to itself. A file dependency would rerun every attack with a new leaderboard.
+# a downloaded leaderboard, has the machine to itself; a local one is checked before the first job (check_early).
+# A file dependency would rerun every attack with a new leaderboard.
 FIRST = 100
 FIRST_THREADS = 1 if DEMO_SCORES else workflow.cores or 1
 
@@ -37,6 +39,18 @@ FIRST_THREADS = 1 if DEMO_SCORES else workflow.cores or 1
 wildcard_constraints:
     model="|".join(MODELS) or "none",
     shard="[0-9]{4}",
+
+
+def check_early():
+    """Bad scores or a sheet that does not fit them stop the run before its first job."""
+    if SHEET is not None:
+        scores = CONFIG["scores"]
+        try:
+            _registry.check_early(
+                _sheet.read(SHEET), scores["source"], scores["sha256"], CONFIG["registry"]["source"]
+            )
+        except AlignsecError as error:
+            raise WorkflowError(str(error))
 
 
 def row(key):
