@@ -1,7 +1,7 @@
 """Can this model be attacked, and if not why: answered on a CPU before any GPU time is spent."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from alignsec.reasons import Excluded, kind_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from torch import Tensor, nn
 
     from alignsec.zoo import PixelModel
@@ -22,6 +23,15 @@ CHANCE_P = 0.01  # one-sided level at which clean accuracy counts as above chanc
 PRINTED = 4 << 20  # bytes; a plugin that prints more has a side effect, the bar of a long download has not
 WEIGHTS = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".safetensors", ".npz", ".pkl", ".h5", ".zip")
 BATCH = 8
+# What nearly every plugin imports.
+PRELOAD = (
+    "torch",
+    "torchvision",
+    "brainscore_vision.model_helpers.activations.pytorch",
+    "brainscore_vision.model_helpers.brain_transformation",
+    "alignsec.preflight",
+    "alignsec.zoo.brainscore",
+)
 # How far a model came, in order.
 STAGES = ("started", "imported", "loaded", "preprocessed", "forward", "gradient")
 KEYS = (
@@ -55,6 +65,7 @@ def preflight(
     exclude_flags: Sequence[str] = (),
     side_effects: str = "exclude",
     threads: int = 1,
+    preload: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Load the model in a process of its own, without a GPU, and try it.
 
@@ -107,6 +118,7 @@ def preflight(
             memory=memory,
             offline=offline,
             environment={"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(threads)},
+            preload=preload,
         )
         failed = outcome.excluded
         if failed is None or not failed.transient or attempt == retries:
@@ -122,6 +134,50 @@ def preflight(
     if failed is None and flagged:
         failed = Excluded(f"flagged: {', '.join(flagged)}")
     return report | _verdict(failed)
+
+
+def sweep(
+    sheet: "pd.DataFrame", folder: Path, jobs: int = 1, **options: Any
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Preflight of every model of a sheet that has no report below `folder` yet, as the reports come.
+
+    Each model has a process of its own, forked from one that has imported the common libraries: ten seconds less
+    for each than one by one. Rows of source ``demo`` need weights that the workflow makes, and are left out.
+
+    Parameters
+    ----------
+    folder : of the models; a report is ``<encoded model>/preflight.json``
+    jobs : models at a time
+    options : of `preflight`
+
+    Yields
+    ------
+    model, report
+    """
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    from alignsec.jobs import write_json
+    from alignsec.names import encode
+
+    def one(model: str, source: str, spec: str) -> tuple[str, dict[str, Any]]:
+        report = preflight(model, source, spec or model, preload=PRELOAD, **options)
+        write_json(folder / encode(model) / "preflight.json", report)
+        return model, report
+
+    rows = [
+        (str(r.model), str(r.source), str(r.spec))
+        for r in sheet.itertuples()
+        if r.source != "demo" and not (folder / encode(str(r.model)) / "preflight.json").is_file()
+    ]
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in as_completed([pool.submit(one, *row) for row in rows]):
+            yield done.result()
+
+
+def line(model: str, report: dict[str, Any]) -> str:
+    """A report in a line."""
+    flags = f" ({', '.join(report['flags'])})" if report["flags"] else ""
+    return f"{model}: {report['status']}{': ' + report['reason'] if report['reason'] else ''}{flags}"
 
 
 def _verdict(failed: Excluded | None) -> dict[str, Any]:
