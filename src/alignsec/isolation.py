@@ -36,14 +36,13 @@ ENVIRONMENT = {
     "MPLBACKEND": "Agg",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-# A closed port as the proxy stops programs that a plugin starts (wget, curl); see zoo/guard.py for sockets.
+# Told to hub libraries; zoo/loading.py closes sockets.
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "AWS_MAX_ATTEMPTS": "1",
     "ALIGNSEC_OFFLINE": "1",
-    **{f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "ftp", "all")},
 }
 
 
@@ -99,7 +98,7 @@ def call(
         stands.mkdir()
         inbox.write_text(json.dumps({"function": function, "arguments": dict(arguments)}), encoding="utf-8")
         # the package may be found relative to where we stand; a path from the environment may be relative as well
-        path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path if p)
+        path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path)
         outside = {k: _absolute(k, v) for k, v in os.environ.items()} | {"PYTHONPATH": path}
         variables = ENVIRONMENT | (OFFLINE if offline else {}) | dict(environment or {})
         start = time.monotonic()
@@ -148,6 +147,15 @@ def call(
     return outcome
 
 
+def _end_with(supervisor: int) -> None:
+    # the server, this process's parent, lives on as long as one of its children
+    import psutil
+
+    while psutil.pid_exists(supervisor):
+        time.sleep(1)
+    os.killpg(0, signal.SIGKILL)
+
+
 def _stdout_of(process: "subprocess.Popen[bytes]") -> Callable[[], BinaryIO]:
     source: Any = process.stdout
     return lambda: source
@@ -178,21 +186,32 @@ def _fork(
 ) -> "tuple[_Forked, Callable[[], BinaryIO]]":
     import multiprocessing
 
+    context = multiprocessing.get_context("forkserver")
+    pipe = outbox.with_suffix(".pipe")
+    os.mkfifo(pipe)
     with _FORKING:
         # the server takes this process's environment as it starts, with the first call
+        before = dict(os.environ)
         os.environ.update(variables)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(preload))
-        pipe = outbox.with_suffix(".pipe")
-        os.mkfifo(pipe)
-        process = context.Process(target=_in_fork, args=(stands, inbox, outbox, pipe), daemon=True)
-        process.start()
+        try:
+            context.set_forkserver_preload(list(preload))
+            process = context.Process(
+                target=_in_fork, args=(stands, inbox, outbox, pipe, dict(variables), os.getpid()), daemon=True
+            )
+            process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
     return _Forked(process), lambda: pipe.open("rb", buffering=0)
 
 
-def _in_fork(stands: Path, inbox: Path, outbox: Path, pipe: Path) -> None:
-    """A forked child makes of itself what `call` starts otherwise: own session, folder, output."""
+def _in_fork(
+    stands: Path, inbox: Path, outbox: Path, pipe: Path, variables: dict[str, str], supervisor: int
+) -> None:
+    """A forked child makes of itself what `call` starts otherwise: own session, folder, environment, output."""
     os.setsid()
+    threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
+    os.environ.update(variables)
     os.chdir(stands)
     writing = os.open(pipe, os.O_WRONLY)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -340,7 +359,7 @@ def _main(inbox: Path, outbox: Path, parent: int) -> None:
         answer = {"excluded": [excluded.reason, excluded.transient]}
     except AlignsecError as error:
         answer = {"error": str(error)}
-    except Exception:
+    except Exception:  # noqa: BLE001 - the supervisor raises it
         answer = {"bug": traceback.format_exc()}
     _dump(outbox, answer)
     sys.stdout.flush()

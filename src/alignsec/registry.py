@@ -223,7 +223,7 @@ _FAMILIES = [
     (r"^yudixie", "yudixie"),
     (r"^effnetb1|_avge\d", "effnetb1_riedel"),
     (
-        r"^(tau|convlstm|predrnn|mim|selavi|simvp|mc3_|r2plus1d|r3d_|s3d$|x3d|i3d|timesformer|slowfast)",
+        r"^(tau|convlstm|predrnn|mim|mvit_v|selavi|simvp|mc3_|r2plus1d|r3d_|s3d$|x3d|i3d|timesformer|slowfast)",
         "temporal",
     ),
     (r"clip", "vitclip"),
@@ -266,10 +266,13 @@ def propose_series(model: str) -> str:
 
 # What a plugin's source says of where its weights come from, in the order of the models that it decides for.
 _WEIGHTS = [
-    ("Brain-Score storage", r"load_weight_file\(|brainscore-storage|brainscore-vision\.s3"),
+    (
+        "Brain-Score storage",
+        r"load_weight_file\(|download_weights\(|brainscore-storage|brainscore-vision\.s3",
+    ),
     ("torch.hub", r"torch\.hub\.load\("),
     ("Hugging Face hub", r"from_pretrained\(|hf_hub_download|timm\.create_model\([^)]*pretrained=True"),
-    ("torchvision", r"(?:torchvision\.)?models\.[\w.]+\([^)]*(?:pretrained=True|weights=[^N)])"),
+    ("torchvision", r"torchvision.*\b(?!create_model)\w+\([^)]*(?:pretrained=True|weights=[^N)])"),
     (
         "web address",
         r"https?://[^\s'\"]+\.(?:pth|pt|tar|npz|ckpt|bin)|load_state_dict_from_url|urlretrieve|gdown",
@@ -283,7 +286,7 @@ def weights_source(folder: Path) -> str:
     text = "\n".join(p.read_text(encoding="utf-8", errors="replace") for p in paths)
     # bibliographies hold addresses too
     text = re.sub(r"@\w+\s*\{.*?\n\s*\}", "", text, flags=re.S)
-    return ", ".join(name for name, pattern in _WEIGHTS if re.search(pattern, text))
+    return ", ".join(name for name, pattern in _WEIGHTS if re.search(pattern, text, re.S))
 
 
 def propose_sheet(merged: "pd.DataFrame", source: str = "installed") -> "pd.DataFrame":
