@@ -352,7 +352,7 @@ def _accuracy(model: "PixelModel", path: Path, source: str, report: dict[str, An
         raise Excluded(f"head of {classes}: the images' labels go up to {int(labels.max())}")
     predicted = logits.argmax(1)
     found |= {"clean_top1": round(float((predicted == labels).mean()), 4), "clean_n": len(labels)}
-    if not above_chance(predicted == labels, 1 / classes):
+    if not above_chance(predicted, labels, classes):
         found["flags"].append("at chance")
         if fits_another_order(predicted, labels, classes):
             found["flags"].append("label order suspect")
@@ -369,11 +369,20 @@ def check_fit(model: "PixelModel", pixels: "np.ndarray") -> None:
         )
 
 
-def above_chance(hits: "np.ndarray", chance: float) -> bool:
-    """Whether this many hits are unlikely (one-sided binomial test, level `CHANCE_P`) at this chance."""
+def above_chance(predicted: "np.ndarray", labels: "np.ndarray", classes: int) -> bool:
+    """Whether predictions fit the labels better than chance (one-sided binomial test, level `CHANCE_P`).
+
+    Chance is the agreement expected if both were drawn independently as often as they occur, 1/classes at least: a
+    network that always answers the same is not above it in a sample of few classes.
+    """
+    import numpy as np
     from scipy.stats import binomtest
 
-    return bool(binomtest(int(hits.sum()), len(hits), chance, alternative="greater").pvalue < CHANCE_P)
+    size = int(max(predicted.max(), labels.max())) + 1
+    shares = [np.bincount(v, minlength=size) / len(labels) for v in (predicted, labels)]
+    chance = min(1.0, max(float(shares[0] @ shares[1]), 1 / classes))
+    hits = int((predicted == labels).sum())
+    return bool(binomtest(hits, len(labels), chance, alternative="greater").pvalue < CHANCE_P)
 
 
 def background_offset(logits: "np.ndarray", labels: "np.ndarray") -> int:
@@ -389,9 +398,9 @@ def background_offset(logits: "np.ndarray", labels: "np.ndarray") -> int:
     Excluded
         Neither place gives an accuracy above chance, or both are equally good: it cannot be told.
     """
-    hits = [logits[:, o : o + 1000].argmax(1) == labels for o in (0, 1)]
-    counts = [int(h.sum()) for h in hits]
-    if counts[0] == counts[1] or not above_chance(hits[counts[1] > counts[0]], 1 / 1000):
+    predicted = [logits[:, o : o + 1000].argmax(1) for o in (0, 1)]
+    counts = [int((p == labels).sum()) for p in predicted]
+    if counts[0] == counts[1] or not above_chance(predicted[counts[1] > counts[0]], labels, 1000):
         raise Excluded(
             f"head of 1001: the place of its background class cannot be told ({counts[0]} and {counts[1]} of "
             f"{len(labels)} images right with it last and first)"
@@ -406,9 +415,10 @@ def fits_another_order(predicted: "np.ndarray", labels: "np.ndarray", classes: i
     classes, by a binomial test; a network that always answers the same has no more of the one than of the other.
     """
     import numpy as np
+    from scipy.stats import binomtest
 
     for shift in (-1, 1):
-        if above_chance((predicted + shift) % classes == labels, 1 / classes):
+        if above_chance((predicted + shift) % classes, labels, classes):
             return True
     first, second = np.triu_indices(len(labels), 1)
     same_class = labels[first] == labels[second]
@@ -416,4 +426,5 @@ def fits_another_order(predicted: "np.ndarray", labels: "np.ndarray", classes: i
     if not same_class.any() or same_class.all():
         return False
     base = max(float(same_answer[~same_class].mean()), 1 / classes)
-    return above_chance(same_answer[same_class], base)
+    agreeing = int(same_answer[same_class].sum())
+    return bool(binomtest(agreeing, int(same_class.sum()), base, alternative="greater").pvalue < CHANCE_P)

@@ -32,7 +32,7 @@ class Trace:
 
 
 @contextlib.contextmanager
-def loading() -> Iterator[Trace]:
+def contained() -> Iterator[Trace]:
     """Contain a plugin while it loads.
 
     Restored afterwards: default dtype and device, gradient mode, threads, TF32 and cuDNN switches, random states,
