@@ -33,6 +33,7 @@ Out = Annotated[Path, typer.Option(help="File to write.")]
 class Source(StrEnum):
     brainscore = "brainscore"
     torchvision = "torchvision"
+    timm = "timm"
     factory = "factory"
     demo = "demo"
 
@@ -240,11 +241,14 @@ def images_shard(
     stop: int = typer.Option(),
     seed: int = 0,
     path: str | None = None,
+    stratified: Annotated[bool, typer.Option(help="Equally many of each class.")] = False,
 ) -> None:
     """List images START to STOP of the seeded order with their labels and checksums."""
     from alignsec import images, tables
 
-    tables.write(images.shard(source, path, start, stop, seed), out, "images")
+    found = images.shard(source, path, start, stop, seed, stratified)
+    _warn(found.attrs["warnings"])
+    tables.write(found, out, "images")
 
 
 @images_.command("gather")
@@ -267,20 +271,43 @@ def train(spec: str, out: Path = typer.Option(), seed: int = 0) -> None:
 
 @app.command()
 def preflight(
-    name: str,
-    source: Source = typer.Option(),
-    out: Path = typer.Option(),
+    name: Annotated[str, typer.Argument(help="The model.")] = "",
+    source: Source = Source.brainscore,
+    out: Annotated[Path | None, typer.Option(help="File to write.")] = None,
     spec: str = "",
     weights: Path | None = None,
+    images: Annotated[Path | None, typer.Option(help="Table of labelled images, a sample.")] = None,
     seed: int = 0,
+    timeout: Annotated[float, typer.Option(help="Seconds.")] = 900,
+    memory: Annotated[float | None, typer.Option(help="GiB; default: 85 % of the machine's.")] = None,
+    offline: Annotated[bool, typer.Option(help="Refuse connections to other machines.")] = False,
+    retries: Annotated[int, typer.Option(help="Further attempts after a transient failure.")] = 1,
+    exclude_flag: Annotated[list[str] | None, typer.Option(help="A flag that excludes.")] = None,
+    side_effects: Annotated[str, typer.Option(help="exclude or allow")] = "exclude",
+    threads: int = 1,
+    requirements: Annotated[
+        Path | None, typer.Option(help="Only print what to install for this model sheet.")
+    ] = None,
 ) -> None:
     """Say whether a model can be attacked, and if not why."""
+    if requirements is not None:
+        from alignsec.requirements import listing
+
+        print(listing(_sheet(requirements)), end="")
+        return
+    if not name or out is None:
+        raise AlignsecError("preflight needs the name of a model and --out, or --requirements and a sheet")
     from alignsec.jobs import write_json
     from alignsec.preflight import preflight as run
 
-    report = run(name, source.value, spec or name, weights, seed)
+    report = run(
+        name, source.value, spec or name, weights, images, seed=seed, timeout=timeout,
+        memory=None if memory is None else int(memory * 2**30), offline=offline, retries=retries,
+        exclude_flags=exclude_flag or (), side_effects=side_effects, threads=threads,
+    )  # fmt: skip
     write_json(out, report)
-    print(f"{name}: {report['status']}{': ' + report['reason'] if report['reason'] else ''}")
+    flags = f" ({', '.join(report['flags'])})" if report["flags"] else ""
+    print(f"{name}: {report['status']}{': ' + report['reason'] if report['reason'] else ''}{flags}")
 
 
 @app.command()
@@ -298,15 +325,21 @@ def attack(
     version: str = "standard",
     ladder: bool = True,
     batch_size: int | None = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder for pixels that models share.")] = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
     """Attack one model on one shard of images at every epsilon."""
     from alignsec import jobs
 
-    jobs.attack(
-        name, source.value, spec, weights, preflight, shard, out, status, epsilons=epsilon, norm=norm,
-        version=version, ladder=ladder, batch_size=batch_size, seed=seed, threads=threads,
+    jobs.supervised(
+        "attack",
+        {
+            "name": name, "source": source.value, "spec": spec, "weights": weights, "preflight": preflight,
+            "shard": shard, "out": out, "status": status, "epsilons": epsilon, "norm": norm, "version": version,
+            "ladder": ladder, "batch_size": batch_size, "cache": cache, "seed": seed, "threads": threads,
+        },
+        "attack",
     )  # fmt: skip
 
 
@@ -324,15 +357,22 @@ def corruptions(
     severity: list[int] = typer.Option(),
     weights: Path | None = None,
     path: Path | None = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder for pixels that models share.")] = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
     """Measure one model's accuracy under corruptions."""
     from alignsec import jobs
 
-    jobs.corruptions(
-        name, source.value, spec, weights, preflight, [shards / f"{i:04d}.parquet" for i in range(count)], out,
-        status, names=corruption, severities=severity, folder=path, seed=seed, threads=threads,
+    jobs.supervised(
+        "corruptions",
+        {
+            "name": name, "source": source.value, "spec": spec, "weights": weights, "preflight": preflight,
+            "shards": [shards / f"{i:04d}.parquet" for i in range(count)], "out": out, "status": status,
+            "names": corruption, "severities": severity, "folder": path, "cache": cache, "seed": seed,
+            "threads": threads,
+        },
+        "corruptions",
     )  # fmt: skip
 
 
