@@ -323,8 +323,15 @@ def attack(
     weights: Path | None = None,
     norm: str = "Linf",
     version: str = "standard",
+    attacks: Annotated[
+        list[str] | None, typer.Option("--attack", help="Of version custom, in order.")
+    ] = None,
     ladder: bool = True,
+    top5: Annotated[bool, typer.Option(help="Is the label among the five largest logits, too?")] = False,
+    screen_precision: str = "float32",
     batch_size: int | None = None,
+    ledger: Annotated[Path | None, typer.Option(help="File that keeps what is settled.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="File (.npz) for the adversarials.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder for pixels that models share.")] = None,
     seed: int = 0,
     threads: int = 1,
@@ -337,7 +344,9 @@ def attack(
         {
             "name": name, "source": source.value, "spec": spec, "weights": weights, "preflight": preflight,
             "shard": shard, "out": out, "status": status, "epsilons": epsilon, "norm": norm, "version": version,
-            "ladder": ladder, "batch_size": batch_size, "cache": cache, "seed": seed, "threads": threads,
+            "attacks": attacks or [], "ladder": ladder, "top5": top5, "screen_precision": screen_precision,
+            "batch_size": batch_size, "ledger": ledger, "keep": keep, "cache": cache, "seed": seed,
+            "threads": threads,
         },
         "attack",
     )  # fmt: skip
@@ -384,24 +393,32 @@ def robustness_gather(
     epsilon: list[str] = typer.Option(),
     out: Path = typer.Option(),
     out_excluded: Path = typer.Option(),
+    out_warnings: Path = typer.Option(),
     corruptions: bool = False,
     norm: str = "Linf",
 ) -> None:
     """Turn per-image verdicts into accuracies per model, with intervals."""
     from alignsec import jobs, tables
 
-    table, excluded = jobs.gather_robustness(
+    table, excluded, doubts = jobs.gather_robustness(
         list(_sheet(sheet)["model"]), folder, [f"{i:04d}" for i in range(shards)], corruptions, epsilon, norm
     )
     tables.write_csv(excluded, out_excluded)
+    tables.write_csv(doubts, out_warnings)
     tables.write(table, out, "robustness")
     print(
-        f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions"
+        f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions, "
+        f"{len(doubts)} warnings"
     )
 
 
 @robustness_.command("own")
-def robustness_own(path: Path, out: Path = typer.Option(), out_excluded: Path = typer.Option()) -> None:
+def robustness_own(
+    path: Path,
+    out: Path = typer.Option(),
+    out_excluded: Path = typer.Option(),
+    out_warnings: Path = typer.Option(),
+) -> None:
     """Take a robustness table of your own in place of the attacks."""
     import pandas as pd
 
@@ -409,6 +426,7 @@ def robustness_own(path: Path, out: Path = typer.Option(), out_excluded: Path = 
 
     table = robustness.read_own(path)
     tables.write_csv(pd.DataFrame(columns=robustness.EXCLUDED), out_excluded)
+    tables.write_csv(pd.DataFrame(columns=robustness.WARNINGS), out_warnings)
     tables.write(table, out, "robustness")
 
 

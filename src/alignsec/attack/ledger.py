@@ -24,6 +24,10 @@ from alignsec.errors import AlignsecError
 FORMAT = 1
 
 
+class OtherJob(AlignsecError):
+    """The ledger at this place is of another model, other images or other settings."""
+
+
 def images_hash(images: Tensor, labels: Tensor) -> str:
     """SHA-256 of the float32 images and their labels, in order."""
     digest = hashlib.sha256(str(tuple(images.shape)).encode())
@@ -106,7 +110,7 @@ class Ledger:
             f"{k}: {found.get(k)} there, {wanted.get(k)} here" for k in wanted if found.get(k) != wanted[k]
         ]
         if other:
-            raise AlignsecError(
+            raise OtherJob(
                 f"{self.path}: this ledger belongs to another job ({'; '.join(other)}): name another file, or "
                 "delete it to begin anew"
             )

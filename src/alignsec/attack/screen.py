@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-STEPS = 20  # of an image on its way to the judge
-CARRIED_STEPS = 8  # of an image that the judge could not break in a larger ball
+STEPS = 10  # of an image on its way to the judge
+CARRIED_STEPS = 5  # of an image that the judge could not break in a larger ball
 PROBED_CLASSES = (
     3  # of a model with more than ten classes; all of them otherwise, where a linear model is solved
 )
