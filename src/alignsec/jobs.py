@@ -116,6 +116,8 @@ def attack(
 
     from alignsec import devices, images
     from alignsec.attack import evaluate_robustness
+    from alignsec.attack.batches import out_of_memory
+    from alignsec.attack.checks import ModelError
     from alignsec.attack.ledger import OtherJob
 
     manifest = read(shard, "images")
@@ -156,7 +158,11 @@ def attack(
                     print(f"{other}: it is set aside as {ledger.name}.old", file=sys.stderr)
                     ledger.replace(ledger.with_name(f"{ledger.name}.old"))
                     found = run()
-            except torch.OutOfMemoryError as error:
+            except ModelError as error:
+                raise Excluded(f"{error.kind}: {error}") from error
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 raise Excluded("out of memory", transient=True) from error
             told = {k: found.attrs[k] for k in ("cost", "warnings", "spread") if k in found.attrs}
             if "top5" not in found:
