@@ -196,6 +196,23 @@ def test_verdicts_do_not_depend_on_batches_shards_or_order(digits) -> None:
     pd.testing.assert_frame_equal(mixed[COLUMNS], whole[COLUMNS])
 
 
+@pytest.mark.slow
+def test_verdicts_of_many_images_at_batch_sizes_1_7_32_and_in_shards_of_8(digits) -> None:
+    model, _, _ = digits
+    data = load_digits()
+    x = torch.tensor(data.images[1000:1032, None] / 16.0, dtype=torch.float32)
+    y = torch.tensor(data.target[1000:1032])
+    whole = evaluate_robustness(model, x, y, [0.1, 0.2], batch_size=32)
+    for size in (1, 7):
+        again = evaluate_robustness(model, x, y, [0.1, 0.2], batch_size=size)
+        pd.testing.assert_frame_equal(again[COLUMNS], whole[COLUMNS])
+    shards = [evaluate_robustness(model, x[i : i + 8], y[i : i + 8], [0.1, 0.2]) for i in range(0, 32, 8)]
+    for number, shard in enumerate(shards):
+        shard["image"] += 8 * number
+    joined = pd.concat(shards).sort_values(["epsilon", "image"], ignore_index=True)
+    pd.testing.assert_frame_equal(joined[COLUMNS], whole[COLUMNS])
+
+
 class Narrow(nn.Module):
     """Runs out of memory on more than `limit` images."""
 
