@@ -51,12 +51,16 @@ def supervised(function: str, arguments: dict[str, Any], kind: str, memory: int 
     arguments : of the function; paths as ``Path``
     memory : resident bytes; None: 85 % of the machine's
     """
-    # `out` and `status` are written here where the child could not
-    plain = {k: isolation.plain(v) for k, v in arguments.items()}
-    outcome = isolation.call(f"alignsec.jobs:{function}", plain, memory=memory)
-    if outcome.excluded is not None:
+    report = json.loads(arguments["preflight"].read_text(encoding="utf-8"))
+    if report["status"] == "ok":
+        plain = {k: isolation.plain(v) for k, v in arguments.items()}
+        excluded = isolation.call(f"alignsec.jobs:{function}", plain, memory=memory).excluded
+    else:
+        excluded = Excluded(report["reason"], transient=report["transient"])
+    if excluded is not None:
+        # the process could not say so itself
         write(_empty(kind), arguments["out"], kind)
-        _status(arguments["status"], arguments["name"], kind, outcome.excluded)
+        _status(arguments["status"], arguments["name"], kind, excluded)
 
 
 def _prepare(
@@ -234,8 +238,17 @@ def gather_robustness(
     with_corruptions: bool,
     epsilons: Sequence[str],
     norm: str,
+    exclude_duplicates: bool = False,
 ) -> tuple["pd.DataFrame", "pd.DataFrame", "pd.DataFrame"]:
-    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies, exclusions, warnings."""
+    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies, exclusions, warnings.
+
+    With `exclude_duplicates`, the first of several models with the same weights stands for all.
+
+    Raises
+    ------
+    AlignsecError
+        Two models were run on different images, or none could be run.
+    """
     from alignsec.names import encode
     from alignsec.robustness import doubts, read_status, summarise
 
@@ -261,4 +274,19 @@ def gather_robustness(
             statuses.append(read_status(place / "corruptions.status.json"))
     if not attacks:
         raise AlignsecError("the sheet has no model to gather")
+    if exclude_duplicates:
+        statuses += _duplicates(models, folder)
     return *summarise(attacks, statuses, corrupted, epsilons, norm), doubts(statuses)
+
+
+def _duplicates(models: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    from alignsec import account
+
+    first: dict[str, str] = {}
+    found = []
+    for model, report in account.read(models, folder).items():
+        digest = report.get("weights_sha256")
+        if report["status"] == "ok" and digest and first.setdefault(digest, model) != model:
+            reason = f"flagged: duplicate weights (those of {first[digest]})"
+            found.append({"model": model, "step": "preflight", "status": "excluded", "reason": reason})
+    return found
