@@ -7,17 +7,23 @@ rule join:
         benchmarks=f"{R}/scores/benchmarks.parquet",
         robustness=f"{R}/robustness/models.parquet",
         sheet=SHEET or [],
+        preflights=[f"{R}/models/{m}/preflight.json" for m in MODELS if ATTACKS],
     output:
-        f"{R}/analysis/total_scores.parquet",
+        total=f"{R}/analysis/total_scores.parquet",
+        duplicates=f"{R}/analysis/duplicates.csv",
     log:
         f"{R}/logs/join.log",
     conda:
         "../../envs/analysis.yaml"
     params:
         sheet=option("--sheet", SHEET),
+        models=option("--models", f"{R}/models" if ATTACKS else None),
+        completeness=CONFIG["statistics"]["completeness"],
+        collapse="--collapse" if CONFIG["statistics"]["collapse_duplicates"] else "--no-collapse",
     shell:
         "alignsec analysis join --merged {input.merged} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} {params.sheet} --out {output} > {log} 2>&1"
+        "--robustness {input.robustness} {params.sheet} {params.models} --completeness {params.completeness} "
+        "{params.collapse} --out {output.total} --out-duplicates {output.duplicates} > {log} 2>&1"
 
 
 rule correlate:
@@ -32,11 +38,14 @@ rule correlate:
         f"{R}/logs/correlate.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        flips=CONFIG["statistics"]["flips"],
+        seed=CONFIG["seed"],
     message:
         "Correlate every benchmark with every target"
     shell:
         "alignsec analysis correlate --total {input.total} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} --out {output.table} > {log} 2>&1"
+        "--robustness {input.robustness} --flips {params.flips} --seed {params.seed} --out {output.table} > {log} 2>&1"
 
 
 rule tables:
