@@ -572,6 +572,26 @@ def figures_missingness(
     save(figure, out)
 
 
+@analysis_.command("explorer")
+def analysis_explorer(
+    study: str,
+    total: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    correlations: Path = typer.Option(),
+    out: Path = typer.Option(),
+) -> None:
+    """Write the study as one page to explore, which opens without a network."""
+    from alignsec import explorer, tables
+
+    text = explorer.page(
+        tables.read(total, "total_scores"),
+        tables.read(benchmarks, "benchmarks"),
+        tables.read(correlations, "correlations"),
+        study,
+    )
+    tables.write_text(out, text)
+
+
 @app.command("tables")
 def tables_(
     correlations: Path = typer.Option(),
