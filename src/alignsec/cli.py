@@ -592,37 +592,59 @@ def analysis_explorer(
     tables.write_text(out, text)
 
 
+def _study(
+    total: Path, benchmarks: Path, robustness: Path, correlations: Path, excluded: Path, duplicates: Path
+) -> Any:
+    import pandas as pd
+
+    from alignsec import tables
+    from alignsec.findings import Study
+
+    return Study(
+        tables.read(total, "total_scores"),
+        tables.read(benchmarks, "benchmarks"),
+        tables.read(robustness, "robustness"),
+        tables.read(correlations, "correlations"),
+        pd.read_csv(excluded),
+        pd.read_csv(duplicates),
+    )
+
+
 @app.command("tables")
 def tables_(
-    correlations: Path = typer.Option(),
+    total: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
     robustness: Path = typer.Option(),
+    correlations: Path = typer.Option(),
     excluded: Path = typer.Option(),
+    duplicates: Path = typer.Option(),
     out: Path = typer.Option(help="Folder."),
 ) -> None:
     """Write the study's tables as CSV and LaTeX."""
-    import pandas as pd
+    from alignsec import findings, latex, tables
 
-    from alignsec import latex, tables
-
-    every = tables.read(correlations, "correlations")
-    wide = tables.read(robustness, "robustness")
-    columns = ["benchmark", "target", "n", "n_families", "rho", "p", "q", "r2", "slope", "p_ols"]
-    parts = {
-        "correlations": (
-            every[columns],
-            "Alignment benchmarks against robustness: Spearman rho, least squares.",
-        ),
-        "models": (
-            wide.pivot(index="model", columns="target", values="value")[
-                list(dict.fromkeys(wide["target"]))
-            ].reset_index(),
-            "Accuracy of every model, clean, under attack and under corruptions.",
-        ),
-        "excluded": (pd.read_csv(excluded), "Models that could not be evaluated, with the reason."),
-    }
-    for name, (frame, caption) in parts.items():
+    study = _study(total, benchmarks, robustness, correlations, excluded, duplicates)
+    for name, (frame, caption) in findings.all_tables(study).items():
         tables.write_csv(frame, out / f"{name}.csv")
         tables.write_text(out / f"{name}.tex", latex.table(frame, caption, f"tab:{name}"))
+
+
+@app.command()
+def summary(
+    study: str,
+    total: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    robustness: Path = typer.Option(),
+    correlations: Path = typer.Option(),
+    excluded: Path = typer.Option(),
+    duplicates: Path = typer.Option(),
+    out: Path = typer.Option(),
+) -> None:
+    """State the findings in sentences made from the numbers."""
+    from alignsec import findings, tables
+
+    found = _study(total, benchmarks, robustness, correlations, excluded, duplicates)
+    tables.write_text(out, findings.summary(found, study))
 
 
 @app.command()

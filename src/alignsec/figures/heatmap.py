@@ -85,7 +85,8 @@ def draw(
         )  # fmt: skip
         mark = "* q or p < .05" if annotate else "dot: q (leaves) or p (parents) ≥ .05; cross: no test"
         models = n[np.isfinite(rho)]
-        of = f"; n = {models.min():.0f} to {models.max():.0f} models" if len(models) else ""
+        ends = dict.fromkeys(f"{v:.0f}" for v in (models.min(), models.max())) if len(models) else ()
+        of = f"; n = {' to '.join(ends)} models" if ends else ""
         bar.set_label(f"Spearman ρ with the target{of}\n{mark}; grey: too few models", fontsize=6.5)
         bar.outline.set_visible(False)
         return figure
