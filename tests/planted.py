@@ -7,7 +7,7 @@ import pandas as pd
 
 from alignsec import parents, robustness, scores
 
-PLANTED = ("Geirhos2021stylized-error_consistency", "Marques2020_Schiller1976-sf_bandwidth")
+PLANTED = ("Geirhos2021stylized-error_consistency", "tong.Coggan2024_fMRI.V1-rdm")
 CONFOUNDED = "SanghaviMurty2020.IT-pls"  # drives clean accuracy, and robustness through it only
 ARTEFACT = (
     "Ferguson2024gray_hard-value_delta"  # its families' means drive robustness, its models' scores do not
@@ -44,7 +44,7 @@ def robustness_table(merged: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     clean = standard(CONFOUNDED) + 0.6 * noise()
     of_family = pd.Series(standard(ARTEFACT)).groupby(family).transform("mean").to_numpy()
     robust = (
-        sum(standard(b) for b in PLANTED) + 0.9 * clean + 1.8 * of_family / of_family.std() + 0.7 * noise()
+        sum(standard(b) for b in PLANTED) + 1.1 * clean + 1.8 * of_family / of_family.std() + 0.7 * noise()
     )
     rows = []
     for target, level in [("clean_top1", 1.0 + 0.5 * clean)] + [

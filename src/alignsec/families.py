@@ -123,6 +123,7 @@ def estimate(
     p = nan.copy()
     if not objection(sizes, interval=False):
         p = _flip(dx, dy, family, signs, None if control is None else whole[-1])
+        p[np.isnan(rho)] = np.nan
 
     seen = np.isfinite(without).any(0)
     lofo_low, lofo_high, which = nan.copy(), nan.copy(), np.full(count, -1)

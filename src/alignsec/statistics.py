@@ -243,7 +243,8 @@ def effective_tests(total: "pd.DataFrame", leaves: Sequence[str]) -> float:
         return 0.0
     r = total[usable].corr(method="spearman", min_periods=MINIMUM).fillna(0.0).to_numpy(copy=True)
     np.fill_diagonal(r, 1.0)
-    root = np.linalg.eigvalsh(r).clip(0)
+    # rounded: an eigenvalue of a whole number less one bit would count twice
+    root = np.linalg.eigvalsh(r).clip(0).round(9)
     return float(((root >= 1) + (root - np.floor(root))).sum())
 
 
@@ -254,7 +255,7 @@ def collapse(total: "pd.DataFrame", weights: Mapping[str, str]) -> "pd.DataFrame
     ----------
     weights : model -> what its weights are known by; models that are not in it stay as they are
     """
-    key = [weights.get(m) or f"\0{m}" for m in total["model"]]
+    key = [f"weights {weights[m]}" if m in weights else f"model {m}" for m in total["model"]]
     if len(set(key)) == len(key):
         return total
     how = {c: "first" if c in ("model", "family") else "mean" for c in total.columns}
