@@ -64,6 +64,8 @@ def draw(correlations: "pd.DataFrame", target: str, *, rows: int = 30) -> "Figur
         )
         for label, colour in zip(left.get_yticklabels(), colours, strict=True):
             label.set_color(colour)
-        what = f"{len(shown)} of {len(every)} leaf benchmarks, n in brackets; 95 % intervals over families"
+        known = shown[["rho_low", "partial_low"]].notna().any(axis=None)
+        lines = "95 % intervals over families" if known else "no intervals: too few models or families"
+        what = f"{len(shown)} of {len(every)} leaf benchmarks, n in brackets; {lines}"
         figure.supxlabel(f"{what}; filled: q < .05", fontsize=6.5)
         return figure

@@ -46,5 +46,5 @@ def draw(correlations: "pd.DataFrame", target: str) -> "Figure":
         axes.set_xlabel("ρ between families\n" + "\n".join(named), fontsize=6.5, loc="left", linespacing=1.3)
         axes.set_ylabel("ρ within families")
         axes.set_title(target_label(target), loc="left")
-        axes.legend(frameon=False, loc="lower right", handletextpad=0.1)
+        figure.legend(frameon=False, loc="outside upper left", ncols=3, handletextpad=0.1, columnspacing=1)
         return figure
