@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec import epsilon as eps
 from alignsec.errors import AlignsecError
+from alignsec.targets import conditional
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +158,38 @@ def summarise(
                 "n": frame["image"].nunique(),
             }
         )
-    return pd.DataFrame(rows, columns=COLUMNS), excluded
+    return with_conditional(pd.DataFrame(rows, columns=COLUMNS)), excluded
+
+
+def with_conditional(table: "pd.DataFrame") -> "pd.DataFrame":
+    """`table` (kind ``robustness``) with `robust_given_correct@<epsilon>`: robust among the clean-correct images.
+
+    Its `n` is the number of clean-correct images and its interval Wilson's; a model with none has no row. Rows are made
+    where clean and robust accuracy are of as many images, and where the number is unknown as a ratio without interval;
+    a robust accuracy above the clean one was measured on other images, and makes none.
+    """
+    import pandas as pd
+
+    clean = table[table["target"] == "clean_top1"].set_index("model")
+    rows: list[dict[str, Any]] = []
+    for model, target, value, n in zip(
+        table["model"], table["target"], table["value"], table["n"], strict=True
+    ):
+        name = conditional(str(target))
+        if name is None or model not in clean.index or pd.isna(value):
+            continue
+        of, count = clean.loc[model, "value"], clean.loc[model, "n"]
+        if pd.isna(of) or not 0 < of >= value:
+            continue
+        if pd.isna(n) and pd.isna(count):
+            rows.append(dict(zip(COLUMNS, (model, name, value / of, None, None, None), strict=True)))
+        elif pd.notna(n) and pd.notna(count) and n == count and round(of * n) > 0:
+            rows.append(_share(str(model), name, round(value * n), round(of * n)))
+    if not rows:
+        return table
+    added = pd.DataFrame(rows, columns=COLUMNS)
+    # both as objects: a column that is all null in one must not decide the type of the other
+    return pd.concat([table.astype(object), added.astype(object)], ignore_index=True).infer_objects()
 
 
 def read_own(path: Path | str) -> "pd.DataFrame":
@@ -222,7 +254,7 @@ def read_own(path: Path | str) -> "pd.DataFrame":
             rows.append(dict(zip(COLUMNS, (model, target, v, None, None, None), strict=True)))
     if not rows:
         raise AlignsecError(f"{path}: the table has no value")
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return with_conditional(pd.DataFrame(rows, columns=COLUMNS))
 
 
 def _from_upstream(frame: "pd.DataFrame", path: Path) -> "pd.DataFrame":
@@ -293,6 +325,22 @@ def join(
     total = total.join(wide[order].reindex(models))
     total.index.name = "model"
     return total.reset_index()
+
+
+def weights_of(sheet: "pd.DataFrame", folder: Path | None) -> "pd.DataFrame":
+    """Model and what its weights are known by: their hash from preflight below `folder`, else source and spec."""
+    import pandas as pd
+
+    from alignsec.names import encode
+
+    keys = []
+    for model, source, spec in zip(sheet["model"], sheet["source"], sheet["spec"], strict=True):
+        key = f"{source}:{spec or model}"
+        report = None if folder is None else folder / encode(model) / "preflight.json"
+        if report is not None and report.is_file():
+            key = read_status(report).get("weights_sha256") or key
+        keys.append(key)
+    return pd.DataFrame({"model": sheet["model"], "weights": keys})
 
 
 def read_status(path: Path | str) -> dict[str, Any]:

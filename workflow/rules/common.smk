@@ -133,7 +133,10 @@ def figure(names, caption):
     """PDF and PNG of each name, the PNG shown in the report."""
     stems = [f"{R}/figures/{name}" for name in names]
     text = f"../report/{caption}.rst"
-    shown = [in_report(f"{s}.png", category="Figures", caption=text) for s in stems]
+    shown = [
+        in_report(f"{s}.png", category="Figures", caption=text, labels={"figure": Path(s).name})
+        for s in stems
+    ]
     return [f"{s}.pdf" for s in stems] + shown
 
 
