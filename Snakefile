@@ -27,6 +27,8 @@ rule all:
     input:
         FIGURES,
         TABLES,
+        f"{R}/summary.md",
+        f"{R}/explorer.html",
         f"{R}/correlations/all.csv",
         f"{R}/provenance.json",
         [f"{R}/images/manifest.parquet", *ZOO] if ATTACKS else [],
@@ -42,4 +44,6 @@ onstart:
 
 
 onsuccess:
-    shell("echo 'figures: {R}/figures   tables: {R}/tables   correlations: {R}/correlations/all.csv' >&2")
+    shell(
+        "echo 'findings: {R}/summary.md   explore: {R}/explorer.html   figures: {R}/figures   tables: {R}/tables' >&2"
+    )

@@ -101,15 +101,25 @@ def test_scatter_draws_the_table(study: tuple[pd.DataFrame, ...]) -> None:
     rows = table[table["benchmark"] == "A"].set_index("target")
     legend = " ".join(t.get_text() for t in figure.legends[0].get_texts())
     for target in TARGETS:
-        (points,) = (c for c in axes.collections if c.get_gid() == target)
-        np.testing.assert_allclose(points.get_offsets(), total[["A", target]].dropna())
+        points = [c for c in axes.collections if c.get_gid().startswith(f"{target} ")]
+        drawn = np.concatenate([p.get_offsets() for p in points])
+        wanted = total[["A", target]].dropna().to_numpy()
+        np.testing.assert_allclose(drawn[np.lexsort(drawn.T)], wanted[np.lexsort(wanted.T)])
+        # a marker for each of the largest families, with its models; the seventh is among the others
+        assert [p.get_gid() for p in points] == [
+            f"{target} {f}" for f in ["other", *(f"f{i}" for i in range(6))]
+        ]
+        of_f3 = total.loc[total["family"] == "f3", ["A", target]].dropna()
+        np.testing.assert_allclose(points[4].get_offsets(), of_f3)
         (line,) = (a for a in axes.lines if a.get_gid() == target)
         np.testing.assert_allclose(
             line.get_ydata(), rows.loc[target, "intercept"] + rows.loc[target, "slope"] * line.get_xdata()
         )
-        np.testing.assert_allclose(points.get_facecolor()[0][:3], target_colors(TARGETS)[target][:3])
+        np.testing.assert_allclose(points[0].get_facecolor()[0][:3], target_colors(TARGETS)[target][:3])
         assert f"R² = {rows.loc[target, 'r2']:.2f}" in legend
         assert f"n = {rows.loc[target, 'n']}" in legend
+        low, high = rows.loc[target, "rho_low"], rows.loc[target, "rho_high"]
+        assert f"ρ = {rows.loc[target, 'rho']:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−") in legend
     assert scatter.draw(total, table, "engineering_vision", TARGETS).axes == []
 
 

@@ -30,7 +30,7 @@ BENCHMARKS = pd.DataFrame(
 @pytest.fixture
 def total() -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"model": [f"m{i}" for i in range(30)], "family": [f"f{i % 5}" for i in range(30)]})
+    frame = pd.DataFrame({"model": [f"m{i}" for i in range(30)], "family": [f"f{i % 8}" for i in range(30)]})
     for name in BENCHMARKS["benchmark"]:
         frame[name] = rng.random(30)
     for target in TARGETS:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from alignsec import locks, sheet
+from alignsec import locks, names, sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -106,6 +106,8 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "models/cnn/corruptions.parquet",
         "robustness/models.parquet",
         "robustness/excluded.csv",
+        "robustness/warnings.csv",
+        "models/cnn/attack/0000.ledger",
         "analysis/total_scores.parquet",
         "correlations/all.parquet",
         "correlations/all.csv",
@@ -115,7 +117,16 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "figures/scatter_behavior.png",
         "figures/scatter_engineering.pdf",
         "figures/tsne.png",
+        "figures/forest.pdf",
+        "figures/curves.png",
+        "figures/within_between.pdf",
+        "figures/p_values.png",
+        "figures/missingness.pdf",
+        "analysis/duplicates.csv",
+        "summary.md",
+        "explorer.html",
         "tables/correlations.tex",
+        "tables/aggregates.csv",
         "tables/models.csv",
         "provenance.json",
     ]:
@@ -123,10 +134,16 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
     every = pd.read_csv(results / "correlations" / "all.csv")
     tree = pd.read_parquet(results / "scores" / "benchmarks.parquet")
     targets = pd.read_parquet(results / "robustness" / "models.parquet")["target"].unique()
-    assert len(every) == len(tree) * len(targets)
+    parents = int((~tree["is_leaf"]).sum())  # as recomputed and as exported
+    assert len(every) == (len(tree) + parents) * len(targets)
     # three networks have scores: too few for an estimate, and the table says so
     assert (every["note"] == "only 3 models have both").all()
-    assert len(list((results / "correlations").glob("*.parquet"))) == len(tree) + 1
+    files = {p.stem for p in (results / "correlations").glob("*.parquet")}
+    assert files == {"all", *map(names.encode, every["benchmark"])}
+    one = pd.read_parquet(results / "correlations" / f"{names.encode('exported_neural_vision')}.parquet")
+    assert set(one["benchmark"]) == {"exported_neural_vision"} and len(one) == len(targets)
+    assert "robust_given_correct@0.02" in targets
+    assert "1 model: missing package: no_such_package_at_all" in (results / "summary.md").read_text()
 
 
 def test_one_bad_model_is_listed_and_stops_nothing(study: Path) -> None:
@@ -162,7 +179,9 @@ def test_an_epsilon_reruns_attacks_and_no_training(study: Path) -> None:
     jobs = planned(study)
     assert jobs["attack"] == 4
     assert not {"train_demo", "measure_demo", "preflight", "corruptions", "merge_registry"} & set(jobs)
-    assert {"robustness", "join", "correlate", "heatmap", "scatter", "tsne"} <= set(jobs)
+    assert {"robustness", "join", "correlate", "heatmap", "scatter", "tsne", "explorer", "summary"} <= set(
+        jobs
+    )
 
 
 def test_a_figure_option_redraws_that_figure_only(study: Path) -> None:
@@ -305,7 +324,7 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
         assert every.loc[benchmark, "rho"] == pytest.approx(rho[benchmark])
         assert every.loc[benchmark, "r2"] == pytest.approx(linregress(*pairs.to_numpy().T).rvalue ** 2)
         assert every.loc[benchmark, "n"] == len(pairs)
-    assert len(list((results / "figures").glob("*.p*"))) == 12
+    assert len(list((results / "figures").glob("*.p*"))) == 22
 
 
 HOSTILE = {

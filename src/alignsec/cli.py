@@ -373,8 +373,15 @@ def attack(
     weights: Path | None = None,
     norm: str = "Linf",
     version: str = "standard",
+    attacks: Annotated[
+        list[str] | None, typer.Option("--attack", help="Of version custom, in order.")
+    ] = None,
     ladder: bool = True,
+    top5: Annotated[bool, typer.Option(help="Is the label among the five largest logits, too?")] = False,
+    screen_precision: str = "float32",
     batch_size: int | None = None,
+    ledger: Annotated[Path | None, typer.Option(help="File that keeps what is settled.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="File (.npz) for the adversarials.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder for pixels that models share.")] = None,
     seed: int = 0,
     threads: int = 1,
@@ -387,7 +394,9 @@ def attack(
         {
             "name": name, "source": source.value, "spec": spec, "weights": weights, "preflight": preflight,
             "shard": shard, "out": out, "status": status, "epsilons": epsilon, "norm": norm, "version": version,
-            "ladder": ladder, "batch_size": batch_size, "cache": cache, "seed": seed, "threads": threads,
+            "attacks": attacks or [], "ladder": ladder, "top5": top5, "screen_precision": screen_precision,
+            "batch_size": batch_size, "ledger": ledger, "keep": keep, "cache": cache, "seed": seed,
+            "threads": threads,
         },
         "attack",
     )  # fmt: skip
@@ -434,6 +443,7 @@ def robustness_gather(
     epsilon: list[str] = typer.Option(),
     out: Path = typer.Option(),
     out_excluded: Path = typer.Option(),
+    out_warnings: Path = typer.Option(),
     corruptions: bool = False,
     norm: str = "Linf",
     exclude_duplicates: Annotated[
@@ -443,19 +453,26 @@ def robustness_gather(
     """Turn per-image verdicts into accuracies per model, with intervals."""
     from alignsec import jobs, tables
 
-    table, excluded = jobs.gather_robustness(
+    table, excluded, doubts = jobs.gather_robustness(
         list(_sheet(sheet)["model"]), folder, [f"{i:04d}" for i in range(shards)], corruptions, epsilon, norm,
         exclude_duplicates,
     )  # fmt: skip
     tables.write_csv(excluded, out_excluded)
+    tables.write_csv(doubts, out_warnings)
     tables.write(table, out, "robustness")
     print(
-        f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions"
+        f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions, "
+        f"{len(doubts)} warnings"
     )
 
 
 @robustness_.command("own")
-def robustness_own(path: Path, out: Path = typer.Option(), out_excluded: Path = typer.Option()) -> None:
+def robustness_own(
+    path: Path,
+    out: Path = typer.Option(),
+    out_excluded: Path = typer.Option(),
+    out_warnings: Path = typer.Option(),
+) -> None:
     """Take a robustness table of your own in place of the attacks."""
     import pandas as pd
 
@@ -463,6 +480,7 @@ def robustness_own(path: Path, out: Path = typer.Option(), out_excluded: Path = 
 
     table = robustness.read_own(path)
     tables.write_csv(pd.DataFrame(columns=robustness.EXCLUDED), out_excluded)
+    tables.write_csv(pd.DataFrame(columns=robustness.WARNINGS), out_warnings)
     tables.write(table, out, "robustness")
 
 
@@ -472,17 +490,29 @@ def analysis_join(
     benchmarks: Path = typer.Option(),
     robustness: Path = typer.Option(),
     out: Path = typer.Option(),
+    out_duplicates: Path = typer.Option(help="What one row per weights changes."),
     sheet: Path | None = None,
+    models: Path | None = typer.Option(None, help="Folder of the models' preflight reports."),
+    completeness: float = 0.5,
+    collapse: bool = typer.Option(False, help="One row for all models of the same weights."),
 ) -> None:
-    """Put benchmarks and robustness side by side, one row per model."""
+    """Put benchmarks and robustness side by side, one row per model, parents computed again."""
+    from alignsec import parents, statistics, tables
     from alignsec import robustness as rob
-    from alignsec import tables
 
-    names = list(tables.read(benchmarks, "benchmarks")["benchmark"])
-    total = rob.join(
-        tables.read(merged, "merged"), names, tables.read(robustness, "robustness"), _families(sheet)
+    tree, rows = tables.read(benchmarks, "benchmarks"), _sheet(sheet)
+    measured = tables.read(robustness, "robustness")
+    total = rob.join(tables.read(merged, "merged"), list(tree["benchmark"]), measured, _families(sheet))
+    weights = {} if rows is None else dict(rob.weights_of(rows, models).to_numpy().tolist())
+    one_each = parents.complete(statistics.collapse(total, weights), tree, completeness)
+    total = parents.complete(total, tree, completeness)
+    targets = list(dict.fromkeys(measured["target"]))
+    tables.write_csv(statistics.compare(total, one_each, tree, targets), out_duplicates)
+    tables.write(one_each if collapse else total, out, "total_scores")
+    print(
+        f"{len(total)} models, {len(one_each)} different weights; "
+        f"{'one row for each' if collapse else 'all rows kept'}"
     )
-    tables.write(total, out, "total_scores")
 
 
 @analysis_.command("correlate")
@@ -491,6 +521,8 @@ def analysis_correlate(
     benchmarks: Path = typer.Option(),
     robustness: Path = typer.Option(),
     out: Path = typer.Option(help="The gathered table; one file per benchmark goes beside it."),
+    flips: int = 10_000,
+    seed: int = 0,
 ) -> None:
     """Correlate every benchmark with every target."""
     from alignsec import statistics, tables
@@ -498,22 +530,20 @@ def analysis_correlate(
 
     targets = list(dict.fromkeys(tables.read(robustness, "robustness")["target"]))
     table = statistics.correlate(
-        tables.read(total, "total_scores"), tables.read(benchmarks, "benchmarks"), targets
-    )
+        tables.read(total, "total_scores"), tables.read(benchmarks, "benchmarks"), targets, seed=seed, flips=flips,
+        progress=True,
+    )  # fmt: skip
     files = {
         out.parent / f"{encode(str(b))}.parquet": part for b, part in table.groupby("benchmark", sort=False)
     }
+    if out in files:
+        raise AlignsecError(f"a benchmark is called {out.stem!r}, as the table of all: rename it")
     for stale in set(out.parent.glob("*.parquet")) - set(files):
         stale.unlink()
     for path, part in files.items():
         tables.write(part, path, "correlations")
     tables.write_csv(table, out.with_suffix(".csv"))
     tables.write(table, out, "correlations")  # last: its existence means that the others are complete
-
-
-def _robust_targets(correlations: Any) -> list[str]:
-    every = list(dict.fromkeys(correlations["target"]))
-    return [t for t in every if t.startswith("robust_top1@")] or every
 
 
 @figures_.command("heatmap")
@@ -547,19 +577,15 @@ def figures_scatter(
     point_size: float = 18,
 ) -> None:
     """Robust accuracy on average, neural, behavioral and engineering alignment."""
-    from alignsec import tables
+    from alignsec import tables, targets
     from alignsec.figures import save, scatter
 
     scores, table = tables.read(total, "total_scores"), tables.read(correlations, "correlations")
     for kind in ("average", "neural", "behavior", "engineering"):
         figure = scatter.draw(
-            scores,
-            table,
-            f"{kind}_vision",
-            _robust_targets(table),
-            title=f"{kind} alignment",
+            scores, table, f"{kind}_vision", targets.robust(table["target"]), title=f"{kind} alignment",
             point_size=point_size,
-        )
+        )  # fmt: skip
         save(figure, out / f"scatter_{kind}")
 
 
@@ -570,55 +596,167 @@ def figures_tsne(
     benchmarks: Path = typer.Option(),
     out: Path = typer.Option(help="Without suffix."),
     perplexity: float = 20,
+    completeness: float = 0.5,
     seed: int = 0,
 ) -> None:
-    """t-SNE of the models, coloured by robust accuracy."""
-    from alignsec import tables
+    """t-SNE and principal components of the models, coloured by robust accuracy."""
+    from alignsec import tables, targets
     from alignsec.figures import save, tsne
 
-    targets = _robust_targets(tables.read(correlations, "correlations"))
     figure = tsne.draw(
         tables.read(total, "total_scores"),
         tables.read(benchmarks, "benchmarks"),
-        # the middle epsilon: at the ends most models are at the floor or at clean accuracy
-        targets[len(targets) // 2],
+        targets.middle(tables.read(correlations, "correlations")["target"]),
         perplexity=perplexity,
+        completeness=completeness,
         seed=seed,
     )
     save(figure, out)
 
 
+@figures_.command("forest")
+def figures_forest(
+    correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix."), rows: int = 30
+) -> None:
+    """Benchmarks ranked by |rho|, with intervals, raw beside partial."""
+    from alignsec import tables, targets
+    from alignsec.figures import forest, save
+
+    table = tables.read(correlations, "correlations")
+    save(forest.draw(table, targets.middle(table["target"]), rows=rows), out)
+
+
+@figures_.command("within")
+def figures_within(
+    correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix.")
+) -> None:
+    """Correlations within families against those between them."""
+    from alignsec import tables, targets
+    from alignsec.figures import save, within_between
+
+    table = tables.read(correlations, "correlations")
+    save(within_between.draw(table, targets.middle(table["target"])), out)
+
+
+@figures_.command("p-values")
+def figures_p_values(
+    correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix.")
+) -> None:
+    """Histogram of p over leaves and targets."""
+    from alignsec import tables
+    from alignsec.figures import p_values, save
+
+    save(p_values.draw(tables.read(correlations, "correlations")), out)
+
+
+@figures_.command("curves")
+def figures_curves(
+    robustness: Path = typer.Option(),
+    total: Path = typer.Option(),
+    out: Path = typer.Option(help="Without suffix."),
+    sheet: Path | None = None,
+) -> None:
+    """Accuracy against epsilon, by family."""
+    from alignsec import tables
+    from alignsec.figures import curves, save
+
+    rows = tables.read(total, "total_scores")
+    family = dict(zip(rows["model"], rows["family"], strict=True)) | (_families(sheet) or {})
+    save(curves.draw(tables.read(robustness, "robustness"), family), out)
+
+
+@figures_.command("missingness")
+def figures_missingness(
+    scores: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    total: Path = typer.Option(),
+    out: Path = typer.Option(help="Without suffix."),
+) -> None:
+    """Which model was scored on which benchmark."""
+    from alignsec import tables
+    from alignsec.figures import missingness, save
+
+    figure = missingness.draw(
+        tables.read(scores, "scores"),
+        tables.read(benchmarks, "benchmarks"),
+        tables.read(total, "total_scores")[["model", "family"]],
+    )
+    save(figure, out)
+
+
+@analysis_.command("explorer")
+def analysis_explorer(
+    study: str,
+    total: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    correlations: Path = typer.Option(),
+    out: Path = typer.Option(),
+) -> None:
+    """Write the study as one page to explore, which opens without a network."""
+    from alignsec import explorer, tables
+
+    text = explorer.page(
+        tables.read(total, "total_scores"),
+        tables.read(benchmarks, "benchmarks"),
+        tables.read(correlations, "correlations"),
+        study,
+    )
+    tables.write_text(out, text)
+
+
+def _study(
+    total: Path, benchmarks: Path, robustness: Path, correlations: Path, excluded: Path, duplicates: Path
+) -> Any:
+    import pandas as pd
+
+    from alignsec import tables
+    from alignsec.findings import Study
+
+    return Study(
+        tables.read(total, "total_scores"),
+        tables.read(benchmarks, "benchmarks"),
+        tables.read(robustness, "robustness"),
+        tables.read(correlations, "correlations"),
+        pd.read_csv(excluded),
+        pd.read_csv(duplicates),
+    )
+
+
 @app.command("tables")
 def tables_(
-    correlations: Path = typer.Option(),
+    total: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
     robustness: Path = typer.Option(),
+    correlations: Path = typer.Option(),
     excluded: Path = typer.Option(),
+    duplicates: Path = typer.Option(),
     out: Path = typer.Option(help="Folder."),
 ) -> None:
     """Write the study's tables as CSV and LaTeX."""
-    import pandas as pd
+    from alignsec import findings, latex, tables
 
-    from alignsec import latex, tables
-
-    every = tables.read(correlations, "correlations")
-    wide = tables.read(robustness, "robustness")
-    columns = ["benchmark", "target", "n", "n_families", "rho", "p", "q", "r2", "slope", "p_ols"]
-    parts = {
-        "correlations": (
-            every[columns],
-            "Alignment benchmarks against robustness: Spearman rho, least squares.",
-        ),
-        "models": (
-            wide.pivot(index="model", columns="target", values="value")[
-                list(dict.fromkeys(wide["target"]))
-            ].reset_index(),
-            "Accuracy of every model, clean, under attack and under corruptions.",
-        ),
-        "excluded": (pd.read_csv(excluded), "Models that could not be evaluated, with the reason."),
-    }
-    for name, (frame, caption) in parts.items():
+    study = _study(total, benchmarks, robustness, correlations, excluded, duplicates)
+    for name, (frame, caption) in findings.all_tables(study).items():
         tables.write_csv(frame, out / f"{name}.csv")
         tables.write_text(out / f"{name}.tex", latex.table(frame, caption, f"tab:{name}"))
+
+
+@app.command()
+def summary(
+    study: str,
+    total: Path = typer.Option(),
+    benchmarks: Path = typer.Option(),
+    robustness: Path = typer.Option(),
+    correlations: Path = typer.Option(),
+    excluded: Path = typer.Option(),
+    duplicates: Path = typer.Option(),
+    out: Path = typer.Option(),
+) -> None:
+    """State the findings in sentences made from the numbers."""
+    from alignsec import findings, tables
+
+    found = _study(total, benchmarks, robustness, correlations, excluded, duplicates)
+    tables.write_text(out, findings.summary(found, study))
 
 
 @app.command()

@@ -4,7 +4,9 @@ Each runs in a process of its own, as the model is third-party code. A model tha
 leaves an empty table and a status with the reason; an error of ours is raised.
 """
 
+import functools
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,61 +100,83 @@ def attack(
     epsilons: Sequence[str],
     norm: str = "Linf",
     version: str = "standard",
+    attacks: Sequence[str] = (),
     ladder: bool = True,
+    top5: bool = False,
+    screen_precision: str = "float32",
     batch_size: int | None = None,
+    ledger: Path | None = None,
+    keep: Path | None = None,
     cache: Path | None = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
-    """Attack one model on one shard: a table of kind ``attack`` at `out`, what happened at `status`."""
+    """Attack one model on one shard: a table of kind ``attack`` at `out`, what happened at `status`.
+
+    A stochastic model is attacked with version rand. `ledger` keeps what is settled, so that a killed job goes
+    on; the ledger of another job at its place (retrained weights, another seed) is set aside as ``<ledger>.old``.
+    """
     import torch
 
     from alignsec import devices, images
     from alignsec.attack import evaluate_robustness
+    from alignsec.attack.batches import out_of_memory
+    from alignsec.attack.checks import ModelError
+    from alignsec.attack.ledger import OtherJob
 
     manifest = read(shard, "images")
     torch.set_num_threads(threads)
     table = _empty("attack")
     excluded: Excluded | None = None
-    cost: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     # before CUDA is initialised, so that the job sees its own device only
     with devices.acquire() as device:
         try:
             model, pixels, labels, report = _prepare(source, spec, weights, preflight, manifest, cache)
             if not report["deterministic"]:
-                version = _for_stochastic()
+                version, attacks, top5 = "rand", (), False
+            run = functools.partial(
+                evaluate_robustness,
+                model,
+                pixels,
+                labels,
+                [eps.parse(e) for e in epsilons],
+                norm=norm,
+                version=version,
+                attacks=attacks or None,
+                ladder=ladder,
+                top5=top5,
+                screen_precision=screen_precision,
+                batch_size=batch_size,
+                device=None if device else "cpu",
+                seed=seed,
+                ledger=ledger,
+                keep=keep,
+                progress=True,
+            )
             try:
-                found = evaluate_robustness(
-                    model,
-                    pixels,
-                    labels,
-                    [eps.parse(e) for e in epsilons],
-                    norm=norm,
-                    version=version,
-                    ladder=ladder,
-                    batch_size=batch_size,
-                    device=None if device else "cpu",
-                    seed=seed,
-                    progress=True,
-                )
-            except torch.OutOfMemoryError as error:
+                try:
+                    found = run()
+                except OtherJob as other:
+                    assert ledger is not None
+                    print(f"{other}: it is set aside as {ledger.name}.old", file=sys.stderr)
+                    ledger.replace(ledger.with_name(f"{ledger.name}.old"))
+                    found = run()
+            except ModelError as error:
+                raise Excluded(f"{error.kind}: {error}") from error
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 raise Excluded("out of memory", transient=True) from error
-            cost = dict(found.attrs["cost"])
+            told = {k: found.attrs[k] for k in ("cost", "warnings", "spread") if k in found.attrs}
+            if "top5" not in found:
+                found["top5"] = None
             found["image"] = manifest["image"].to_numpy()[found["image"]]
             table = found.assign(model=name)[list(SCHEMAS["attack"])]
         except Excluded as error:
             excluded = error
     write(table, out, "attack")
-    _status(status, name, "attack", excluded, images=images.checksum(manifest), cost=cost)
-
-
-def _for_stochastic() -> str:
-    """The attack's version for models whose logits differ between forward passes, or `Excluded`."""
-    from alignsec.attack.engine import VERSIONS
-
-    if "rand" not in VERSIONS:
-        raise Excluded("stochastic: the attack has no version rand")
-    return "rand"
+    _status(status, name, "attack", excluded, images=images.checksum(manifest), **{"cost": {}, **told})
 
 
 def corruptions(
@@ -215,8 +239,8 @@ def gather_robustness(
     epsilons: Sequence[str],
     norm: str,
     exclude_duplicates: bool = False,
-) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies and exclusions.
+) -> tuple["pd.DataFrame", "pd.DataFrame", "pd.DataFrame"]:
+    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies, exclusions, warnings.
 
     With `exclude_duplicates`, the first of several models with the same weights stands for all.
 
@@ -226,7 +250,7 @@ def gather_robustness(
         Two models were run on different images, or none could be run.
     """
     from alignsec.names import encode
-    from alignsec.robustness import read_status, summarise
+    from alignsec.robustness import doubts, read_status, summarise
 
     attacks, statuses, corrupted = [], [], []
     seen: dict[
@@ -252,7 +276,7 @@ def gather_robustness(
         raise AlignsecError("the sheet has no model to gather")
     if exclude_duplicates:
         statuses += _duplicates(models, folder)
-    return summarise(attacks, statuses, corrupted, epsilons, norm)
+    return *summarise(attacks, statuses, corrupted, epsilons, norm), doubts(statuses)
 
 
 def _duplicates(models: Sequence[str], folder: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,12 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     **{c: f"\\{c}" for c in "_%&#${}"},
+    # what our own names and captions hold and pdfLaTeX's fonts do not
+    "ε": r"$\varepsilon$",
+    "ρ": r"$\rho$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "−": "$-$",
 }
 _PATTERN = re.compile("|".join(map(re.escape, _SPECIAL)))
 
@@ -27,8 +33,9 @@ def escape(text: str) -> str:
 def table(frame: "pd.DataFrame", caption: str, label: str) -> str:
     r"""The columns of `frame` (its index is left out) as a LaTeX table.
 
-    Numbers are set flush right: integers as they are, floats with three significant digits, p and q values
-    (columns `p`, `q` and those that begin `p_` or end `_p`) below .001 as "< .001", null as an en dash.
+    Numbers are set flush right, those of a column with equally many decimals, so that the points stand under each
+    other: three below 10, fewer above; a column of smaller numbers only has three significant digits. p and q values
+    (columns `p`, `q` and those that begin `p_` or end `_p` or `_q`) below .001 are "< .001", null is an en dash.
     Needs ``\usepackage{booktabs}``, and ``longtable`` for more than `LONG` rows.
 
     Parameters
@@ -44,8 +51,9 @@ def table(frame: "pd.DataFrame", caption: str, label: str) -> str:
     ]
     spec = "".join("r" if numeric else "l" for numeric in kinds)
     head = " & ".join(map(escape, names)) + r" \\"
+    places = [_places(frame.iloc[:, i]) if numeric else None for i, numeric in enumerate(kinds)]
     body = [
-        " & ".join(_cell(v, name) for name, v in zip(names, row, strict=True)) + r" \\"
+        " & ".join(_cell(v, name, p) for name, v, p in zip(names, row, places, strict=True)) + r" \\"
         for row in frame.itertuples(index=False, name=None)
     ]
     about = rf"\caption{{{escape(caption)}}}\label{{{label}}}"
@@ -80,7 +88,17 @@ def table(frame: "pd.DataFrame", caption: str, label: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: Any, column: str) -> str:
+def _places(column: "pd.Series") -> int | None:
+    """Decimals that suit all numbers of a column; None where each needs its own."""
+    import numpy as np
+
+    size = column.abs().replace(np.inf, np.nan).max()
+    if size != size or 0 < size < 0.01:
+        return None
+    return 3 if size < 10 else 2 if size < 100 else 1
+
+
+def _cell(value: Any, column: str, places: int | None) -> str:
     import numpy as np
     import pandas as pd
 
@@ -91,8 +109,12 @@ def _cell(value: Any, column: str) -> str:
     if isinstance(value, int | np.integer):
         return f"{value}".replace("-", "$-$")
     if isinstance(value, float | np.floating):
-        is_p = column in ("p", "q") or column.startswith("p_") or column.endswith("_p")
-        return "$<$.001" if is_p and value < 0.001 else _number(float(value))
+        is_p = column in ("p", "q") or column.startswith("p_") or column.endswith(("_p", "_q"))
+        if is_p and value < 0.001:
+            return "$<$.001"
+        if places is not None and math.isfinite(value):
+            return f"{value:.{places}f}".replace("-", "$-$")
+        return _number(float(value))
     return escape(str(value))
 
 

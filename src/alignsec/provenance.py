@@ -15,6 +15,7 @@ PACKAGES = [
     "matplotlib",
     "numpy",
     "pandas",
+    "plotly",
     "pyarrow",
     "pyautoattack",
     "scikit-learn",

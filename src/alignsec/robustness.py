@@ -7,18 +7,66 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec import epsilon as eps
 from alignsec.errors import AlignsecError
+from alignsec.targets import conditional
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 COLUMNS = ["model", "target", "value", "low", "high", "n"]
 EXCLUDED = ["model", "step", "reason"]
+WARNINGS = ["model", "warning", "value", "meaning"]
+_MEANINGS = {
+    "zero_gradients": "share of images whose loss has no gradient at all: gradient attacks see nothing there",
+    "square_after_white_box": "images that only the black-box attack broke: gradients may be masked",
+    "not_monotone": "verdicts of the judge that a smaller ball contradicted: stronger attacks may break more",
+    "softmax_output": "the outputs look like probabilities: losses on logits lose their strength",
+    "stochastic": "attacked with version rand; largest standard deviation of robust accuracy over evaluations",
+}
 _UPSTREAM = ["Model Name", "Threat Model", "Epsilon"]
 
 
-def target_name(epsilon: str, norm: str) -> str:
+def target_name(epsilon: str, norm: str, top: int = 1) -> str:
     """`robust_top1@<epsilon>`; a norm other than Linf says so."""
-    return f"robust_top1@{epsilon}" if norm == "Linf" else f"robust_top1@{norm}:{epsilon}"
+    return f"robust_top{top}@{epsilon}" if norm == "Linf" else f"robust_top{top}@{norm}:{epsilon}"
+
+
+def median_name(norm: str) -> str:
+    """`median_distance`; a norm other than Linf says so."""
+    return "median_distance" if norm == "Linf" else f"median_distance@{norm}"
+
+
+def _median(model: str, target: str, distance: "np.ndarray") -> dict[str, Any]:
+    """The median with its distribution-free 95 % interval, from order statistics."""
+    import numpy as np
+    from scipy.stats import binom
+
+    ordered = np.sort(distance)
+    n = len(ordered)
+    below = int(binom.ppf(0.025, n, 0.5))
+    low, high = ordered[max(0, below - 1)], ordered[min(n - 1, n - below)]
+    return dict(zip(COLUMNS, (model, target, float(np.median(ordered)), low, high, n), strict=True))
+
+
+def doubts(statuses: Iterable[dict[str, Any]]) -> "pd.DataFrame":
+    """What the attack jobs warned about, one row per model and warning: `model, warning, value, meaning`.
+
+    Counts are added up over a model's shards; of shares and deviations the largest is taken.
+    """
+    import pandas as pd
+
+    found: dict[tuple[str, str], float] = {}
+    for status in statuses:
+        given = dict(status.get("warnings", {}))
+        if status.get("spread"):
+            given["stochastic"] = max(status["spread"].values())
+        for warning, value in given.items():
+            key = status["model"], warning
+            before = found.get(key, 0.0)
+            counted = warning in ("square_after_white_box", "not_monotone")
+            found[key] = before + value if counted else max(before, float(value))
+    rows = [(model, warning, value, _MEANINGS[warning]) for (model, warning), value in sorted(found.items())]
+    return pd.DataFrame(rows, columns=WARNINGS)
 
 
 def _share(model: str, target: str, hits: int, n: int) -> dict[str, Any]:
@@ -47,7 +95,9 @@ def summarise(
     Returns
     -------
     (models, excluded)
-        `models`: model, target, value, low, high, n (95 % Wilson score interval over the images);
+        `models`: model, target, value, low, high, n (95 % Wilson score interval over the images; of the median
+        of the smallest adversarial norm known, in [0, 1] pixel units and censored at the largest epsilon, the
+        interval of order statistics);
         `excluded`: model, step, reason.
 
     Raises
@@ -71,8 +121,10 @@ def summarise(
         )
     rows: list[dict[str, Any]] = []
     for model, frame in attack.groupby("model", sort=True):
-        clean = frame.drop_duplicates("image")["correct"]
+        images = frame.drop_duplicates("image")
+        clean = images["correct"]
         rows.append(_share(str(model), "clean_top1", int(clean.sum()), len(clean)))
+        rows.append(_share(str(model), "clean_top5", int(images["correct_top5"].sum()), len(clean)))
         for text in epsilons:
             at = frame.loc[frame["epsilon"] == eps.parse(text), "robust"]
             if len(at) != len(clean):
@@ -81,6 +133,13 @@ def summarise(
                     "delete its attack folder and run again"
                 )
             rows.append(_share(str(model), target_name(text, norm), int(at.sum()), len(at)))
+            five = frame.loc[at.index, "top5"]
+            if five.notna().all():
+                rows.append(_share(str(model), target_name(text, norm, top=5), int(five.sum()), len(five)))
+        # 0 where the clean image is misclassified; as far as the largest epsilon where nothing was found
+        farthest = max(eps.parse(e) for e in epsilons)
+        distance = images["distance"].fillna(farthest).clip(upper=farthest).where(clean, 0.0)
+        rows.append(_median(str(model), median_name(norm), distance.to_numpy(dtype=float)))
     for frame in corruptions:
         if frame.empty:
             continue
@@ -99,7 +158,38 @@ def summarise(
                 "n": frame["image"].nunique(),
             }
         )
-    return pd.DataFrame(rows, columns=COLUMNS), excluded
+    return with_conditional(pd.DataFrame(rows, columns=COLUMNS)), excluded
+
+
+def with_conditional(table: "pd.DataFrame") -> "pd.DataFrame":
+    """`table` (kind ``robustness``) with `robust_given_correct@<epsilon>`: robust among the clean-correct images.
+
+    Its `n` is the number of clean-correct images and its interval Wilson's; a model with none has no row. Rows are made
+    where clean and robust accuracy are of as many images, and where the number is unknown as a ratio without interval;
+    a robust accuracy above the clean one was measured on other images, and makes none.
+    """
+    import pandas as pd
+
+    clean = table[table["target"] == "clean_top1"].set_index("model")
+    rows: list[dict[str, Any]] = []
+    for model, target, value, n in zip(
+        table["model"], table["target"], table["value"], table["n"], strict=True
+    ):
+        name = conditional(str(target))
+        if name is None or model not in clean.index or pd.isna(value):
+            continue
+        of, count = clean.loc[model, "value"], clean.loc[model, "n"]
+        if pd.isna(of) or not 0 < of >= value:
+            continue
+        if pd.isna(n) and pd.isna(count):
+            rows.append(dict(zip(COLUMNS, (model, name, value / of, None, None, None), strict=True)))
+        elif pd.notna(n) and pd.notna(count) and n == count and round(of * n) > 0:
+            rows.append(_share(str(model), name, round(value * n), round(of * n)))
+    if not rows:
+        return table
+    added = pd.DataFrame(rows, columns=COLUMNS)
+    # both as objects: a column that is all null in one must not decide the type of the other
+    return pd.concat([table.astype(object), added.astype(object)], ignore_index=True).infer_objects()
 
 
 def read_own(path: Path | str) -> "pd.DataFrame":
@@ -164,7 +254,7 @@ def read_own(path: Path | str) -> "pd.DataFrame":
             rows.append(dict(zip(COLUMNS, (model, target, v, None, None, None), strict=True)))
     if not rows:
         raise AlignsecError(f"{path}: the table has no value")
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return with_conditional(pd.DataFrame(rows, columns=COLUMNS))
 
 
 def _from_upstream(frame: "pd.DataFrame", path: Path) -> "pd.DataFrame":
@@ -235,6 +325,22 @@ def join(
     total = total.join(wide[order].reindex(models))
     total.index.name = "model"
     return total.reset_index()
+
+
+def weights_of(sheet: "pd.DataFrame", folder: Path | None) -> "pd.DataFrame":
+    """Model and what its weights are known by: their hash from preflight below `folder`, else source and spec."""
+    import pandas as pd
+
+    from alignsec.names import encode
+
+    keys = []
+    for model, source, spec in zip(sheet["model"], sheet["source"], sheet["spec"], strict=True):
+        key = f"{source}:{spec or model}"
+        report = None if folder is None else folder / encode(model) / "preflight.json"
+        if report is not None and report.is_file():
+            key = read_status(report).get("weights_sha256") or key
+        keys.append(key)
+    return pd.DataFrame({"model": sheet["model"], "weights": keys})
 
 
 def read_status(path: Path | str) -> dict[str, Any]:

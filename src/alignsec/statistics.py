@@ -1,43 +1,57 @@
-"""One benchmark against one robustness target: rank correlation, straight line, and how many models say so."""
+"""Benchmarks against robustness targets: estimates, how sure they are, and from how many models."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from alignsec import families
 from alignsec.errors import AlignsecError
 from alignsec.names import closest
+from alignsec.parents import with_exported
 from alignsec.tables import SCHEMAS
+from alignsec.targets import clean, control_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-MINIMUM = 4  # models; three points have only six orders, so no rank correlation of them can mean anything
+MINIMUM = 5  # models; fewer have too few orders for a rank correlation to mean anything
+FLOOR = 0.5  # share of the models on one value of the target above which the note warns
 _DTYPES = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
 
 
-def correlate(total: "pd.DataFrame", benchmarks: "pd.DataFrame", targets: Sequence[str]) -> "pd.DataFrame":
+def correlate(
+    total: "pd.DataFrame",
+    benchmarks: "pd.DataFrame",
+    targets: Sequence[str],
+    *,
+    seed: int = 0,
+    flips: int = 10_000,
+    progress: bool = False,
+) -> "pd.DataFrame":
     """Correlate every benchmark with every target, over the models that have both.
 
     Parameters
     ----------
     total : table of kind ``total_scores``: one row per model, one column per benchmark (score) and per target
-        (accuracy, a share in [0, 1]); null or infinite is "the model has none"
-    benchmarks : table of kind ``benchmarks``
+        (accuracy, a share in [0, 1], or median distance in pixel units); null or infinite is "the model has none"
+    benchmarks : table of kind ``benchmarks``; a column ``exported_<parent>`` of `total` is one more benchmark
     targets : columns of `total`
+    seed, flips : of the sign-flip test; rows with few hits are estimated again with 20 times the flips
+    progress : a bar on standard error
 
     Returns
     -------
     Table of kind ``correlations``, one row per benchmark x target, benchmarks in the order of their table,
-    targets as given. `rho`, `p`: Spearman, two-sided (`scipy.stats.spearmanr`). `pearson_r, r2, slope,
-    intercept, p_ols`: ordinary least squares of the target (y) on the benchmark (x)
-    (`scipy.stats.linregress`); slope in units of target per unit of benchmark. `q`: Benjamini-Hochberg over
-    `p` of leaves x targets; null for parents, which are means of leaves and would be counted twice.
-    `loss_of_n`: models that have the target but not the benchmark. Where nothing can be estimated the row
-    stays, estimates are null, and `note` says why.
-
-    Both p treat models as independent. Variants of one model are not, so they are too small wherever
-    `n_families` is well below `n`.
+    targets as given. `rho`: Spearman over all models with both, as `pandas.DataFrame.corr`. `rho_low, rho_high,
+    p, lofo_low, lofo_high, rho_within, rho_between, n_effective`: see `families.estimate`; `lofo_family` is the
+    family whose absence moves rho most, `families_effective` see `families.effective`. `partial_*`: Spearman given
+    clean accuracy (`control`), over the `partial_n` models that have all three, same methods; null where the
+    target is clean accuracy. `q`, `partial_q`: Benjamini-Hochberg over leaves x targets; null for parents, which
+    are means of leaves and would be counted twice. `pearson_r, r2, slope, intercept, p_ols`: ordinary least
+    squares of the target (y) on the benchmark (x) (`scipy.stats.linregress`), models taken as independent; slope in
+    units of target per unit of benchmark. `loss_of_n`: models that have the target but not the benchmark. Where
+    something cannot be estimated the row stays, it is null, and `note` says why.
 
     Raises
     ------
@@ -48,6 +62,7 @@ def correlate(total: "pd.DataFrame", benchmarks: "pd.DataFrame", targets: Sequen
     """
     import numpy as np
     import pandas as pd
+    from tqdm import tqdm
 
     columns = [str(c) for c in total.columns]
     for kind, names in (("benchmark", list(benchmarks["benchmark"])), ("target", list(targets))):
@@ -55,43 +70,130 @@ def correlate(total: "pd.DataFrame", benchmarks: "pd.DataFrame", targets: Sequen
             if name not in columns:
                 near = f" (nearest: {closest(name, columns)[0][0]!r})" if columns else ""
                 raise AlignsecError(f"{kind} {name!r} is no column of the joined table{near}")
-    family = total["family"].to_numpy(dtype=object)
-    y_of = {t: _values(total, t) for t in targets}
+    signs = families.Signs(flips, seed)
+    names_of, family = np.unique(total["family"].to_numpy(dtype=str), return_inverse=True)
+    values = {name: _values(total, name) for name in dict.fromkeys([*targets, *clean(columns)])}
+    tree = with_exported(benchmarks, columns)
     rows: list[dict[str, Any]] = []
-    for name, category, is_leaf in zip(
-        benchmarks["benchmark"], benchmarks["category"], benchmarks["is_leaf"], strict=True
-    ):
+    listed = list(zip(tree["benchmark"], tree["category"], tree["is_leaf"], strict=True))
+    for name, category, is_leaf in tqdm(listed, "benchmarks", disable=not progress, mininterval=5):
         x = _values(total, name)
-        has_x = np.isfinite(x)
-        for target, y in y_of.items():
-            has_y = np.isfinite(y)
+        block: dict[str, dict[str, Any]] = {}
+        for target in targets:
+            y = values[target]
+            has_x, has_y = np.isfinite(x), np.isfinite(y)
             both = has_x & has_y
-            rows.append(
-                {
-                    "benchmark": name,
-                    "target": target,
-                    "category": None if pd.isna(category) else category,
-                    "is_leaf": bool(is_leaf),
-                    "n": int(both.sum()),
-                    "n_families": len(set(family[both])),
-                    "loss_of_n": int((has_y & ~has_x).sum()),
-                    **_estimate(x[both], y[both]),
-                }
-            )
+            block[target] = {
+                "benchmark": name,
+                "target": target,
+                "category": None if pd.isna(category) else category,
+                "is_leaf": bool(is_leaf),
+                "n": int(both.sum()),
+                "n_families": len(set(family[both])),
+                "loss_of_n": int((has_y & ~has_x).sum()),
+                **_line(x[both], y[both]),
+            }
+        _estimate(block, x, values, family, names_of, signs, columns)
+        rows += block.values()
     schema = SCHEMAS["correlations"]
     frame = pd.DataFrame(rows, columns=list(schema))
-    frame = frame.astype({name: _DTYPES[kind] for name, (kind, _) in schema.items()})
-    frame["q"] = _adjusted(frame["p"].to_numpy(), frame["is_leaf"].to_numpy())
+    frame = frame.astype(
+        {name: "Int64" if spec == ("int", True) else _DTYPES[spec[0]] for name, spec in schema.items()}
+    )
+    for p, q in (("p", "q"), ("partial_p", "partial_q")):
+        frame[q] = _adjusted(frame[p].to_numpy(), frame["is_leaf"].to_numpy())
     return frame
 
 
 def _values(total: "pd.DataFrame", column: str) -> "np.ndarray":
-    return total[column].to_numpy(dtype="float64", na_value=math.nan)
+    values: np.ndarray = total[column].to_numpy(dtype="float64", na_value=math.nan)
+    return values
 
 
-def _estimate(x: "np.ndarray", y: "np.ndarray") -> dict[str, Any]:
-    """The estimates of one row; none of them, and a note, where they do not exist."""
-    from scipy.stats import linregress, spearmanr
+def _estimate(
+    block: dict[str, dict[str, Any]],
+    x: "np.ndarray",
+    values: Mapping[str, "np.ndarray"],
+    family: "np.ndarray",
+    names_of: "np.ndarray",
+    signs: families.Signs,
+    columns: Sequence[str],
+) -> None:
+    """Fill a benchmark's rows; targets that the same models have are estimated together."""
+    import numpy as np
+
+    groups: dict[tuple[bytes, str | None], tuple[np.ndarray, list[str]]] = {}
+    for target, row in block.items():
+        if row["note"] and not row["n"]:
+            continue
+        for control in dict.fromkeys((None, control_of(target, columns))):
+            have = np.isfinite(x) & np.isfinite(values[target])
+            if control is not None:
+                have &= np.isfinite(values[control])
+                row |= {"control": control, "partial_n": int(have.sum())}
+            usable = have.sum() >= MINIMUM and not _constant(x[have]) and not _constant(values[target][have])
+            if usable and (control is None or not _constant(values[control][have])):
+                groups.setdefault((have.tobytes(), control), (have, []))[1].append(target)
+    remarks: dict[str, list[str]] = {target: [] for target in block}
+    for (_, control), (have, members) in groups.items():
+        present, code = np.unique(family[have], return_inverse=True)
+        y = np.stack([values[t][have] for t in members])
+        found = families.estimate(x[have], y, code, signs, None if control is None else values[control][have])
+        sizes = np.bincount(code)
+        for i, target in enumerate(members):
+            row = block[target]
+            if control is not None:
+                row |= {
+                    "partial_rho": found.rho[i],
+                    "partial_low": found.low[i],
+                    "partial_high": found.high[i],
+                    "partial_p": found.p[i],
+                }
+                why = families.objection(sizes, interval=True)
+                if why and row["partial_n"] < row["n"]:
+                    remarks[target].append(f"given {control}, no interval: {why}")
+                continue
+            which = int(found.lofo_family[i])
+            row |= {
+                "rho": found.rho[i],
+                "rho_low": found.low[i],
+                "rho_high": found.high[i],
+                "p": found.p[i],
+                "lofo_low": found.lofo_low[i],
+                "lofo_high": found.lofo_high[i],
+                "lofo_family": str(names_of[present[which]]) if which >= 0 else None,
+                "rho_within": found.within[i],
+                "rho_between": found.between[i],
+                "families_effective": families.effective(sizes),
+                "n_effective": found.n_effective[i],
+            }
+            remarks[target] = _remarks(sizes, y[i], bool(np.isnan(found.low[i]))) + remarks[target]
+    for target, found_remarks in remarks.items():
+        block[target]["note"] = "; ".join([n for n in (block[target]["note"], *found_remarks) if n])
+
+
+def _remarks(sizes: "np.ndarray", y: "np.ndarray", no_interval: bool) -> list[str]:
+    """What a reader of the row must know: why there is no interval or test, and a target on its floor."""
+    import numpy as np
+
+    notes = []
+    if why := families.objection(sizes, interval=False):
+        notes.append(f"no interval, no test: {why}")
+    elif why := families.objection(sizes, interval=True):
+        notes.append(f"no interval: {why}")
+    elif no_interval:
+        notes.append("no interval: without one family nothing is left to estimate, or rho does not change")
+    kinds, counts = np.unique(y, return_counts=True)
+    if (share := counts.max() / len(y)) > FLOOR:
+        value = float(kinds[counts.argmax()])
+        where = "are at the floor of 0" if value == 0 else f"are tied at {value:.3g}"
+        notes.append(f"{share:.0%} of the models {where}")
+    return notes
+
+
+def _line(x: "np.ndarray", y: "np.ndarray") -> dict[str, Any]:
+    """The least-squares line of one row; none, and a note, where there is nothing to estimate."""
+    from scipy.stats import linregress
 
     if len(x) < MINIMUM:
         few = {0: "no model has", 1: "only 1 model has"}.get(len(x), f"only {len(x)} models have")
@@ -100,10 +202,8 @@ def _estimate(x: "np.ndarray", y: "np.ndarray") -> dict[str, Any]:
         return {"note": "the benchmark is constant"}
     if _constant(y):
         return {"note": "the target is constant"}
-    rank, line = spearmanr(x, y), linregress(x, y)
+    line = linregress(x, y)
     return {
-        "rho": float(rank.statistic),
-        "p": float(rank.pvalue),
         "pearson_r": float(line.rvalue),
         "r2": float(line.rvalue) ** 2,
         "slope": float(line.slope),
@@ -128,3 +228,56 @@ def _adjusted(p: "np.ndarray", is_leaf: "np.ndarray") -> "np.ndarray":
     if tested.any():
         q[tested] = false_discovery_control(p[tested])
     return q
+
+
+def effective_tests(total: "pd.DataFrame", leaves: Sequence[str]) -> float:
+    """How many independent benchmarks the leaves are worth, from the eigenvalues of their rank correlations.
+
+    Pairs with fewer than `MINIMUM` models in common count as uncorrelated; eigenvalues that pairwise deletion makes
+    negative count as 0. Source: Li and Ji (2005), doi:10.1038/sj.hdy.6800717, eq. 5.
+    """
+    import numpy as np
+
+    usable = [b for b in leaves if total[b].max() > total[b].min()]
+    if not usable:
+        return 0.0
+    r = total[usable].corr(method="spearman", min_periods=MINIMUM).fillna(0.0).to_numpy(copy=True)
+    np.fill_diagonal(r, 1.0)
+    # rounded: an eigenvalue of a whole number less one bit would count twice
+    root = np.linalg.eigvalsh(r).clip(0).round(9)
+    return float(((root >= 1) + (root - np.floor(root))).sum())
+
+
+def collapse(total: "pd.DataFrame", weights: Mapping[str, str]) -> "pd.DataFrame":
+    """One row for all models of the same weights: the mean of what they have, under the first one's name.
+
+    Parameters
+    ----------
+    weights : model -> what its weights are known by; models that are not in it stay as they are
+    """
+    key = [f"weights {weights[m]}" if m in weights else f"model {m}" for m in total["model"]]
+    if len(set(key)) == len(key):
+        return total
+    how = {c: "first" if c in ("model", "family") else "mean" for c in total.columns}
+    return total.groupby(key, sort=False).agg(how).reset_index(drop=True)
+
+
+def compare(
+    total: "pd.DataFrame", collapsed: "pd.DataFrame", benchmarks: "pd.DataFrame", targets: Sequence[str]
+) -> "pd.DataFrame":
+    """Spearman rho and n of every benchmark x target before and after `collapse`; no rows where nothing collapsed."""
+    import pandas as pd
+
+    columns = ["benchmark", "target", "n", "n_collapsed", "rho", "rho_collapsed"]
+    rows: list[dict[str, Any]] = []
+    for name in benchmarks["benchmark"] if len(collapsed) < len(total) else ():
+        for target in targets:
+            row: dict[str, Any] = {"benchmark": name, "target": target}
+            for suffix, frame in (("", total), ("_collapsed", collapsed)):
+                pairs = frame[[name, target]].dropna()
+                row[f"n{suffix}"] = len(pairs)
+                row[f"rho{suffix}"] = (
+                    pairs[name].corr(pairs[target], method="spearman") if len(pairs) >= MINIMUM else math.nan
+                )
+            rows.append(row)
+    return pd.DataFrame(rows, columns=columns)

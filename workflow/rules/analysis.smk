@@ -1,4 +1,17 @@
-TABLES = [f"{R}/tables/{t}.{s}" for t in ("correlations", "models", "excluded") for s in ("csv", "tex")]
+TABLES = [
+    f"{R}/tables/{t}.{s}"
+    for t in ("correlations", "predictors", "aggregates", "targets", "duplicates", "models", "excluded")
+    for s in ("csv", "tex")
+]
+# what the findings are made from, each file under the option of its name
+FOUND = {
+    "total": f"{R}/analysis/total_scores.parquet",
+    "benchmarks": f"{R}/scores/benchmarks.parquet",
+    "robustness": f"{R}/robustness/models.parquet",
+    "correlations": f"{R}/correlations/all.parquet",
+    "excluded": f"{R}/robustness/excluded.csv",
+    "duplicates": f"{R}/analysis/duplicates.csv",
+}
 
 
 rule join:
@@ -7,17 +20,23 @@ rule join:
         benchmarks=f"{R}/scores/benchmarks.parquet",
         robustness=f"{R}/robustness/models.parquet",
         sheet=SHEET or [],
+        preflights=[f"{R}/models/{m}/preflight.json" for m in MODELS if ATTACKS],
     output:
-        f"{R}/analysis/total_scores.parquet",
+        total=f"{R}/analysis/total_scores.parquet",
+        duplicates=f"{R}/analysis/duplicates.csv",
     log:
         f"{R}/logs/join.log",
     conda:
         "../../envs/analysis.yaml"
     params:
         sheet=option("--sheet", SHEET),
+        models=option("--models", f"{R}/models" if ATTACKS else None),
+        completeness=CONFIG["statistics"]["completeness"],
+        collapse="--collapse" if CONFIG["statistics"]["collapse_duplicates"] else "--no-collapse",
     shell:
         "alignsec analysis join --merged {input.merged} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} {params.sheet} --out {output} > {log} 2>&1"
+        "--robustness {input.robustness} {params.sheet} {params.models} --completeness {params.completeness} "
+        "{params.collapse} --out {output.total} --out-duplicates {output.duplicates} > {log} 2>&1"
 
 
 rule correlate:
@@ -32,20 +51,28 @@ rule correlate:
         f"{R}/logs/correlate.log",
     conda:
         "../../envs/analysis.yaml"
+    params:
+        flips=CONFIG["statistics"]["flips"],
+        seed=CONFIG["seed"],
     message:
         "Correlate every benchmark with every target"
     shell:
         "alignsec analysis correlate --total {input.total} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} --out {output.table} > {log} 2>&1"
+        "--robustness {input.robustness} --flips {params.flips} --seed {params.seed} --out {output.table} > {log} 2>&1"
 
 
 rule tables:
     input:
-        correlations=f"{R}/correlations/all.parquet",
-        robustness=f"{R}/robustness/models.parquet",
-        excluded=f"{R}/robustness/excluded.csv",
+        **FOUND,
     output:
-        report(TABLES, category="Tables", caption="../report/tables.rst"),
+        [
+            (
+                report(t, category="Tables", caption="../report/tables.rst", labels={"table": Path(t).stem})
+                if t.endswith(".csv")
+                else t
+            )
+            for t in TABLES
+        ],
     log:
         f"{R}/logs/tables.log",
     conda:
@@ -53,8 +80,54 @@ rule tables:
     params:
         folder=above(1),
     shell:
-        "alignsec tables --correlations {input.correlations} --robustness {input.robustness} "
-        "--excluded {input.excluded} --out {params.folder} > {log} 2>&1"
+        "alignsec tables --total {input.total} --benchmarks {input.benchmarks} --robustness {input.robustness} "
+        "--correlations {input.correlations} --excluded {input.excluded} --duplicates {input.duplicates} "
+        "--out {params.folder} > {log} 2>&1"
+
+
+rule summary:
+    input:
+        **FOUND,
+    output:
+        report(
+            f"{R}/summary.md",
+            category="Findings",
+            caption="../report/summary.rst",
+            labels={"what": "summary"},
+        ),
+    log:
+        f"{R}/logs/summary.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        study=CONFIG["study"],
+    shell:
+        "alignsec summary {params.study} --total {input.total} --benchmarks {input.benchmarks} "
+        "--robustness {input.robustness} --correlations {input.correlations} --excluded {input.excluded} "
+        "--duplicates {input.duplicates} --out {output} > {log} 2>&1"
+
+
+rule explorer:
+    input:
+        total=f"{R}/analysis/total_scores.parquet",
+        benchmarks=f"{R}/scores/benchmarks.parquet",
+        correlations=f"{R}/correlations/all.parquet",
+    output:
+        report(
+            f"{R}/explorer.html",
+            category="Findings",
+            caption="../report/explorer.rst",
+            labels={"what": "explorer"},
+        ),
+    log:
+        f"{R}/logs/explorer.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        study=CONFIG["study"],
+    shell:
+        "alignsec analysis explorer {params.study} --total {input.total} --benchmarks {input.benchmarks} "
+        "--correlations {input.correlations} --out {output} > {log} 2>&1"
 
 
 rule provenance:

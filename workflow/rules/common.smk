@@ -106,6 +106,16 @@ def each(flag, values):
     return " ".join(option(flag, v) for v in values)
 
 
+def beside_status(suffix):
+    """A params function: a file of this attack job that is no declared output."""
+    return lambda wildcards, output: output.status.removesuffix("status.json") + suffix
+
+
+def kept(wildcards, output):
+    wanted = CONFIG["attack"]["keep"]
+    return option("--keep", beside_status("adversarials.npz")(wildcards, output) if wanted else None)
+
+
 def stratified():
     return "--stratified" if CONFIG["images"]["stratified"] else ""
 
@@ -123,7 +133,10 @@ def figure(names, caption):
     """PDF and PNG of each name, the PNG shown in the report."""
     stems = [f"{R}/figures/{name}" for name in names]
     text = f"../report/{caption}.rst"
-    shown = [in_report(f"{s}.png", category="Figures", caption=text) for s in stems]
+    shown = [
+        in_report(f"{s}.png", category="Figures", caption=text, labels={"figure": Path(s).name})
+        for s in stems
+    ]
     return [f"{s}.pdf" for s in stems] + shown
 
 

@@ -1,9 +1,15 @@
 SCATTERS = ("average", "neural", "behavior", "engineering")
-FIGURES = [
-    f"{R}/figures/{name}.{suffix}"
-    for name in ("heatmap", *(f"scatter_{s}" for s in SCATTERS), "tsne")
-    for suffix in ("pdf", "png")
-]
+NAMES = (
+    "heatmap",
+    "forest",
+    *(f"scatter_{s}" for s in SCATTERS),
+    "curves",
+    "within_between",
+    "p_values",
+    "tsne",
+    "missingness",
+)
+FIGURES = [f"{R}/figures/{name}.{suffix}" for name in NAMES for suffix in ("pdf", "png")]
 
 
 rule figures:
@@ -62,8 +68,93 @@ rule tsne:
     params:
         stem=stem,
         perplexity=CONFIG["figures"]["tsne"]["perplexity"],
+        completeness=CONFIG["statistics"]["completeness"],
         seed=CONFIG["seed"],
     shell:
         "alignsec figures tsne --total {input.total} --correlations {input.correlations} "
-        "--benchmarks {input.benchmarks} --perplexity {params.perplexity} --seed {params.seed} "
+        "--benchmarks {input.benchmarks} --perplexity {params.perplexity} "
+        "--completeness {params.completeness} --seed {params.seed} --out {params.stem} > {log} 2>&1"
+
+
+rule forest:
+    input:
+        correlations=f"{R}/correlations/all.parquet",
+    output:
+        figure(["forest"], "forest"),
+    log:
+        f"{R}/logs/forest.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        stem=stem,
+        rows=CONFIG["figures"]["forest"]["rows"],
+    shell:
+        "alignsec figures forest --correlations {input.correlations} --rows {params.rows} "
+        "--out {params.stem} > {log} 2>&1"
+
+
+rule within_between:
+    input:
+        correlations=f"{R}/correlations/all.parquet",
+    output:
+        figure(["within_between"], "within_between"),
+    log:
+        f"{R}/logs/within_between.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        stem=stem,
+    shell:
+        "alignsec figures within --correlations {input.correlations} " "--out {params.stem} > {log} 2>&1"
+
+
+rule p_values:
+    input:
+        correlations=f"{R}/correlations/all.parquet",
+    output:
+        figure(["p_values"], "p_values"),
+    log:
+        f"{R}/logs/p_values.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        stem=stem,
+    shell:
+        "alignsec figures p-values --correlations {input.correlations} " "--out {params.stem} > {log} 2>&1"
+
+
+rule curves:
+    input:
+        robustness=f"{R}/robustness/models.parquet",
+        total=f"{R}/analysis/total_scores.parquet",
+        sheet=SHEET or [],
+    output:
+        figure(["curves"], "curves"),
+    log:
+        f"{R}/logs/curves.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        stem=stem,
+        sheet=option("--sheet", SHEET),
+    shell:
+        "alignsec figures curves --robustness {input.robustness} --total {input.total} {params.sheet} "
+        "--out {params.stem} > {log} 2>&1"
+
+
+rule missingness:
+    input:
+        scores=f"{R}/scores/scores.parquet",
+        benchmarks=f"{R}/scores/benchmarks.parquet",
+        total=f"{R}/analysis/total_scores.parquet",
+    output:
+        figure(["missingness"], "missingness"),
+    log:
+        f"{R}/logs/missingness.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        stem=stem,
+    shell:
+        "alignsec figures missingness --scores {input.scores} --benchmarks {input.benchmarks} --total {input.total} "
         "--out {params.stem} > {log} 2>&1"

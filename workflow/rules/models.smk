@@ -39,7 +39,9 @@ rule preflight:
         memory=option("--memory", CONFIG["preflight"]["memory_gb"]),
         offline="--offline" if CONFIG["preflight"]["offline"] else "",
         # duplicates show between models only: see rule robustness
-        exclude=each("--exclude-flag", [f for f in CONFIG["preflight"]["exclude_flags"] if f != "duplicate weights"]),
+        exclude=each(
+            "--exclude-flag", [f for f in CONFIG["preflight"]["exclude_flags"] if f != "duplicate weights"]
+        ),
         side_effects=CONFIG["preflight"]["side_effects"],
     message:
         "Preflight {params.model}"
@@ -102,8 +104,14 @@ rule attack:
         epsilons=each("--epsilon", CONFIG["attack"]["epsilons"]),
         norm=CONFIG["attack"]["norm"],
         version=CONFIG["attack"]["version"],
+        attacks=each("--attack", CONFIG["attack"]["attacks"]),
         ladder="--ladder" if CONFIG["attack"]["ladder"] else "--no-ladder",
+        top5="--top5" if CONFIG["attack"]["top5"] else "",
+        screen_precision=CONFIG["attack"]["screen_precision"],
         batch_size=option("--batch-size", CONFIG["attack"]["batch_size"]),
+        # neither is a declared output: Snakemake would delete what a killed job had settled
+        ledger=beside_status("ledger"),
+        keep=lambda wildcards, output: kept(wildcards, output),
         cache=PIXELS,
         seed=CONFIG["seed"],
     message:
@@ -111,8 +119,9 @@ rule attack:
     shell:
         "alignsec attack {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
-        "{params.epsilons} --norm {params.norm} --version {params.version} {params.ladder} {params.batch_size} "
-        "--cache {params.cache} --seed {params.seed} --threads {threads} > {log} 2>&1"
+        "{params.epsilons} --norm {params.norm} --version {params.version} {params.attacks} {params.ladder} "
+        "{params.top5} --screen-precision {params.screen_precision} {params.batch_size} --ledger {params.ledger} "
+        "{params.keep} --cache {params.cache} --seed {params.seed} --threads {threads} > {log} 2>&1"
 
 
 rule corruptions:

@@ -8,6 +8,9 @@ if ATTACKS:
         output:
             models=f"{R}/robustness/models.parquet",
             excluded=f"{R}/robustness/excluded.csv",
+            warnings=report(
+                f"{R}/robustness/warnings.csv", category="Tables", caption="../report/warnings.rst"
+            ),
         log:
             f"{R}/logs/robustness.log",
         conda:
@@ -18,11 +21,13 @@ if ATTACKS:
             corruptions="--corruptions" if CORRUPTIONS else "",
             epsilons=each("--epsilon", CONFIG["attack"]["epsilons"]),
             norm=CONFIG["attack"]["norm"],
-            duplicates="--exclude-duplicates" if "duplicate weights" in CONFIG["preflight"]["exclude_flags"] else "",
+            duplicates=(
+                "--exclude-duplicates" if "duplicate weights" in CONFIG["preflight"]["exclude_flags"] else ""
+            ),
         shell:
             "alignsec robustness gather --sheet {input.sheet} --folder {params.folder} --shards {params.shards} "
             "{params.corruptions} {params.epsilons} --norm {params.norm} {params.duplicates} --out {output.models} "
-            "--out-excluded {output.excluded} > {log} 2>&1"
+            "--out-excluded {output.excluded} --out-warnings {output.warnings} > {log} 2>&1"
 
 else:
 
@@ -32,6 +37,9 @@ else:
         output:
             models=f"{R}/robustness/models.parquet",
             excluded=f"{R}/robustness/excluded.csv",
+            warnings=report(
+                f"{R}/robustness/warnings.csv", category="Tables", caption="../report/warnings.rst"
+            ),
         log:
             f"{R}/logs/robustness.log",
         conda:
@@ -39,4 +47,5 @@ else:
         message:
             "Take the robustness table {input}"
         shell:
-            "alignsec robustness own {input:q} --out {output.models} --out-excluded {output.excluded} > {log} 2>&1"
+            "alignsec robustness own {input:q} --out {output.models} --out-excluded {output.excluded} "
+            "--out-warnings {output.warnings} > {log} 2>&1"

@@ -6,7 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from alignsec.attack.judge import ATTACKS, VERSIONS
 from alignsec.errors import AlignsecError
+
+
+class ModelError(AlignsecError):
+    """The model cannot be attacked; `kind` is one of `alignsec.reasons.KINDS`."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 def epsilons(values: Sequence[float], norm: str) -> list[float]:
@@ -24,6 +33,24 @@ def epsilons(values: Sequence[float], norm: str) -> list[float]:
     if len(set(given)) != len(given):
         raise AlignsecError(f"an epsilon is given twice: {given}")
     return sorted(given)
+
+
+def attacks(version: str, named: Sequence[str] | None) -> tuple[str, ...]:
+    """The attacks of a version, in the order in which they run."""
+    if version == "custom":
+        if not named:
+            raise AlignsecError(f"version custom needs a list of attacks: {', '.join(ATTACKS)}")
+        for name in named:
+            if name not in ATTACKS:
+                raise AlignsecError(f"attack {name!r} is not one of {', '.join(ATTACKS)}")
+        if len(set(named)) != len(named):
+            raise AlignsecError(f"an attack is named twice: {', '.join(named)}")
+        return tuple(named)
+    if version not in VERSIONS:
+        raise AlignsecError(f"attack version {version!r} is not one of {', '.join([*VERSIONS, 'custom'])}")
+    if named:
+        raise AlignsecError(f"version {version} has its own attacks: name others with version custom")
+    return VERSIONS[version]
 
 
 def inputs(model: nn.Module, images: Tensor, labels: Tensor) -> int:
@@ -52,9 +79,11 @@ def inputs(model: nn.Module, images: Tensor, labels: Tensor) -> int:
         logits = model(images[:1])
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise AlignsecError(f"the model must return (N, K) logits, it returned {shape} for one image")
+        raise ModelError(
+            "no classifier", f"the model must return (N, K) logits, it returned {shape} for one image"
+        )
     if not bool(torch.isfinite(logits).all()):
-        raise AlignsecError("the model returns logits that are not finite")
+        raise ModelError("no classifier", "the model returns logits that are not finite")
     classes = logits.shape[1]
     if classes < 2:
         raise AlignsecError("the model has one class: there is nothing to attack")

@@ -2,20 +2,36 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec import epsilon as eps
-from alignsec.errors import AlignsecError
+from alignsec.targets import label as target_label
+from alignsec.targets import radius
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["CATEGORY_COLORS", "COLUMN", "LEVEL", "PAGE", "family_styles", "message", "save", "style", "target_colors",
+           "target_label"]  # fmt: skip
+
 # Okabe and Ito's colours, told apart with any common colour blindness
 CATEGORY_COLORS = {"neural": "#0072B2", "behavior": "#D55E00", "engineering": "#009E73", None: "#555555"}
 COLUMN, PAGE = 3.4, 7.0  # widths in inches of one and two columns
+LEVEL = 0.05  # of q, or of p where there is no q
+# Tol's muted scheme (personal.sron.nl/~pault), safe for colour blindness, and a marker each for print
+_FAMILIES = (
+    ("#332288", "s"),
+    ("#CC6677", "^"),
+    ("#117733", "D"),
+    ("#DDCC77", "v"),
+    ("#88CCEE", "P"),
+    ("#AA4499", "X"),
+    ("#44AA99", "<"),
+    ("#882255", ">"),
+)
+OTHER = ("#999999", "o")
 _RC: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -43,17 +59,6 @@ def style() -> Iterator[None]:
         yield
 
 
-def radius(target: str) -> float | None:
-    """Epsilon of `robust_top1@<epsilon>` or `robust_top5@L2:<epsilon>`; None for another target."""
-    kind, _, text = target.partition("@")
-    if not kind.startswith("robust") or not text:
-        return None
-    try:
-        return eps.parse(text.rpartition(":")[2])
-    except AlignsecError:
-        return None
-
-
 def target_colors(targets: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
     """A colour for each target: from light to dark with epsilon, the same in every figure of a study."""
     import matplotlib as mpl
@@ -64,16 +69,30 @@ def target_colors(targets: Sequence[str]) -> dict[str, tuple[float, float, float
     return {t: tuple(c) for t, c in zip(ordered, shades, strict=False)}
 
 
-def target_label(target: str) -> str:
-    """A target's name as a reader would say it."""
-    kind, _, rest = target.partition("@")
-    words = {"clean_top1": "clean top-1", "clean_top5": "clean top-5", "median_distance": "median distance"}
-    if kind in ("robust_top1", "robust_top5") and rest:
-        norm, _, size = rest.rpartition(":")
-        return f"robust top-{kind[-1]}, {norm + ' ' if norm else ''}ε = {size}"
-    if kind == "corruption_top1" and rest:
-        return "corruptions, mean" if rest == "mean" else rest.replace("_", " ").replace("-", ", severity ")
-    return words.get(target, target)
+def family_styles(families: Iterable[str], most: int = len(_FAMILIES)) -> dict[str, tuple[str, str]]:
+    """Colour and marker of the largest families with two models or more, largest first; the rest takes `OTHER`."""
+    from collections import Counter
+
+    ordered = sorted(Counter(families).items(), key=lambda f: (-f[1], f[0]))
+    named = [name for name, count in ordered if count > 1][:most]
+    return dict(zip(named, _FAMILIES, strict=False))
+
+
+def by_category(categories: Sequence[object]) -> list[tuple[int, int, str | None]]:
+    """Runs of equal category in a column in tree order: (start, stop, category)."""
+    names = [c if isinstance(c, str) else None for c in categories]
+    starts = [i for i, c in enumerate(names) if i == 0 or c != names[i - 1]]
+    return [(a, b, names[a]) for a, b in zip(starts, [*starts[1:], len(names)], strict=True)]
+
+
+def short(name: str, most: int = 38) -> str:
+    """A benchmark's name that fits beside a plot."""
+    return name if len(name) <= most else f"{name[: most - 12]}…{name[-11:]}"
+
+
+def p_text(p: float, name: str = "p") -> str:
+    """A p-value as papers write it."""
+    return f"{name} < .001" if p < 0.001 else f"{name} = {p:.3f}".replace("0.", ".")
 
 
 def save(figure: "Figure", stem: Path | str) -> None:

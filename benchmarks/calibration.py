@@ -1,0 +1,155 @@
+"""Do the intervals cover and the tests hold their level? Simulated studies through the function that the rule calls.
+
+    python benchmarks/calibration.py FAMILIES [--leaderboard CSV] [--studies 1000] [--jobs 2]
+
+FAMILIES is a CSV of models with the columns `registry_name` and `family` (or a model sheet: `model`, `family`). Models are
+drawn from it with their families, or those that LEADERBOARD scores on a benchmark are taken. Scores, robustness and
+clean accuracy are normal, each with the intraclass correlation given; x and y have the Spearman correlation given, and in
+the partial column both follow clean accuracy and nothing else. Prints a Markdown table.
+"""
+
+import argparse
+import math
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+TREE = pd.DataFrame(
+    {
+        "benchmark": ["x", "confounded"],
+        "parent": None,
+        "category": None,
+        "depth": 0,
+        "is_leaf": True,
+        "n_scored": 1,
+    }
+)
+FLIPS = 2_000  # more change a rate of 1,000 studies by less than its sampling error
+
+
+def study(rng: np.random.Generator, family: np.ndarray, rho: float, icc: float) -> pd.DataFrame:
+    """One study: x and y of Spearman correlation `rho` between and within families, and a confounded pair."""
+    n, count = len(family), family.max() + 1
+
+    def normal() -> np.ndarray:
+        shared = rng.standard_normal(count)[family]
+        return math.sqrt(icc) * shared + math.sqrt(1 - icc) * rng.standard_normal(n)
+
+    r = 2 * math.sin(math.pi * rho / 6)  # Pearson's of a normal pair with Spearman's rho
+    x, clean = normal(), normal()
+    y = r * x + math.sqrt(1 - r * r) * normal()
+    half = math.sqrt(0.5)
+    return pd.DataFrame(
+        {
+            "model": [f"m{i}" for i in range(n)],
+            "family": [f"f{f}" for f in family],
+            "x": x,
+            "y": y,
+            "confounded": half * clean + half * normal(),
+            "robust": half * clean + half * normal(),
+            "clean_top1": clean,
+        }
+    )
+
+
+def outcomes(seed: int, family: np.ndarray, rho: float, icc: float) -> dict[str, float]:
+    """What one study says, and whether it is right; NaN where it says nothing."""
+    from scipy.stats import norm
+
+    from alignsec import statistics
+
+    rng = np.random.default_rng(seed)
+    total = study(rng, family, rho, icc)
+    table = statistics.correlate(total, TREE, ["y", "robust"], seed=seed, flips=FLIPS)
+    table = table.set_index(["benchmark", "target"])
+    row, other = table.loc[("x", "y")], table.loc[("confounded", "robust")]
+    z, error = math.atanh(row["rho"]), math.sqrt(1.06 / (row["n"] - 3))
+    return {
+        "covers": _inside(rho, row["rho_low"], row["rho_high"]),
+        "width": row["rho_high"] - row["rho_low"],
+        "rejects": row["p"] <= 0.05 if math.isfinite(row["p"]) else math.nan,
+        "partial covers": _inside(0.0, other["partial_low"], other["partial_high"]),
+        "partial rejects": other["partial_p"] <= 0.05 if math.isfinite(other["partial_p"]) else math.nan,
+        "plain covers": float(abs(z - math.atanh(rho)) <= norm.ppf(0.975) * error),
+        "plain rejects": float(_permutation_p(total["x"].to_numpy(), total["y"].to_numpy(), rng) <= 0.05),
+    }
+
+
+def _inside(truth: float, low: float, high: float) -> float:
+    return float(low <= truth <= high) if math.isfinite(low) else math.nan
+
+
+def _permutation_p(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, count: int = 999) -> float:
+    """Plain permutation test of Spearman's rho, models taken as exchangeable."""
+    from scipy.stats import rankdata
+
+    a, b = (rankdata(v) - (len(v) + 1) / 2 for v in (x, y))
+    shuffled = rng.permuted(np.tile(b, (count, 1)), axis=1) @ a
+    return float((1 + (abs(shuffled) >= abs(a @ b) * (1 - 1e-12)).sum()) / (count + 1))
+
+
+def draws(families: pd.Series, leaderboard: str | None) -> dict[str, np.ndarray]:
+    """Label -> family number of each model: random subsets of the models, and the scored ones of real benchmarks."""
+    found = {}
+    for n in (12, 25, 47, 180):
+        found[f"{n} drawn at random"] = families.sample(n, random_state=n)
+    if leaderboard:
+        from alignsec import scores
+
+        parsed = scores.parse(leaderboard)
+        wide = parsed.scores.pivot(index="model", columns="benchmark", values="score")
+        wide = wide.reindex([m for m in families.index if m in wide.index])
+        for name in (
+            "Kar2019-ost",
+            "ObjectNet-top1",
+            "ImageNet-C-weather-top1",
+            "tong.Coggan2024_fMRI.V4-rdm",
+        ):
+            found[name] = families[wide.index[wide[name].notna()]]
+    found |= {"all": families}
+    return {k: np.unique(v.to_numpy(str), return_inverse=True)[1] for k, v in found.items()}
+
+
+def main() -> None:
+    from alignsec.families import effective
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("families")
+    parser.add_argument("--leaderboard")
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--icc", type=float, default=0.45)
+    parser.add_argument("--jobs", type=int, default=2)
+    given = parser.parse_args()
+    frame = pd.read_csv(given.families, sep=None, engine="python").rename(columns={"registry_name": "model"})
+    families = frame.set_index("model")["family"]
+    print(
+        "| models | n | families | effective | rho | interval covers | median width | test rejects |", end=""
+    )
+    print(" partial covers | partial rejects | plain interval covers | plain permutation rejects |")
+    print("|---|" + "---:|" * 11)
+    with ProcessPoolExecutor(given.jobs) as pool:
+        for label, family in draws(families, given.leaderboard).items():
+            sizes = np.bincount(family)
+            for rho in (0.0, 0.4):
+                one = partial(outcomes, family=family, rho=rho, icc=given.icc)
+                table = pd.DataFrame(list(pool.map(one, range(given.studies), chunksize=20)))
+                cells = [
+                    "none"
+                    if table[c].isna().all()
+                    else f"{table[c].median():.2f}"
+                    if c == "width"
+                    else f"{table[c].mean():.1%}"
+                    for c in table.columns
+                ]
+                print(
+                    f"| {label} | {len(family)} | {len(sizes)} | {effective(sizes):.1f} | {rho} | "
+                    + " | ".join(cells)
+                    + " |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

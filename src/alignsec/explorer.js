@@ -1,0 +1,228 @@
+"use strict";
+// The page's own part: choosing, filtering, and n, rho, R² of what is chosen. Plotly draws.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const at = Object.fromEntries(data.columns.map((c, i) => [c, i + 2]));
+  const rowOf = new Map(data.rows.map((r) => [r[0] + "\0" + r[1], r]));
+  const kind = new Map(data.benchmarks.map((b) => [b.name, b]));
+  const target = new Map(data.targets.map((t) => [t.name, t]));
+  const families = [...new Set(data.families)].sort();
+  const size = (f) => data.families.filter((g) => g === f).length;
+  const state = {
+    benchmark: data.benchmarks.length ? data.benchmarks[0].name : null,
+    target: data.start,
+    shown: new Set(families),
+    sort: "rho",
+    down: true,
+  };
+
+  // ---- numbers ----
+  const mean = (v) => v.reduce((a, b) => a + b, 0) / v.length;
+  function ranks(v) {
+    const order = v.map((_, i) => i).sort((a, b) => v[a] - v[b]);
+    const out = new Array(v.length);
+    for (let i = 0; i < order.length; ) {
+      let j = i;
+      while (j < order.length && v[order[j]] === v[order[i]]) j++;
+      for (let k = i; k < j; k++) out[order[k]] = (i + j + 1) / 2; // ties share their mean rank
+      i = j;
+    }
+    return out;
+  }
+  function line(x, y) {
+    const mx = mean(x), my = mean(y);
+    let xx = 0, yy = 0, xy = 0;
+    for (let i = 0; i < x.length; i++) {
+      xx += (x[i] - mx) ** 2; yy += (y[i] - my) ** 2; xy += (x[i] - mx) * (y[i] - my);
+    }
+    return { r: xy / Math.sqrt(xx * yy), slope: xy / xx, intercept: my - (xy / xx) * mx };
+  }
+  const constant = (v) => Math.max(...v) - Math.min(...v) <= 1e-12 * Math.max(...v.map(Math.abs));
+
+  // The models of the chosen families that have both values, and what they give.
+  function selection() {
+    const xs = data.values[state.benchmark], ys = data.values[state.target];
+    const index = data.models.map((_, i) => i).filter(
+      (i) => xs[i] !== null && ys[i] !== null && state.shown.has(data.families[i]));
+    const x = index.map((i) => xs[i]), y = index.map((i) => ys[i]);
+    const found = { index, x, y, n: index.length, rho: null, r2: null, fit: null };
+    found.families = new Set(index.map((i) => data.families[i])).size;
+    if (found.n >= 5 && !constant(x) && !constant(y)) {
+      found.rho = line(ranks(x), ranks(y)).r;
+      found.fit = line(x, y);
+      found.r2 = found.fit.r ** 2;
+    }
+    return found;
+  }
+
+  // ---- text ----
+  const number = (v, digits = 3) => v === null || v === undefined ? "–" :
+    typeof v !== "number" ? String(v) : Number.isInteger(v) ? String(v) : v.toFixed(digits).replace("-", "−");
+  const pText = (v) => v === null ? "–" : v < 0.001 ? "< .001" : v.toFixed(3);
+  const escape = (s) => String(s).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  const element = (tag, props = {}, ...children) => {
+    const e = Object.assign(document.createElement(tag), props);
+    e.append(...children);
+    return e;
+  };
+  const label = (name) => (target.get(name) || { label: name }).label;
+
+  function sure(row) {
+    const v = (c) => row[at[c]];
+    const parts = [];
+    if (v("rho_low") !== null) {
+      parts.push(`95 % interval over families: ${number(v("rho"), 2)} [${number(v("rho_low"), 2)}, ${number(v("rho_high"), 2)}]`);
+    }
+    if (v("p") !== null) parts.push(`p ${pText(v("p"))}` + (v("q") === null ? "" : `, q ${pText(v("q"))}`));
+    if (v("partial_rho") !== null) {
+      parts.push(`given ${label(v("control"))}: ${number(v("partial_rho"), 2)}` +
+        (v("partial_low") === null ? "" : ` [${number(v("partial_low"), 2)}, ${number(v("partial_high"), 2)}]`) +
+        (v("partial_p") === null ? "" : `, p ${pText(v("partial_p"))}`));
+    }
+    if (v("rho_within") !== null && v("rho_between") !== null) {
+      parts.push(`within families ${number(v("rho_within"), 2)}, between ${number(v("rho_between"), 2)}`);
+    }
+    if (v("lofo_family") !== null) {
+      parts.push(`without any one family ${number(v("lofo_low"), 2)} to ${number(v("lofo_high"), 2)} (most: ${v("lofo_family")})`);
+    }
+    if (v("note")) parts.push(v("note"));
+    return parts.join("; ");
+  }
+
+  // ---- parts of the page ----
+  function plot(chosen) {
+    const groups = new Map();
+    chosen.index.forEach((i, k) => {
+      const f = data.families[i] in data.styles ? data.families[i] : "other";
+      if (!groups.has(f)) groups.set(f, []);
+      groups.get(f).push(k);
+    });
+    const order = [...Object.keys(data.styles), "other"].filter((f) => groups.has(f));
+    const traces = order.map((f) => ({
+      type: "scatter", mode: "markers", name: escape(f),
+      x: groups.get(f).map((k) => chosen.x[k]), y: groups.get(f).map((k) => chosen.y[k]),
+      text: groups.get(f).map((k) => escape(`${data.models[chosen.index[k]]} (${data.families[chosen.index[k]]})`)),
+      hovertemplate: "%{text}<br>%{x:.3f}, %{y:.3f}<extra></extra>",
+      marker: { size: 9, opacity: 0.8, color: data.styles[f] || data.other },
+    }));
+    if (chosen.fit) {
+      const ends = [Math.min(...chosen.x), Math.max(...chosen.x)];
+      traces.push({
+        type: "scatter", mode: "lines", name: "least squares", hoverinfo: "skip", x: ends,
+        y: ends.map((x) => chosen.fit.intercept + chosen.fit.slope * x), line: { color: "#222", width: 1.5 },
+      });
+    }
+    const share = target.get(state.target).share;
+    return Plotly.react("plot", traces, {
+      margin: { l: 60, r: 10, t: 10, b: 50 }, hovermode: "closest",
+      xaxis: { title: { text: escape(state.benchmark) } },
+      yaxis: { title: { text: escape(label(state.target)) }, ...(share ? { range: [-0.03, 1.03] } : {}) },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { size: 11 } },
+    }, { responsive: true, displaylogo: false });
+  }
+
+  const shownColumns = ["benchmark", "n", "n_families", "rho", "rho_low", "rho_high", "p", "q", "partial_rho",
+    "partial_low", "partial_high", "partial_p", "partial_q", "rho_within", "rho_between", "r2", "note"];
+  const cell = (row, c) => (c === "benchmark" ? row[0] : row[at[c]]);
+  function tableRows() {
+    const rows = data.rows.filter((r) => r[1] === state.target);
+    const sign = state.down ? -1 : 1;
+    return rows.sort((a, b) => {
+      const u = cell(a, state.sort), v = cell(b, state.sort);
+      if (u === null || v === null) return (u === null) - (v === null); // missing last, either way
+      return sign * (typeof u === "number" ? u - v : String(u).localeCompare(String(v)));
+    });
+  }
+  function table() {
+    const head = byId("table").tHead.rows[0];
+    head.replaceChildren(...shownColumns.map((c) => element("th", {
+      ariaSort: c === state.sort ? (state.down ? "descending" : "ascending") : "none",
+    }, element("button", {
+      textContent: c + (c === state.sort ? (state.down ? " ↓" : " ↑") : ""),
+      onclick: () => {
+        state.down = state.sort === c ? !state.down : c !== "benchmark";
+        state.sort = c;
+        table();
+      },
+    }))));
+    byId("table").tBodies[0].replaceChildren(...tableRows().map((row) => element("tr", {
+      className: row[0] === state.benchmark ? "current" : "", onclick: () => choose({ benchmark: row[0] }),
+    }, ...shownColumns.map((c) => {
+      const v = cell(row, c);
+      const text = ["p", "q", "partial_p", "partial_q"].includes(c) ? pText(v) : number(v);
+      return element("td", { textContent: text, className: c === "note" ? "text" : "" });
+    }))));
+  }
+  function tree() {
+    const wanted = byId("search").value.toLowerCase();
+    byId("tree").replaceChildren(...data.benchmarks
+      .filter((b) => b.name.toLowerCase().includes(wanted))
+      .map((b) => {
+        const button = element("button", {
+          textContent: b.name, title: b.name, className: b.leaf ? "" : "parent",
+          onclick: () => choose({ benchmark: b.name }),
+        });
+        button.style.paddingLeft = `${0.3 + 0.8 * b.depth}rem`;
+        button.style.color = data.categories[String(b.category)] || data.categories.None;
+        button.setAttribute("aria-current", String(b.name === state.benchmark));
+        return element("li", {}, button);
+      }));
+  }
+  function familyList() {
+    byId("families").replaceChildren(...families
+      .slice().sort((a, b) => size(b) - size(a) || a.localeCompare(b))
+      .map((f) => {
+        const dot = element("span", { className: "dot" });
+        dot.style.background = data.styles[f] || data.other;
+        const box = element("input", { type: "checkbox", checked: state.shown.has(f), value: f });
+        box.onchange = () => { state.shown[box.checked ? "add" : "delete"](f); draw(); };
+        return element("li", {}, element("label", {}, box, dot, `${f} (${size(f)})`));
+      }));
+  }
+  function draw() {
+    const chosen = selection();
+    const row = rowOf.get(state.benchmark + "\0" + state.target);
+    const whole = row && chosen.n === row[at.n];
+    for (const [id, value] of [["n", chosen.n], ["n-families", chosen.families], ["rho", chosen.rho], ["r2", chosen.r2]]) {
+      byId(id).textContent = number(value);
+      byId(id).dataset.value = value === null ? "" : String(value); // to the last digit
+    }
+    byId("sure").textContent = whole ? sure(row) :
+      "Interval, p and partial correlation are given for all families together only.";
+    return plot(chosen);
+  }
+  function choose(change) {
+    Object.assign(state, change);
+    tree();
+    table();
+    draw();
+  }
+
+  // ---- files ----
+  const quote = (v) => (v === null ? "" : /[",\n]/.test(String(v)) ? `"${String(v).replace(/"/g, '""')}"` : String(v));
+  function save(name, rows) {
+    const text = rows.map((r) => r.map(quote).join(",")).join("\n") + "\n";
+    const link = element("a", { download: name, href: URL.createObjectURL(new Blob([text], { type: "text/csv" })) });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }
+  byId("picture").onclick = () => Plotly.downloadImage("plot", {
+    format: "png", scale: 2, width: 900, height: 650, filename: `${data.study}-${state.benchmark}-${state.target}`.replace(/[^\w.-]+/g, "_"),
+  });
+  byId("points").onclick = () => {
+    const chosen = selection();
+    save("points.csv", [["model", "family", state.benchmark, state.target],
+      ...chosen.index.map((i, k) => [data.models[i], data.families[i], chosen.x[k], chosen.y[k]])]);
+  };
+  byId("table-csv").onclick = () => save("table.csv", [["benchmark", "target", ...data.columns], ...tableRows()]);
+  byId("all").onclick = () => { state.shown = new Set(families); familyList(); draw(); };
+  byId("none").onclick = () => { state.shown = new Set(); familyList(); draw(); };
+  byId("search").oninput = tree;
+  byId("target").append(...data.targets.map((t) => element("option", {
+    value: t.name, textContent: t.label, selected: t.name === state.target })));
+  byId("target").onchange = (event) => choose({ target: event.target.value });
+
+  familyList();
+  if (state.benchmark !== null && state.target !== null) choose({});
+})();

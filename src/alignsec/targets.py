@@ -1,0 +1,81 @@
+"""Names of targets (`robust_top1@1/255`, `clean_top1`, `corruption_top1@mean`, ...) and what they say."""
+
+from collections.abc import Iterable, Sequence
+
+from alignsec import epsilon as eps
+from alignsec.errors import AlignsecError
+
+_WORDS = {
+    "clean_top1": "clean top-1",
+    "clean_top5": "clean top-5",
+    "median_distance": "median distance",
+    "corruption_top1@mean": "corruptions, mean",
+}
+_ROBUST = {
+    "robust_top1": "robust top-1",
+    "robust_top5": "robust top-5",
+    "robust_given_correct": "robust of correct",
+}
+
+
+def radius(target: str) -> float | None:
+    """Epsilon of `robust_top1@<epsilon>` or `robust_top5@L2:<epsilon>`; None for another target."""
+    kind, _, text = target.partition("@")
+    if not kind.startswith("robust") or not text:
+        return None
+    try:
+        return eps.parse(text.rpartition(":")[2])
+    except AlignsecError:
+        return None
+
+
+def label(target: str) -> str:
+    """A target's name as a reader would say it."""
+    kind, _, rest = target.partition("@")
+    if target in _WORDS:
+        return _WORDS[target]
+    if kind in _ROBUST and rest:
+        norm, _, size = rest.rpartition(":")
+        return f"{_ROBUST[kind]}, {norm + ' ' if norm else ''}ε = {size}"
+    if kind == "corruption_top1" and rest:
+        return rest.replace("_", " ").replace("-", ", severity ")
+    return target
+
+
+def robust(targets: Iterable[str]) -> list[str]:
+    """The accuracies under attack, smallest epsilon first; all targets where there is none."""
+    every = list(dict.fromkeys(targets))
+    found = [t for t in every if t.startswith("robust_top1@")]
+    return sorted(found, key=lambda t: radius(t) or 0.0) or every
+
+
+def middle(targets: Iterable[str]) -> str:
+    """The target to show where there is room for one: the middle epsilon, as at the ends most models are at the
+    floor or at clean accuracy."""
+    found = robust(targets)
+    return found[len(found) // 2]
+
+
+def control_of(target: str, columns: Iterable[str]) -> str | None:
+    """The clean accuracy that `target` is to be seen net of; None where it is one, or none was measured."""
+    if target.startswith("clean_"):
+        return None
+    known = set(columns)
+    wanted = ("clean_top5", "clean_top1") if "_top5" in target else ("clean_top1", "clean_top5")
+    return next((c for c in wanted if c in known), None)
+
+
+def is_share(target: str) -> bool:
+    """Is the target a share in [0, 1] (and no distance)?"""
+    return target != "median_distance"
+
+
+def conditional(target: str) -> str | None:
+    """`robust_given_correct@<epsilon>` of `robust_top1@<epsilon>`; None for another target."""
+    kind, _, rest = target.partition("@")
+    return f"robust_given_correct@{rest}" if kind == "robust_top1" and rest else None
+
+
+def clean(columns: Sequence[str]) -> list[str]:
+    """The clean accuracies among `columns`."""
+    return [c for c in ("clean_top1", "clean_top5") if c in columns]

@@ -1,0 +1,185 @@
+"""The explorer page in a headless Chromium: it opens without a network, and its numbers are the table's."""
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from alignsec import explorer, statistics, tables
+
+TARGETS = ["clean_top1", "robust_top1@1/255", "median_distance"]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run"]  # fmt: skip
+HOSTILE = "</script><script>window.hacked = 1</script>"
+
+
+@pytest.fixture(scope="module")
+def study() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(2)
+    n = 60
+    total = pd.DataFrame({"model": [f"m {i}" for i in range(n)], "family": [f"f{i % 9}" for i in range(n)]})
+    total.loc[0, "model"] = HOSTILE
+    for name in ("average_vision", "V1", "a<b", 'quo"te', "few"):
+        total[name] = rng.normal(size=n).round(2)  # with ties
+    total.loc[10:20, "V1"] = np.nan
+    total.loc[3:, "few"] = np.nan
+    total["exported_V1"] = total["V1"] * 0.7
+    for t in TARGETS:
+        total[t] = np.clip(0.5 + 0.1 * total["a<b"] + 0.1 * rng.normal(size=n), 0, 1).round(2)
+    total.loc[50:, TARGETS[2]] = np.nan
+    tree = pd.DataFrame(
+        {
+            "benchmark": ["average_vision", "V1", "a<b", 'quo"te', "few"],
+            "parent": [None, "average_vision", "V1", "V1", "average_vision"],
+            "category": [None, "neural", "neural", "neural", "behavior"],
+            "depth": [0, 1, 2, 2, 1],
+            "is_leaf": [False, False, True, True, True],
+            "n_scored": 1,
+        }
+    )
+    return total, tree, statistics.correlate(total, tree, TARGETS, flips=1000)
+
+
+def test_content_is_the_tables(study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]) -> None:
+    total, tree, table = study
+    content = explorer.content(total, tree, table, "s")
+    assert [b["name"] for b in content["benchmarks"]] == [*tree["benchmark"], "exported_V1"]
+    np.testing.assert_array_equal(np.array(content["values"]["V1"], float), total["V1"].to_numpy())
+    assert len(content["rows"]) == len(table)
+    assert content["start"] == "robust_top1@1/255"
+    text = explorer.page(total, tree, table, "s")
+    assert HOSTILE not in text
+    assert "{{" not in text[:2000]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_api.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=found, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(
+    browser: Any, study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> Iterator[Any]:
+    path = tmp_path / "explorer.html"
+    tables.write_text(path, explorer.page(*study, "s"))
+    context = browser.new_context(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
+    opened = context.new_page()
+    asked, wrong = [], []
+    opened.on("request", lambda r: asked.append(r.url))
+    opened.on("pageerror", lambda e: wrong.append(str(e)))
+    opened.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    context.set_offline(True)
+    opened.goto(path.as_uri())
+    opened.wait_for_selector("#plot .plotly .main-svg")
+    yield opened
+    assert [u for u in asked if not u.startswith(("file:", "data:", "blob:"))] == []
+    assert wrong == []
+    context.close()
+
+
+def shown(page: Any) -> dict[str, float | None]:
+    raw = {k: page.locator(f"#{k}").get_attribute("data-value") for k in ("n", "rho", "r2")}
+    return {k: float(v) if v else None for k, v in raw.items()}
+
+
+def choose(page: Any, benchmark: str) -> None:
+    page.locator("#tree button").filter(has_text=benchmark).first.click()
+
+
+def test_every_choice_shows_the_numbers_of_the_table(
+    page: Any, study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> None:
+    tables.write_csv(study[2], tmp_path / "all.csv")
+    every = pd.read_csv(tmp_path / "all.csv")
+    checked = set()
+    for row in every.itertuples():
+        page.select_option("#target", row.target)
+        names = page.locator("#tree button")
+        names.nth([names.nth(i).inner_text() for i in range(names.count())].index(row.benchmark)).click()
+        found = shown(page)
+        assert found["n"] == row.n
+        for column in ("rho", "r2"):
+            wanted = getattr(row, column)
+            if np.isnan(wanted):
+                assert found[column] is None
+            else:
+                assert found[column] == pytest.approx(wanted, abs=1e-12)
+        checked.add((found["n"], found["rho"]))
+        if np.isfinite(row.rho_low):
+            low, high = (f"{v:.2f}".replace("-", "−") for v in (row.rho_low, row.rho_high))
+            assert f"[{low}, {high}]" in page.locator("#sure").inner_text()
+    assert len(every) == 18 and len(checked) > 12  # choosing changes the numbers
+
+
+def test_a_family_left_out_is_left_out(
+    page: Any, study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+) -> None:
+    total = study[0]
+    choose(page, "V1")
+    page.select_option("#target", TARGETS[1])
+    page.locator("#families input[value=f3]").uncheck()
+    left = total[total["family"] != "f3"][["V1", TARGETS[1]]].dropna()
+    found = shown(page)
+    assert found["n"] == len(left)
+    assert found["rho"] == pytest.approx(left.corr(method="spearman").iloc[0, 1], abs=1e-12)
+    assert found["r2"] == pytest.approx(left.corr().iloc[0, 1] ** 2, abs=1e-12)
+    assert "for all families together only" in page.locator("#sure").inner_text()
+    page.locator("#none").click()
+    assert shown(page) == {"n": 0, "rho": None, "r2": None}
+    page.locator("#all").click()
+    assert shown(page)["n"] == total[["V1", TARGETS[1]]].dropna().shape[0]
+
+
+def test_tree_finds_table_sorts_and_hover_names_models(page: Any) -> None:
+    page.locator("#search").fill("v1")
+    assert page.locator("#tree button").all_inner_texts() == ["V1", "exported_V1"]
+    page.locator("#search").fill("")
+    head = page.locator("#table th button")
+    column = [t.split()[0] for t in head.all_inner_texts()].index("rho")
+
+    def rhos() -> list[float]:
+        cells = page.locator(f"#table tbody tr td:nth-child({column + 1})").all_inner_texts()
+        return [float(c.replace("−", "-")) for c in cells if c != "–"]
+
+    assert rhos() == sorted(rhos(), reverse=True)
+    head.nth(column).click()
+    assert rhos() == sorted(rhos())
+    page.locator("#table tbody tr").filter(has_text="a<b").click()
+    assert page.locator("#tree [aria-current=true]").inner_text() == "a<b"
+    texts = page.evaluate("document.getElementById('plot').data.flatMap(t => t.text || [])")
+    assert len(texts) == 60 and "m 7 (f7)" in texts
+    assert page.evaluate("window.hacked") is None
+
+
+def test_points_table_and_picture_can_be_kept(
+    page: Any, study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> None:
+    total, _, table = study
+    choose(page, "a<b")
+    page.select_option("#target", TARGETS[2])
+    kept = {}
+    for button in ("points", "table-csv", "picture"):
+        with page.expect_download() as caught:
+            page.locator(f"#{button}").click()
+        caught.value.save_as(tmp_path / button)
+        kept[button] = tmp_path / button
+    points = pd.read_csv(kept["points"])
+    wanted = total[["model", "family", "a<b", TARGETS[2]]].dropna().reset_index(drop=True)
+    pd.testing.assert_frame_equal(points, wanted)
+    rows = list(csv.DictReader(io.StringIO(kept["table-csv"].read_text())))
+    assert {r["benchmark"] for r in rows} == set(table["benchmark"])
+    assert kept["picture"].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
