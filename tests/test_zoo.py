@@ -638,7 +638,9 @@ DOC = Path(__file__).parents[1] / "docs" / "zoo.md"
 
 
 @pytest.mark.slow
-def test_the_documented_cifar_model_and_its_row(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_cifar_model_and_its_row(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The module and the sheet in docs/zoo.md, as they stand there."""
     import re
 
@@ -655,7 +657,10 @@ def test_the_documented_cifar_model_and_its_row(tmp_path: Path, data_dir: Path, 
     tables.write(frame, tmp_path / "sample.parquet", "images")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     report = preflight.preflight(
-        rows.loc["factory", "model"], "factory", rows.loc["factory", "spec"], images=tmp_path / "sample.parquet"
+        rows.loc["factory", "model"],
+        "factory",
+        rows.loc["factory", "spec"],
+        images=tmp_path / "sample.parquet",
     )
     assert (report["status"], report["reason"], report["flags"]) == ("ok", "", [])
     assert report["clean_top1"] > 0.9
