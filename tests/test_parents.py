@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from alignsec import parents
-from tests import planted
+from tests import simulated as planted
 
 TREE = pd.DataFrame(
     {

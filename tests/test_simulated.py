@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from alignsec import findings, latex, robustness, statistics, tables, targets
 from alignsec.figures import curves, forest, heatmap, missingness, p_values, scatter, tsne, within_between
-from tests import planted
+from tests import simulated as planted
 
 MIDDLE = "robust_top1@0.5/255"
 
