@@ -33,6 +33,7 @@ Out = Annotated[Path, typer.Option(help="File to write.")]
 class Source(StrEnum):
     brainscore = "brainscore"
     torchvision = "torchvision"
+    timm = "timm"
     factory = "factory"
     demo = "demo"
 
@@ -240,11 +241,14 @@ def images_shard(
     stop: int = typer.Option(),
     seed: int = 0,
     path: str | None = None,
+    stratified: Annotated[bool, typer.Option(help="Equally many of each class.")] = False,
 ) -> None:
     """List images START to STOP of the seeded order with their labels and checksums."""
     from alignsec import images, tables
 
-    tables.write(images.shard(source, path, start, stop, seed), out, "images")
+    found = images.shard(source, path, start, stop, seed, stratified)
+    _warn(found.attrs["warnings"])
+    tables.write(found, out, "images")
 
 
 @images_.command("gather")
@@ -267,20 +271,43 @@ def train(spec: str, out: Path = typer.Option(), seed: int = 0) -> None:
 
 @app.command()
 def preflight(
-    name: str,
-    source: Source = typer.Option(),
-    out: Path = typer.Option(),
+    name: Annotated[str, typer.Argument(help="The model.")] = "",
+    source: Source = Source.brainscore,
+    out: Annotated[Path | None, typer.Option(help="File to write.")] = None,
     spec: str = "",
     weights: Path | None = None,
+    images: Annotated[Path | None, typer.Option(help="Table of labelled images, a sample.")] = None,
     seed: int = 0,
+    timeout: Annotated[float, typer.Option(help="Seconds.")] = 900,
+    memory: Annotated[float | None, typer.Option(help="GiB; default: 85 % of the machine's.")] = None,
+    offline: Annotated[bool, typer.Option(help="Refuse connections to other machines.")] = False,
+    retries: Annotated[int, typer.Option(help="Further attempts after a transient failure.")] = 1,
+    exclude_flag: Annotated[list[str] | None, typer.Option(help="A flag that excludes.")] = None,
+    side_effects: Annotated[str, typer.Option(help="exclude or allow")] = "exclude",
+    threads: int = 1,
+    requirements: Annotated[
+        Path | None, typer.Option(help="Only print what to install for this model sheet.")
+    ] = None,
 ) -> None:
     """Say whether a model can be attacked, and if not why."""
+    if requirements is not None:
+        from alignsec.requirements import listing
+
+        print(listing(_sheet(requirements)), end="")
+        return
+    if not name or out is None:
+        raise AlignsecError("preflight needs the name of a model and --out, or --requirements and a sheet")
     from alignsec.jobs import write_json
     from alignsec.preflight import preflight as run
 
-    report = run(name, source.value, spec or name, weights, seed)
+    report = run(
+        name, source.value, spec or name, weights, images, seed=seed, timeout=timeout,
+        memory=None if memory is None else int(memory * 2**30), offline=offline, retries=retries,
+        exclude_flags=exclude_flag or (), side_effects=side_effects, threads=threads,
+    )  # fmt: skip
     write_json(out, report)
-    print(f"{name}: {report['status']}{': ' + report['reason'] if report['reason'] else ''}")
+    flags = f" ({', '.join(report['flags'])})" if report["flags"] else ""
+    print(f"{name}: {report['status']}{': ' + report['reason'] if report['reason'] else ''}{flags}")
 
 
 @app.command()
@@ -296,17 +323,32 @@ def attack(
     weights: Path | None = None,
     norm: str = "Linf",
     version: str = "standard",
+    attacks: Annotated[
+        list[str] | None, typer.Option("--attack", help="Of version custom, in order.")
+    ] = None,
     ladder: bool = True,
+    top5: Annotated[bool, typer.Option(help="Is the label among the five largest logits, too?")] = False,
+    screen_precision: str = "float32",
     batch_size: int | None = None,
+    ledger: Annotated[Path | None, typer.Option(help="File that keeps what is settled.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="File (.npz) for the adversarials.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder for pixels that models share.")] = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
     """Attack one model on one shard of images at every epsilon."""
     from alignsec import jobs
 
-    jobs.attack(
-        name, source.value, spec, weights, preflight, shard, out, status, epsilons=epsilon, norm=norm,
-        version=version, ladder=ladder, batch_size=batch_size, seed=seed, threads=threads,
+    jobs.supervised(
+        "attack",
+        {
+            "name": name, "source": source.value, "spec": spec, "weights": weights, "preflight": preflight,
+            "shard": shard, "out": out, "status": status, "epsilons": epsilon, "norm": norm, "version": version,
+            "attacks": attacks or [], "ladder": ladder, "top5": top5, "screen_precision": screen_precision,
+            "batch_size": batch_size, "ledger": ledger, "keep": keep, "cache": cache, "seed": seed,
+            "threads": threads,
+        },
+        "attack",
     )  # fmt: skip
 
 
@@ -324,15 +366,22 @@ def corruptions(
     severity: list[int] = typer.Option(),
     weights: Path | None = None,
     path: Path | None = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder for pixels that models share.")] = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
     """Measure one model's accuracy under corruptions."""
     from alignsec import jobs
 
-    jobs.corruptions(
-        name, source.value, spec, weights, preflight, [shards / f"{i:04d}.parquet" for i in range(count)], out,
-        status, names=corruption, severities=severity, folder=path, seed=seed, threads=threads,
+    jobs.supervised(
+        "corruptions",
+        {
+            "name": name, "source": source.value, "spec": spec, "weights": weights, "preflight": preflight,
+            "shards": [shards / f"{i:04d}.parquet" for i in range(count)], "out": out, "status": status,
+            "names": corruption, "severities": severity, "folder": path, "cache": cache, "seed": seed,
+            "threads": threads,
+        },
+        "corruptions",
     )  # fmt: skip
 
 
@@ -344,24 +393,32 @@ def robustness_gather(
     epsilon: list[str] = typer.Option(),
     out: Path = typer.Option(),
     out_excluded: Path = typer.Option(),
+    out_warnings: Path = typer.Option(),
     corruptions: bool = False,
     norm: str = "Linf",
 ) -> None:
     """Turn per-image verdicts into accuracies per model, with intervals."""
     from alignsec import jobs, tables
 
-    table, excluded = jobs.gather_robustness(
+    table, excluded, doubts = jobs.gather_robustness(
         list(_sheet(sheet)["model"]), folder, [f"{i:04d}" for i in range(shards)], corruptions, epsilon, norm
     )
     tables.write_csv(excluded, out_excluded)
+    tables.write_csv(doubts, out_warnings)
     tables.write(table, out, "robustness")
     print(
-        f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions"
+        f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions, "
+        f"{len(doubts)} warnings"
     )
 
 
 @robustness_.command("own")
-def robustness_own(path: Path, out: Path = typer.Option(), out_excluded: Path = typer.Option()) -> None:
+def robustness_own(
+    path: Path,
+    out: Path = typer.Option(),
+    out_excluded: Path = typer.Option(),
+    out_warnings: Path = typer.Option(),
+) -> None:
     """Take a robustness table of your own in place of the attacks."""
     import pandas as pd
 
@@ -369,6 +426,7 @@ def robustness_own(path: Path, out: Path = typer.Option(), out_excluded: Path = 
 
     table = robustness.read_own(path)
     tables.write_csv(pd.DataFrame(columns=robustness.EXCLUDED), out_excluded)
+    tables.write_csv(pd.DataFrame(columns=robustness.WARNINGS), out_warnings)
     tables.write(table, out, "robustness")
 
 

@@ -70,6 +70,14 @@ def resolve(config: Mapping[str, Any]) -> Json:
         raise AlignsecError(f"config: {key}: {error.message}")
     filled = _fill(config, node)
     epsilon.check(filled["attack"]["epsilons"], filled["attack"]["norm"])
+    if (filled["attack"]["version"] == "custom") != bool(filled["attack"]["attacks"]):
+        raise AlignsecError(
+            "config: attack.attacks names the attacks of attack.version custom: give both or neither"
+        )
+    if filled["attack"]["version"] == "rand" and filled["attack"]["top5"]:
+        raise AlignsecError(
+            "config: attack.top5 is not defined for attack.version rand: set one of them back"
+        )
     attacks = filled["robustness"]["source"] == "attack"
     if attacks and filled["models"]["sheet"] is None:
         raise AlignsecError(

@@ -1,5 +1,8 @@
 """Accuracy under common corruptions: made on the fly, or read from folders in ImageNet-C's layout.
 
+Both go through the same `PixelModel` with no second resize: on the fly, the pixels that the model sees clean are
+corrupted; files that have the model's input size already are taken as they are, others are resized to it once.
+
 Hendrycks and Dietterich 2019 (arXiv 1903.12261) define severities 1 to 5; the strengths here are for pixels in
 [0, 1] of any size, so figures on the fly are not comparable with ImageNet-C's files.
 """
@@ -15,7 +18,8 @@ from alignsec.names import closest
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from torch import nn
+
+    from alignsec.zoo.base import PixelModel
 
 Corruption = Callable[["np.ndarray", int, "np.random.Generator"], "np.ndarray"]
 
@@ -87,28 +91,60 @@ def corrupt(images: "np.ndarray", name: str, severity: int, seed: int) -> "np.nd
 
 
 def imagenet_c(manifest: "pd.DataFrame", folder: Path, name: str, severity: int) -> list[Path]:
-    """Files of `<folder>/<corruption>/<severity>/<synset>/<file>` for the manifest's images, in order."""
+    """Files of `<folder>/<corruption>/<severity>/<synset>/<file>` for the manifest's images, in order.
+
+    Raises
+    ------
+    AlignsecError
+        The folder or an image is not there, or an image lies under the synset of another label.
+    """
+    from alignsec.images import SUFFIXES, imagenet
+
     root = folder / name / str(severity)
     if not root.is_dir():
         raise AlignsecError(f"corruptions.path: {root}: no such folder")
-    files = {p.stem: p for p in root.rglob("*") if p.is_file()}
+    files = {p.stem: p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES}
     missing = [i for i in manifest["image"] if Path(i).stem not in files]
     if missing:
         raise AlignsecError(
             f"corruptions.path: {root}: image {missing[0]} is not there ({len(missing)} missing)"
         )
-    return [files[Path(i).stem] for i in manifest["image"]]
+    found = [files[Path(i).stem] for i in manifest["image"]]
+    synsets = imagenet().synsets
+    for path, label in zip(found, manifest["label"], strict=True):
+        if synsets.get(path.parent.name, label) != label:
+            raise AlignsecError(
+                f"corruptions.path: {path}: in the folder of label {synsets[path.parent.name]}, its image has {label}"
+            )
+    return found
+
+
+def pixels_of(paths: Sequence[Path], size: tuple[int, int]) -> "np.ndarray":
+    """Files as float32 pixels (N, 3, height, width) in [0, 1]: as they are, or resized once (bilinear) to `size`.
+
+    ImageNet-C's images are cropped already, so a model's own resize and crop would cut them a second time.
+    """
+    import numpy as np
+    from PIL import Image
+
+    out = np.empty((len(paths), 3, *size), dtype=np.float32)
+    for i, path in enumerate(paths):
+        with Image.open(path) as image:
+            rgb = image.convert("RGB")
+        if (rgb.height, rgb.width) != size:
+            rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        out[i] = np.asarray(rgb, dtype=np.float32).transpose(2, 0, 1) / 255
+    return out
 
 
 def evaluate(
-    model: "nn.Module",
+    model: "PixelModel",
     manifest: "pd.DataFrame",
     images: "np.ndarray",
     names: Sequence[str],
     severities: Sequence[int],
     seed: int,
     folder: Path | None = None,
-    preprocess: Callable[[Sequence[Path]], "np.ndarray"] | None = None,
     device: str = "cpu",
     batch_size: int = 256,
 ) -> "pd.DataFrame":
@@ -119,36 +155,33 @@ def evaluate(
     import numpy as np
     import pandas as pd
     import torch
+    from tqdm import tqdm
 
     labels = torch.as_tensor(manifest["label"].to_numpy())
     parts = []
-    for name in names:
-        for severity in severities:
-            if folder is None:
-                pixels = corrupt(images, name, severity, seed)
-            elif preprocess is None:
-                raise AlignsecError("corruptions.path needs a model source that reads image files")
-            else:
-                pixels = preprocess(imagenet_c(manifest, folder, name, severity))
-            with torch.no_grad():
-                logits = torch.cat(
-                    [
-                        model(
-                            torch.from_numpy(np.ascontiguousarray(pixels[i : i + batch_size])).to(device)
-                        ).cpu()
-                        for i in range(0, len(pixels), batch_size)
-                    ]
-                )
-            best = logits.topk(min(5, logits.shape[1]), dim=1).indices
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "image": manifest["image"],
-                        "corruption": name,
-                        "severity": severity,
-                        "correct": (best[:, 0] == labels).numpy(),
-                        "top5": (best == labels[:, None]).any(1).numpy(),
-                    }
-                )
+    todo = [(name, severity) for name in names for severity in severities]
+    for name, severity in tqdm(todo, desc="corruption", unit="set", disable=None):
+        if folder is None:
+            pixels = corrupt(images, name, severity, seed)
+        else:
+            pixels = pixels_of(imagenet_c(manifest, folder, name, severity), model.height_width)
+        with torch.no_grad():
+            logits = torch.cat(
+                [
+                    model(torch.from_numpy(np.ascontiguousarray(pixels[i : i + batch_size])).to(device)).cpu()
+                    for i in range(0, len(pixels), batch_size)
+                ]
             )
+        best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        parts.append(
+            pd.DataFrame(
+                {
+                    "image": manifest["image"],
+                    "corruption": name,
+                    "severity": severity,
+                    "correct": (best[:, 0] == labels).numpy(),
+                    "top5": (best == labels[:, None]).any(1).numpy(),
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)

@@ -1,17 +1,21 @@
 """The two jobs that run a model on images: attack one shard, measure corruptions.
 
-A model that cannot be run leaves an empty table and a status with the reason; an error of ours is raised.
+Each runs in a process of its own, as the model is third-party code. A model that cannot be run, or ends the process,
+leaves an empty table and a status with the reason; an error of ours is raised.
 """
 
+import functools
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignsec import epsilon as eps
+from alignsec import isolation
 from alignsec.errors import AlignsecError
+from alignsec.reasons import Excluded
 from alignsec.tables import SCHEMAS, read, write, write_text
-from alignsec.zoo.base import Excluded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,22 +43,44 @@ def _status(path: Path, model: str, step: str, excluded: Excluded | None, **more
     write_json(path, {"model": model, "step": step} | reason | more)
 
 
+def supervised(function: str, arguments: dict[str, Any], kind: str, memory: int | None = None) -> None:
+    """Run `attack` or `corruptions` in a process of its own; its crash is the model's row, as any other reason.
+
+    Parameters
+    ----------
+    arguments : of the function; paths as ``Path``
+    memory : resident bytes; None: 85 % of the machine's
+    """
+    # `out` and `status` are written here where the child could not
+    plain = {k: isolation.plain(v) for k, v in arguments.items()}
+    outcome = isolation.call(f"alignsec.jobs:{function}", plain, memory=memory)
+    if outcome.excluded is not None:
+        write(_empty(kind), arguments["out"], kind)
+        _status(arguments["status"], arguments["name"], kind, outcome.excluded)
+
+
 def _prepare(
-    source: str, spec: str, weights: Path | None, preflight: Path, manifest: "pd.DataFrame"
-) -> tuple["PixelModel", "np.ndarray", "np.ndarray"]:
-    """The model and its images, or `Excluded` where preflight or loading says so."""
+    source: str,
+    spec: str,
+    weights: Path | None,
+    preflight: Path,
+    manifest: "pd.DataFrame",
+    cache: Path | None = None,
+) -> tuple["PixelModel", "np.ndarray", "np.ndarray", dict[str, Any]]:
+    """The model, its images and its preflight report, or `Excluded` where preflight or loading says so."""
     from alignsec import images, zoo
+    from alignsec.preflight import check_fit
 
     report = json.loads(preflight.read_text(encoding="utf-8"))
     if report["status"] != "ok":
         raise Excluded(report["reason"], transient=report["transient"])
     model = zoo.load(source, spec, weights)
-    pixels, labels = images.load(manifest, model.preprocess)
-    if pixels.shape[1] != model.mean.numel():
-        raise Excluded(
-            f"{pixels.shape[1]} channels of the images do not fit the model's {model.mean.numel()}"
-        )
-    return model, pixels, labels
+    if source in zoo.IMAGENET_SOURCES and report["classes"] == 1001:
+        model.label_offset, model.classes = report["label_offset"], 1000
+    place = cache / model.geometry if cache is not None and model.geometry else None
+    pixels, labels = images.load(manifest, model.preprocess, place)
+    check_fit(model, pixels)
+    return model, pixels, labels, report
 
 
 def attack(
@@ -70,49 +96,77 @@ def attack(
     epsilons: Sequence[str],
     norm: str = "Linf",
     version: str = "standard",
+    attacks: Sequence[str] = (),
     ladder: bool = True,
+    top5: bool = False,
+    screen_precision: str = "float32",
     batch_size: int | None = None,
+    ledger: Path | None = None,
+    keep: Path | None = None,
+    cache: Path | None = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
-    """Attack one model on one shard: a table of kind ``attack`` at `out`, what happened at `status`."""
+    """Attack one model on one shard: a table of kind ``attack`` at `out`, what happened at `status`.
+
+    A stochastic model is attacked with version rand. `ledger` keeps what is settled, so that a killed job goes
+    on; the ledger of another job at its place (retrained weights, another seed) is set aside as ``<ledger>.old``.
+    """
     import torch
 
-    from alignsec import devices
+    from alignsec import devices, images
     from alignsec.attack import evaluate_robustness
+    from alignsec.attack.ledger import OtherJob
 
     manifest = read(shard, "images")
     torch.set_num_threads(threads)
     table = _empty("attack")
     excluded: Excluded | None = None
-    cost: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     # before CUDA is initialised, so that the job sees its own device only
     with devices.acquire() as device:
         try:
-            model, pixels, labels = _prepare(source, spec, weights, preflight, manifest)
+            model, pixels, labels, report = _prepare(source, spec, weights, preflight, manifest, cache)
+            if not report["deterministic"]:
+                version, attacks, top5 = "rand", (), False
+            run = functools.partial(
+                evaluate_robustness,
+                model,
+                pixels,
+                labels,
+                [eps.parse(e) for e in epsilons],
+                norm=norm,
+                version=version,
+                attacks=attacks or None,
+                ladder=ladder,
+                top5=top5,
+                screen_precision=screen_precision,
+                batch_size=batch_size,
+                device=None if device else "cpu",
+                seed=seed,
+                ledger=ledger,
+                keep=keep,
+                progress=True,
+            )
             try:
-                found = evaluate_robustness(
-                    model,
-                    pixels,
-                    labels,
-                    [eps.parse(e) for e in epsilons],
-                    norm=norm,
-                    version=version,
-                    ladder=ladder,
-                    batch_size=batch_size,
-                    device=None if device else "cpu",
-                    seed=seed,
-                    progress=True,
-                )
+                try:
+                    found = run()
+                except OtherJob as other:
+                    assert ledger is not None
+                    print(f"{other}: it is set aside as {ledger.name}.old", file=sys.stderr)
+                    ledger.replace(ledger.with_name(f"{ledger.name}.old"))
+                    found = run()
             except torch.OutOfMemoryError as error:
                 raise Excluded("out of memory", transient=True) from error
-            cost = dict(found.attrs["cost"])
+            told = {k: found.attrs[k] for k in ("cost", "warnings", "spread") if k in found.attrs}
+            if "top5" not in found:
+                found["top5"] = None
             found["image"] = manifest["image"].to_numpy()[found["image"]]
             table = found.assign(model=name)[list(SCHEMAS["attack"])]
         except Excluded as error:
             excluded = error
     write(table, out, "attack")
-    _status(status, name, "attack", excluded, cost=cost)
+    _status(status, name, "attack", excluded, images=images.checksum(manifest), **{"cost": {}, **told})
 
 
 def corruptions(
@@ -128,6 +182,7 @@ def corruptions(
     names: Sequence[str],
     severities: Sequence[int],
     folder: Path | None = None,
+    cache: Path | None = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
@@ -145,7 +200,7 @@ def corruptions(
     excluded: Excluded | None = None
     with devices.acquire() as device:
         try:
-            model, pixels, _ = _prepare(source, spec, weights, preflight, manifest)
+            model, pixels, _, _ = _prepare(source, spec, weights, preflight, manifest, cache)
             place = "cuda" if device else "cpu"
             try:
                 table = made.evaluate(
@@ -156,7 +211,6 @@ def corruptions(
                     severities,
                     seed,
                     folder,
-                    model.preprocess,
                     place,
                 ).assign(model=name)[list(SCHEMAS["corruptions"])]
             except torch.OutOfMemoryError as error:
@@ -164,7 +218,7 @@ def corruptions(
         except Excluded as error:
             excluded = error
     write(table, out, "corruptions")
-    _status(status, name, "corruptions", excluded)
+    _status(status, name, "corruptions", excluded, images=images.checksum(manifest))
 
 
 def gather_robustness(
@@ -174,20 +228,31 @@ def gather_robustness(
     with_corruptions: bool,
     epsilons: Sequence[str],
     norm: str,
-) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies and exclusions."""
+) -> tuple["pd.DataFrame", "pd.DataFrame", "pd.DataFrame"]:
+    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies, exclusions, warnings."""
     from alignsec.names import encode
-    from alignsec.robustness import read_status, summarise
+    from alignsec.robustness import doubts, read_status, summarise
 
     attacks, statuses, corrupted = [], [], []
+    seen: dict[
+        str, tuple[str, str]
+    ] = {}  # shard -> images' checksum, the first model that was attacked on them
     for model in models:
         place = folder / encode(model)
         for shard in shards:
             attacks.append(read(place / "attack" / f"{shard}.parquet", "attack"))
             statuses.append(read_status(place / "attack" / f"{shard}.status.json"))
+            # null where the process ended before it had read them
+            if used := statuses[-1].get("images"):
+                first = seen.setdefault(shard, (used, model))
+                if first[0] != used:
+                    raise AlignsecError(
+                        f"{place / 'attack' / shard}: {model!r} was run on other images than {first[1]!r}: delete "
+                        "the folder of the one whose images are not those of images/, and run again"
+                    )
         if with_corruptions:
             corrupted.append(read(place / "corruptions.parquet", "corruptions"))
             statuses.append(read_status(place / "corruptions.status.json"))
     if not attacks:
         raise AlignsecError("the sheet has no model to gather")
-    return summarise(attacks, statuses, corrupted, epsilons, norm)
+    return *summarise(attacks, statuses, corrupted, epsilons, norm), doubts(statuses)

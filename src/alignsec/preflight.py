@@ -1,17 +1,33 @@
 """Can this model be attacked, and if not why: answered on a CPU before any GPU time is spent."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec.zoo.base import Excluded
+from alignsec import isolation
+from alignsec.isolation import note
+from alignsec.reasons import Excluded, kind_of
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
+    from torch import Tensor, nn
 
-IMAGENET_SOURCES = ("brainscore", "torchvision")
+    from alignsec.zoo import PixelModel
+
 REPEATS = 5
 STOCHASTIC = 1e-4  # the reference's own check for randomised models
+ROUND_TRIP = 1e-4  # of a pixel's range, normalised pixels against the model's own preprocessing
+CHANCE_P = 0.01  # one-sided level at which clean accuracy counts as above chance
+PRINTED = 4 << 20  # bytes; a plugin that prints more has a side effect, the bar of a long download has not
+WEIGHTS = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".safetensors", ".npz", ".pkl", ".h5", ".zip")
+BATCH = 8
+# How far a model came, in order.
+STAGES = ("started", "imported", "loaded", "preprocessed", "forward", "gradient")
+KEYS = (
+    "mean", "std", "input_size", "classes", "label_offset", "deterministic", "parameters", "weights_sha256",
+    "weight_files", "geometry", "round_trip", "clean_top1", "clean_n",
+)  # fmt: skip
 
 
 def weights_hash(model: "nn.Module") -> str:
@@ -20,19 +36,45 @@ def weights_hash(model: "nn.Module") -> str:
     for name, tensor in sorted(model.state_dict().items()):
         array = tensor.detach().cpu().contiguous().numpy()
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.tobytes())
+        digest.update(memoryview(array.reshape(-1)).cast("B"))
     return digest.hexdigest()
 
 
 def preflight(
-    name: str, source: str, spec: str, weights: Path | None = None, seed: int = 0
+    name: str,
+    source: str,
+    spec: str,
+    weights: Path | None = None,
+    images: Path | None = None,
+    *,
+    seed: int = 0,
+    timeout: float | None = None,
+    memory: int | None = None,
+    offline: bool = False,
+    retries: int = 1,
+    exclude_flags: Sequence[str] = (),
+    side_effects: str = "exclude",
+    threads: int = 1,
 ) -> dict[str, Any]:
-    """Load the model and try it on random images.
+    """Load the model in a process of its own, without a GPU, and try it.
+
+    Parameters
+    ----------
+    images : table of kind ``images``: a sample to measure clean accuracy and a background class on
+    timeout, memory : limits of the process, in seconds and resident bytes
+    offline : refuse connections to other machines
+    retries : further attempts after a transient failure, where the model may be online
+    exclude_flags : flags (`alignsec.reasons.FLAGS`) that exclude
+    side_effects : ``exclude`` or ``allow`` a plugin that prints over 4 MiB, writes other files than weights where it
+        stands, or leaves another default dtype or device
 
     Returns
     -------
-    dict with `model, source, status` (``ok`` or ``excluded``), `reason, transient, mean, std` (per channel, [0, 1]
-    pixel units), `input_size, classes, label_offset, deterministic, parameters, weights_sha256`.
+    dict with `model, source, spec, status` (``ok`` or ``excluded``), `reason`, its `kind`, `transient`, `flags`,
+    `reached` (the last of `STAGES` that was passed), `mean, std` (per channel, [0, 1] pixel units), `input_size`
+    (height, width), `classes, label_offset, deterministic, parameters, weights_sha256` (of the state dict),
+    `weight_files` (name to SHA-256), `geometry, round_trip` (pixel units), `clean_top1, clean_n, side_effects,
+    seconds`; null where unknown.
     """
     report: dict[str, Any] = {
         "model": name,
@@ -40,71 +82,282 @@ def preflight(
         "spec": spec,
         "status": "excluded",
         "reason": "",
+        "kind": "",
         "transient": False,
-        **dict.fromkeys(
-            (
-                "mean",
-                "std",
-                "input_size",
-                "classes",
-                "label_offset",
-                "deterministic",
-                "parameters",
-                "weights_sha256",
-            )
-        ),
+        "flags": [],
+        "reached": "started",
+        **dict.fromkeys(KEYS),
     }
-    try:
-        _examine(report, source, spec, weights, seed)
-        report["status"] = "ok"
-    except Excluded as excluded:
-        report |= {"reason": excluded.reason, "transient": excluded.transient}
-    return report
+    task = {
+        "source": source,
+        "spec": spec,
+        "weights": isolation.plain(weights),
+        "images": isolation.plain(images),
+        "seed": seed,
+        "threads": threads,
+    }
+    if source == "brainscore" and (found := _absent(spec)):
+        # seen without running anything: three seconds of imports less
+        return report | _verdict(found) | {"side_effects": [], "seconds": 0.0}
+    for attempt in range(1 + retries):
+        outcome = isolation.call(
+            "alignsec.preflight:examine",
+            task,
+            timeout=timeout,
+            memory=memory,
+            offline=offline,
+            environment={"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(threads)},
+        )
+        failed = outcome.excluded
+        if failed is None or not failed.transient or attempt == retries:
+            break
+        if offline and kind_of(failed.reason) == "weights unavailable":
+            break
+    report |= outcome.partial | (outcome.value or {})
+    report["seconds"] = outcome.seconds
+    report["side_effects"] = _side_effects(outcome, report.pop("changed", []))
+    if failed is None and report["side_effects"] and side_effects == "exclude":
+        failed = Excluded(f"side effects: {'; '.join(report['side_effects'])}")
+    flagged = [f for f in report["flags"] if f in exclude_flags]
+    if failed is None and flagged:
+        failed = Excluded(f"flagged: {', '.join(flagged)}")
+    return report | _verdict(failed)
 
 
-def _examine(report: dict[str, Any], source: str, spec: str, weights: Path | None, seed: int) -> None:
+def _verdict(failed: Excluded | None) -> dict[str, Any]:
+    if failed is None:
+        return {"status": "ok", "reason": "", "kind": "", "transient": False}
+    return {
+        "status": "excluded",
+        "reason": failed.reason,
+        "kind": kind_of(failed.reason),
+        "transient": failed.transient,
+    }
+
+
+def _side_effects(outcome: isolation.Outcome, changed: Sequence[str]) -> list[str]:
+    found = []
+    if outcome.printed > PRINTED:
+        found.append(f"printed {outcome.printed / 2**20:.1f} MiB")
+    # dozens of published plugins fetch their weights to where they stand
+    written = [w for w in outcome.written if not w.endswith(WEIGHTS)]
+    if written:
+        more = f" and {len(written) - 3} more" if len(written) > 3 else ""
+        found.append(f"wrote {', '.join(written[:3])}{more} into its working folder")
+    return found + [f"changed the {c}" for c in changed if c in ("default dtype", "default device")]
+
+
+def _absent(spec: str) -> Excluded | None:
+    """What can be told of a Brain-Score model without running its plugin."""
+    from alignsec import registry, requirements
+
+    plugin = registry.plugin_of(spec)
+    if plugin is None:
+        return Excluded(f"not in registry: brainscore_vision has no model {spec!r}")
+    missing = requirements.missing_imports(registry.plugin_folder(plugin))
+    return Excluded(f"missing package: {', '.join(missing)}") if missing else None
+
+
+def examine(
+    source: str, spec: str, weights: Path | None, images: Path | None, seed: int, threads: int
+) -> dict[str, Any]:
+    """The part of preflight that runs the model; for `isolation.call`.
+
+    Raises
+    ------
+    Excluded
+        As `alignsec.zoo.load`, or what the model fails in.
+    """
     import torch
 
     from alignsec import zoo
 
+    torch.set_num_threads(threads)
+    note(reached="started")
     model = zoo.load(source, spec, weights)
-    size = model.input_size
-    height, width = (size, size) if isinstance(size, int) else size
-    report |= {
+    trace = model.trace
+    assert trace is not None
+    height, width = model.height_width
+    report: dict[str, Any] = {
         "mean": [round(float(v), 6) for v in model.mean.flatten()],
         "std": [round(float(v), 6) for v in model.std.flatten()],
         "input_size": [height, width],
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "weights_sha256": weights_hash(model),
+        "parameters": sum(p.numel() for p in model.module.parameters()),
+        "weights_sha256": weights_hash(model.module),
+        "weight_files": trace.weight_files,
+        "geometry": model.geometry,
+        "changed": trace.changed,
+        "flags": [],
     }
-    torch.manual_seed(seed)
-    x = torch.rand(2, model.mean.numel(), height, width)
+    note(**report)
+    report |= _try(model, source, seed)
+    note(**report)
+    if images is not None:
+        report |= _accuracy(model, images, source, report)
+    elif report["classes"] == 1001 and source in zoo.IMAGENET_SOURCES:
+        raise Excluded(
+            "head of 1001: the place of its background class is measured on labelled images: give some"
+        )
+    return report
+
+
+def _try(model: "PixelModel", source: str, seed: int) -> dict[str, Any]:
+    """Forward and backward passes on two random images."""
+    import torch
+
+    from alignsec import zoo
+
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(2, model.mean.numel(), *model.height_width, generator=generator)
     try:
         with torch.no_grad():
-            outputs = [model(x) for _ in range(REPEATS)]
-        logits = outputs[0]
-        if logits.ndim != 2 or len(logits) != 2 or not torch.isfinite(logits).all():
-            raise Excluded(f"no classifier: logits of shape {tuple(logits.shape)}, or not finite")
-        classes = logits.shape[1]
-        if source in IMAGENET_SOURCES and classes not in (1000, 1001):
-            raise Excluded(f"head of {classes}")
-        if source in IMAGENET_SOURCES and classes == 1001:
-            # which end the background class is at is to be measured on labelled images
-            raise Excluded("head of 1001: the place of its background class is not measured in this version")
-        report |= {
-            "classes": classes,
-            "label_offset": 0,
-            "deterministic": bool(max((o - logits).abs().max() for o in outputs) <= STOCHASTIC),
-        }
-        if not report["deterministic"]:
-            raise Excluded("stochastic: AutoAttack's version rand is not available in this version")
-        x.requires_grad_(True)
-        loss = torch.nn.functional.cross_entropy(model(x), logits.argmin(1))
-        (gradient,) = torch.autograd.grad(loss, x)
-        if not gradient.abs().sum() > 0:
-            raise Excluded("zero gradients")
+            logits = model(x)
+            _check_logits(logits, len(x), source in zoo.IMAGENET_SOURCES)
+            note(reached="forward", classes=logits.shape[1])
+            others = [model(x) for _ in range(REPEATS - 1)]
+            single = model(x[:1])
     except torch.OutOfMemoryError as error:
-        raise Excluded("out of memory", transient=True) from error
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        kind = "autograd error" if x.requires_grad else "no classifier"
-        raise Excluded(f"{kind}: {str(error).splitlines()[0][:200]}") from error
+        raise Excluded("out of memory") from error
+    if single.shape != logits[:1].shape:
+        raise Excluded(f"no classifier: logits of shape {tuple(single.shape)} for one image")
+    spread = max(float((o - logits).abs().max()) for o in others)
+    flags = []
+    if spread > STOCHASTIC:
+        flags.append("stochastic")
+    if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all()):
+        flags.append("probabilities")
+    x.requires_grad_(True)
+    try:
+        out = model(x)
+        # towards the least likely class: the loss is large, so a gradient of zero is none by saturation
+        loss = torch.nn.functional.cross_entropy(out, out.detach().argmin(1), reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, x)
+    except torch.OutOfMemoryError as error:
+        raise Excluded("out of memory") from error
+    except Excluded as error:
+        raise Excluded(f"autograd error: {error.reason}") from error
+    except RuntimeError as error:
+        raise Excluded(f"autograd error: {str(error).splitlines()[0][:200]}") from error
+    note(reached="gradient")
+    share = float((gradient.flatten(1).abs().amax(1) > 0).float().mean())
+    if not bool(torch.isfinite(gradient).all()):
+        raise Excluded("zero gradients: the gradient is not finite")
+    if share < 1:
+        raise Excluded("zero gradients")
+    return {
+        "classes": logits.shape[1],
+        "label_offset": 0,
+        "deterministic": "stochastic" not in flags,
+        "flags": flags,
+    }
+
+
+def _check_logits(logits: "Tensor", n: int, imagenet: bool) -> None:
+    import torch
+
+    if logits.ndim != 2 or len(logits) != n or not logits.is_floating_point():
+        raise Excluded(f"no classifier: an output of shape {tuple(logits.shape)}, {logits.dtype}")
+    if not bool(torch.isfinite(logits).all()):
+        raise Excluded("no classifier: the logits are not finite")
+    if imagenet and logits.shape[1] not in (1000, 1001):
+        raise Excluded(f"head of {logits.shape[1]}")
+    if logits.shape[1] < 2:
+        raise Excluded("head of 1")
+
+
+def _accuracy(model: "PixelModel", path: Path, source: str, report: dict[str, Any]) -> dict[str, Any]:
+    """Clean accuracy on the sample, the place of a background class, and what looks wrong."""
+    import numpy as np
+    import torch
+
+    from alignsec import images, tables, zoo
+
+    manifest = tables.read(path, "images")
+    found: dict[str, Any] = {"flags": list(report["flags"])}
+    pixels, labels = images.load(manifest, model.preprocess)
+    check_fit(model, pixels)
+    if model.round_trip is not None and not images.is_array(manifest):
+        with images.as_files(manifest.head(BATCH)) as files:
+            found["round_trip"] = model.round_trip(files)
+        if found["round_trip"] > ROUND_TRIP:
+            raise Excluded(
+                f"non-affine preprocessing: {found['round_trip']:.2g} off on the first {len(files)} images"
+            )
+    with torch.no_grad():
+        logits = np.concatenate(
+            [model(torch.from_numpy(pixels[i : i + BATCH])).numpy() for i in range(0, len(pixels), BATCH)]
+        )
+    imagenet = source in zoo.IMAGENET_SOURCES
+    if imagenet and report["classes"] == 1001:
+        found["label_offset"] = offset = background_offset(logits, labels)
+        logits = logits[:, offset : offset + 1000]
+    classes = 1000 if imagenet else report["classes"]
+    if int(labels.max()) >= classes:
+        raise Excluded(f"head of {classes}: the images' labels go up to {int(labels.max())}")
+    predicted = logits.argmax(1)
+    found |= {"clean_top1": round(float((predicted == labels).mean()), 4), "clean_n": len(labels)}
+    if not above_chance(predicted == labels, 1 / classes):
+        found["flags"].append("at chance")
+        if fits_another_order(predicted, labels, classes):
+            found["flags"].append("label order suspect")
+    return found
+
+
+def check_fit(model: "PixelModel", pixels: "np.ndarray") -> None:
+    """Raise `Excluded` for pixels (N, C, H, W) of another shape than the model's input."""
+    expected = (model.mean.numel(), *model.height_width)
+    if pixels.shape[1:] != expected:
+        raise Excluded(
+            f"images do not fit: they have {pixels.shape[1]} channels of {pixels.shape[2]} × {pixels.shape[3]}, the "
+            f"model takes {expected[0]} of {expected[1]} × {expected[2]}"
+        )
+
+
+def above_chance(hits: "np.ndarray", chance: float) -> bool:
+    """Whether this many hits are unlikely (one-sided binomial test, level `CHANCE_P`) at this chance."""
+    from scipy.stats import binomtest
+
+    return bool(binomtest(int(hits.sum()), len(hits), chance, alternative="greater").pvalue < CHANCE_P)
+
+
+def background_offset(logits: "np.ndarray", labels: "np.ndarray") -> int:
+    """Where the thousand classes start in a head of 1001: 1 with the background first, 0 with it last.
+
+    Parameters
+    ----------
+    logits : (N, 1001)
+    labels : (N,) in 0..999
+
+    Raises
+    ------
+    Excluded
+        Neither place gives an accuracy above chance, or both are equally good: it cannot be told.
+    """
+    hits = [logits[:, o : o + 1000].argmax(1) == labels for o in (0, 1)]
+    counts = [int(h.sum()) for h in hits]
+    if counts[0] == counts[1] or not above_chance(hits[counts[1] > counts[0]], 1 / 1000):
+        raise Excluded(
+            f"head of 1001: the place of its background class cannot be told ({counts[0]} and {counts[1]} of "
+            f"{len(labels)} images right with it last and first)"
+        )
+    return int(counts[1] > counts[0])
+
+
+def fits_another_order(predicted: "np.ndarray", labels: "np.ndarray", classes: int) -> bool:
+    """Whether predictions that miss the labels fit them shifted by one, or agree among images of one class.
+
+    Agreement: the share of pairs of images of one class with equal predictions against that of pairs of different
+    classes, by a binomial test; a network that always answers the same has no more of the one than of the other.
+    """
+    import numpy as np
+
+    for shift in (-1, 1):
+        if above_chance((predicted + shift) % classes == labels, 1 / classes):
+            return True
+    first, second = np.triu_indices(len(labels), 1)
+    same_class = labels[first] == labels[second]
+    same_answer = predicted[first] == predicted[second]
+    if not same_class.any() or same_class.all():
+        return False
+    base = max(float(same_answer[~same_class].mean()), 1 / classes)
+    return above_chance(same_answer[same_class], base)

@@ -124,6 +124,26 @@ def read_registry(source: str = "installed") -> tuple["pd.DataFrame", "pd.DataFr
     )
 
 
+def plugin_of(name: str, source: str = "installed") -> str | None:
+    """The plugin that registers `name`, or None; only files that hold the name are parsed."""
+    folder, _ = _package_folder(source)
+    for path in sorted((folder / "models").glob("*/__init__.py")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if name in text:
+            try:
+                names, _ = _registrations(text)
+            except SyntaxError:
+                continue
+            if name in names:
+                return path.parent.name
+    return None
+
+
+def plugin_folder(plugin: str, source: str = "installed") -> Path:
+    """Where a plugin's source is."""
+    return _package_folder(source)[0] / "models" / plugin
+
+
 def demo_registry(sheet: "pd.DataFrame") -> "pd.DataFrame":
     """The demo's registry: the models of its sheet, loaded by this package."""
     import pandas as pd

@@ -10,16 +10,63 @@ from alignsec.errors import AlignsecError
 from alignsec.targets import conditional
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 COLUMNS = ["model", "target", "value", "low", "high", "n"]
 EXCLUDED = ["model", "step", "reason"]
+WARNINGS = ["model", "warning", "value", "meaning"]
+_MEANINGS = {
+    "zero_gradients": "share of images whose loss has no gradient at all: gradient attacks see nothing there",
+    "square_after_white_box": "images that only the black-box attack broke: gradients may be masked",
+    "not_monotone": "verdicts of the judge that a smaller ball contradicted: stronger attacks may break more",
+    "softmax_output": "the outputs look like probabilities: losses on logits lose their strength",
+    "stochastic": "attacked with version rand; largest standard deviation of robust accuracy over evaluations",
+}
 _UPSTREAM = ["Model Name", "Threat Model", "Epsilon"]
 
 
-def target_name(epsilon: str, norm: str) -> str:
+def target_name(epsilon: str, norm: str, top: int = 1) -> str:
     """`robust_top1@<epsilon>`; a norm other than Linf says so."""
-    return f"robust_top1@{epsilon}" if norm == "Linf" else f"robust_top1@{norm}:{epsilon}"
+    return f"robust_top{top}@{epsilon}" if norm == "Linf" else f"robust_top{top}@{norm}:{epsilon}"
+
+
+def median_name(norm: str) -> str:
+    """`median_distance`; a norm other than Linf says so."""
+    return "median_distance" if norm == "Linf" else f"median_distance@{norm}"
+
+
+def _median(model: str, target: str, distance: "np.ndarray") -> dict[str, Any]:
+    """The median with its distribution-free 95 % interval, from order statistics."""
+    import numpy as np
+    from scipy.stats import binom
+
+    ordered = np.sort(distance)
+    n = len(ordered)
+    below = int(binom.ppf(0.025, n, 0.5))
+    low, high = ordered[max(0, below - 1)], ordered[min(n - 1, n - below)]
+    return dict(zip(COLUMNS, (model, target, float(np.median(ordered)), low, high, n), strict=True))
+
+
+def doubts(statuses: Iterable[dict[str, Any]]) -> "pd.DataFrame":
+    """What the attack jobs warned about, one row per model and warning: `model, warning, value, meaning`.
+
+    Counts are added up over a model's shards; of shares and deviations the largest is taken.
+    """
+    import pandas as pd
+
+    found: dict[tuple[str, str], float] = {}
+    for status in statuses:
+        given = dict(status.get("warnings", {}))
+        if status.get("spread"):
+            given["stochastic"] = max(status["spread"].values())
+        for warning, value in given.items():
+            key = status["model"], warning
+            before = found.get(key, 0.0)
+            counted = warning in ("square_after_white_box", "not_monotone")
+            found[key] = before + value if counted else max(before, float(value))
+    rows = [(model, warning, value, _MEANINGS[warning]) for (model, warning), value in sorted(found.items())]
+    return pd.DataFrame(rows, columns=WARNINGS)
 
 
 def _share(model: str, target: str, hits: int, n: int) -> dict[str, Any]:
@@ -48,7 +95,9 @@ def summarise(
     Returns
     -------
     (models, excluded)
-        `models`: model, target, value, low, high, n (95 % Wilson score interval over the images);
+        `models`: model, target, value, low, high, n (95 % Wilson score interval over the images; of the median
+        of the smallest adversarial norm known, in [0, 1] pixel units and censored at the largest epsilon, the
+        interval of order statistics);
         `excluded`: model, step, reason.
 
     Raises
@@ -72,8 +121,10 @@ def summarise(
         )
     rows: list[dict[str, Any]] = []
     for model, frame in attack.groupby("model", sort=True):
-        clean = frame.drop_duplicates("image")["correct"]
+        images = frame.drop_duplicates("image")
+        clean = images["correct"]
         rows.append(_share(str(model), "clean_top1", int(clean.sum()), len(clean)))
+        rows.append(_share(str(model), "clean_top5", int(images["correct_top5"].sum()), len(clean)))
         for text in epsilons:
             at = frame.loc[frame["epsilon"] == eps.parse(text), "robust"]
             if len(at) != len(clean):
@@ -82,6 +133,13 @@ def summarise(
                     "delete its attack folder and run again"
                 )
             rows.append(_share(str(model), target_name(text, norm), int(at.sum()), len(at)))
+            five = frame.loc[at.index, "top5"]
+            if five.notna().all():
+                rows.append(_share(str(model), target_name(text, norm, top=5), int(five.sum()), len(five)))
+        # 0 where the clean image is misclassified; as far as the largest epsilon where nothing was found
+        farthest = max(eps.parse(e) for e in epsilons)
+        distance = images["distance"].fillna(farthest).clip(upper=farthest).where(clean, 0.0)
+        rows.append(_median(str(model), median_name(norm), distance.to_numpy(dtype=float)))
     for frame in corruptions:
         if frame.empty:
             continue

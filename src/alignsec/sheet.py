@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ["model", "source", "spec", "family", "note"]
-SOURCES = ("brainscore", "torchvision", "factory", "demo")
+SOURCES = ("brainscore", "torchvision", "timm", "factory", "demo")
 
 
 def read(path: Path | str) -> "pd.DataFrame":

@@ -50,7 +50,9 @@ SCHEMAS: dict[str, _Schema] = {
         "label": ("int", False),
         "epsilon": ("float", False),
         "correct": ("bool", False),
+        "correct_top5": ("bool", False),
         "robust": ("bool", False),
+        "top5": ("bool", True),
         "stage": ("str", False),
         "distance": ("float", True),
     },
@@ -119,6 +121,7 @@ KEYS: dict[str, list[str]] = {
     "correlations": ["benchmark", "target"],
 }
 _DTYPES = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
+_NULLABLE = {"int": "Int64", "bool": "boolean"}
 
 
 @contextlib.contextmanager
@@ -170,6 +173,8 @@ def validate(frame: "pd.DataFrame", schema: str) -> "pd.DataFrame":
     for name, (kind, nullable) in columns.items():
         if name in frame.columns and kind == "int" and nullable:
             frame[name] = frame[name].astype("Int64")
+        if name in frame.columns and kind == "bool" and nullable:
+            frame[name] = frame[name].astype("boolean")
         if name in frame.columns and kind == "str":
             frame[name] = [
                 None if missing else v for v, missing in zip(frame[name], frame[name].isna(), strict=True)
@@ -177,7 +182,7 @@ def validate(frame: "pd.DataFrame", schema: str) -> "pd.DataFrame":
     checked = pa.DataFrameSchema(
         {
             name: pa.Column(
-                "Int64" if kind == "int" and nullable else _DTYPES[kind],
+                _NULLABLE.get(kind, _DTYPES[kind]) if nullable else _DTYPES[kind],
                 nullable=nullable,
                 coerce=kind != "bool",
             )

@@ -88,6 +88,16 @@ def each(flag, values):
     return " ".join(option(flag, v) for v in values)
 
 
+def beside_status(suffix):
+    """A params function: a file of this attack job that is no declared output."""
+    return lambda wildcards, output: output.status.removesuffix("status.json") + suffix
+
+
+def kept(wildcards, output):
+    wanted = CONFIG["attack"]["keep"]
+    return option("--keep", beside_status("adversarials.npz")(wildcards, output) if wanted else None)
+
+
 def weights_option(wildcards, input):
     return option("--weights", input.weights or None)
 

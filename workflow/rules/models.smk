@@ -61,16 +61,23 @@ rule attack:
         epsilons=each("--epsilon", CONFIG["attack"]["epsilons"]),
         norm=CONFIG["attack"]["norm"],
         version=CONFIG["attack"]["version"],
+        attacks=each("--attack", CONFIG["attack"]["attacks"]),
         ladder="--ladder" if CONFIG["attack"]["ladder"] else "--no-ladder",
+        top5="--top5" if CONFIG["attack"]["top5"] else "",
+        screen_precision=CONFIG["attack"]["screen_precision"],
         batch_size=option("--batch-size", CONFIG["attack"]["batch_size"]),
+        # neither is a declared output: Snakemake would delete what a killed job had settled
+        ledger=beside_status("ledger"),
+        keep=lambda wildcards, output: kept(wildcards, output),
         seed=CONFIG["seed"],
     message:
         "Attack {params.model} on shard {wildcards.shard}"
     shell:
         "alignsec attack {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
-        "{params.epsilons} --norm {params.norm} --version {params.version} {params.ladder} {params.batch_size} "
-        "--seed {params.seed} --threads {threads} > {log} 2>&1"
+        "{params.epsilons} --norm {params.norm} --version {params.version} {params.attacks} {params.ladder} "
+        "{params.top5} --screen-precision {params.screen_precision} {params.batch_size} --ledger {params.ledger} "
+        "{params.keep} --seed {params.seed} --threads {threads} > {log} 2>&1"
 
 
 rule corruptions:

@@ -8,6 +8,9 @@ if ATTACKS:
         output:
             models=f"{R}/robustness/models.parquet",
             excluded=f"{R}/robustness/excluded.csv",
+            warnings=report(
+                f"{R}/robustness/warnings.csv", category="Tables", caption="../report/warnings.rst"
+            ),
         log:
             f"{R}/logs/robustness.log",
         conda:
@@ -21,7 +24,7 @@ if ATTACKS:
         shell:
             "alignsec robustness gather --sheet {input.sheet} --folder {params.folder} --shards {params.shards} "
             "{params.corruptions} {params.epsilons} --norm {params.norm} --out {output.models} "
-            "--out-excluded {output.excluded} > {log} 2>&1"
+            "--out-excluded {output.excluded} --out-warnings {output.warnings} > {log} 2>&1"
 
 else:
 
@@ -31,6 +34,9 @@ else:
         output:
             models=f"{R}/robustness/models.parquet",
             excluded=f"{R}/robustness/excluded.csv",
+            warnings=report(
+                f"{R}/robustness/warnings.csv", category="Tables", caption="../report/warnings.rst"
+            ),
         log:
             f"{R}/logs/robustness.log",
         conda:
@@ -38,4 +44,5 @@ else:
         message:
             "Take the robustness table {input}"
         shell:
-            "alignsec robustness own {input:q} --out {output.models} --out-excluded {output.excluded} > {log} 2>&1"
+            "alignsec robustness own {input:q} --out {output.models} --out-excluded {output.excluded} "
+            "--out-warnings {output.warnings} > {log} 2>&1"

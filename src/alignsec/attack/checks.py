@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from alignsec.attack.judge import ATTACKS, VERSIONS
 from alignsec.errors import AlignsecError
 
 
@@ -24,6 +25,24 @@ def epsilons(values: Sequence[float], norm: str) -> list[float]:
     if len(set(given)) != len(given):
         raise AlignsecError(f"an epsilon is given twice: {given}")
     return sorted(given)
+
+
+def attacks(version: str, named: Sequence[str] | None) -> tuple[str, ...]:
+    """The attacks of a version, in the order in which they run."""
+    if version == "custom":
+        if not named:
+            raise AlignsecError(f"version custom needs a list of attacks: {', '.join(ATTACKS)}")
+        for name in named:
+            if name not in ATTACKS:
+                raise AlignsecError(f"attack {name!r} is not one of {', '.join(ATTACKS)}")
+        if len(set(named)) != len(named):
+            raise AlignsecError(f"an attack is named twice: {', '.join(named)}")
+        return tuple(named)
+    if version not in VERSIONS:
+        raise AlignsecError(f"attack version {version!r} is not one of {', '.join([*VERSIONS, 'custom'])}")
+    if named:
+        raise AlignsecError(f"version {version} has its own attacks: name others with version custom")
+    return VERSIONS[version]
 
 
 def inputs(model: nn.Module, images: Tensor, labels: Tensor) -> int:

@@ -8,26 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from alignsec.errors import AlignsecError
+from alignsec.reasons import Excluded
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from alignsec.zoo.loading import Trace
 
-class Excluded(Exception):
-    """A model that cannot be evaluated: a fact about the model, which the study records and goes on.
+__all__ = ["Excluded", "PixelModel"]
 
-    Parameters
-    ----------
-    reason : why, for ``excluded.csv``
-    transient : whether another attempt may succeed (weights unreachable, out of memory, a timeout)
-    """
-
-    def __init__(self, reason: str, transient: bool = False) -> None:
-        super().__init__(reason, transient)  # all arguments, so that it survives pickling
-        self.reason, self.transient = reason, transient
-
-    def __str__(self) -> str:
-        return self.reason
+# What libraries of spiking and recurrent networks call the method that forgets the state of the last input.
+_RESETS = ("reset", "reset_state", "reset_states", "reset_mem", "reset_hidden")
+_REPEATABLE = 1e-4  # of logits, as the reference's check for randomised models
 
 
 class PixelModel(nn.Module):
@@ -41,14 +33,22 @@ class PixelModel(nn.Module):
     mean, std : per channel, or one value for all channels, in units of [0, 1] pixels
     input_size : side, or (height, width), of the images that the model expects
     label_offset : number of leading logits to drop (1 for a head with a background class)
-    unwrap : look for the logits in an output object (``.logits``, ``["logits"]``, first of a tuple or list);
-        otherwise the module's output is passed on as it is
+    classes : number of logits to keep after those; None: all
+    unwrap : look for the logits in an output object (``.logits``, ``["logits"]``, first of a tuple or list) and
+        give them their two axes; otherwise the module's output is passed on as it is
+    frame_axis : where the module wants an axis of length one for time, or None
+    arguments : keyword arguments of every call of the module
 
     Attributes
     ----------
     provenance : what was loaded, for the study's records; filled by the source
     preprocess : image files to pixels (N, C, H, W) in [0, 1], by the model's own resize and crop; None where the
         model takes arrays only
+    geometry : names the resize and crop: equal for models that see the same pixels of the same file; None where
+        there is no `preprocess`
+    round_trip : image files to the largest error, in pixel units, of the normalised pixels against the model's own
+        preprocessing; None where there is no `preprocess`
+    trace : what loading did, where `alignsec.zoo.load` made the model
 
     Raises
     ------
@@ -59,6 +59,9 @@ class PixelModel(nn.Module):
     mean: Tensor
     std: Tensor
     preprocess: "Callable[[Sequence[Path]], np.ndarray] | None" = None
+    geometry: str | None = None
+    round_trip: "Callable[[Sequence[Path]], float] | None" = None
+    trace: "Trace | None" = None
 
     def __init__(
         self,
@@ -68,6 +71,9 @@ class PixelModel(nn.Module):
         input_size: int | tuple[int, int] = 224,
         label_offset: int = 0,
         unwrap: bool = True,
+        frame_axis: int | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        classes: int | None = None,
     ) -> None:
         super().__init__()
         if len(mean) != len(std) or not mean or not all(s > 0 for s in std):
@@ -80,19 +86,99 @@ class PixelModel(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
         self.input_size, self.label_offset, self.unwrap = input_size, label_offset, unwrap
+        self.classes = classes
+        self.frame_axis, self.arguments = frame_axis, dict(arguments or {})
         self.provenance: dict[str, str] = {}
+        self.resets: list[Callable[[], Any]] = []
+
+    @property
+    def height_width(self) -> tuple[int, int]:
+        """`input_size` as a pair."""
+        size = self.input_size
+        return (size, size) if isinstance(size, int) else (size[0], size[1])
 
     def normalise(self, x: Tensor) -> Tensor:
         """Pixels in [0, 1] to what the module was trained on; same shape."""
         return (x - self.mean) / self.std
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K) of pixels (N, C, H, W) in [0, 1]; `Excluded` if the output holds no logits."""
-        output = self.module(self.normalise(x))
+        """Logits (N, K) of pixels (N, C, H, W) in [0, 1]; `Excluded` if the module fails or holds no logits."""
+        z = self.normalise(x)
+        if self.frame_axis is not None:
+            z = z.unsqueeze(self.frame_axis)
+        try:
+            for reset in self.resets:
+                reset()
+            output = self.module(z, **self.arguments)
+        except (MemoryError, torch.OutOfMemoryError, Excluded):
+            raise
+        except Exception as error:
+            text = next((line for line in str(error).splitlines() if line.strip()), "").strip()
+            if "not enough memory" in text or "can't allocate memory" in text:
+                raise Excluded(f"out of memory: {text[:200]}") from error
+            raise Excluded(f"forward error: {type(error).__name__}: {text[:200]}") from error
         if self.unwrap:
-            output = _logits(output)
+            output = _two_axes(_logits(output), len(x))
         # a slice of everything would still cost autograd a copy per step
-        return output[:, self.label_offset :] if self.label_offset else output
+        if self.label_offset or self.classes is not None:
+            end = None if self.classes is None else self.label_offset + self.classes
+            output = output[:, self.label_offset : end]
+        return output
+
+    def adapt(self) -> None:
+        """Make the module fit for an attack: float32, parameters frozen, no memory of the last input.
+
+        Half precision becomes single: the verdict of an attack is never below float32. A module that keeps a
+        state between calls (spiking networks) is reset before each where its reset methods are seen to make
+        repeated forwards equal and to leave the weights alone.
+        """
+        self.module.eval().requires_grad_(False)
+        tensors = (*self.module.parameters(), *self.module.buffers())
+        if any(t.is_floating_point() and t.dtype != torch.float32 for t in tensors):
+            self.module.float()
+        if candidates := _reset_methods(self.module):
+            self.resets = self._proven(candidates)
+
+    @torch.no_grad()
+    def _proven(self, candidates: list[Callable[[], Any]]) -> list[Callable[[], Any]]:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.rand(1, self.mean.numel(), *self.height_width, generator=generator)
+        before = {k: v.clone() for k, v in self.module.state_dict().items()}
+        try:
+            first, second = self(x), self(x)
+            if bool((first - second).abs().max() <= _REPEATABLE):
+                return []
+            self.resets = candidates
+            first, second = self(x), self(x)
+        except Excluded:  # preflight will say what is wrong with it
+            self.resets = []
+            return []
+        after = self.module.state_dict()
+        kept = {k for k, _ in self.module.named_parameters()}
+        if not all(torch.equal(before[k], after[k]) for k in kept & set(before)):
+            # it draws new weights: not what was looked for
+            self.module.load_state_dict(before)
+            return []
+        return candidates if bool((first - second).abs().max() <= _REPEATABLE) else []
+
+
+def _reset_methods(module: nn.Module) -> list[Callable[[], Any]]:
+    import inspect
+
+    found: list[Callable[[], Any]] = []
+    for part in module.modules():
+        for name in _RESETS:
+            method = getattr(part, name, None)
+            if not inspect.ismethod(method):
+                continue
+            needed = [
+                p
+                for p in inspect.signature(method).parameters.values()
+                if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+            ]
+            if not needed:
+                found.append(method)
+    return found
 
 
 def _logits(output: Any) -> Tensor:
@@ -102,8 +188,22 @@ def _logits(output: Any) -> Tensor:
             output = output.logits
         elif isinstance(output, Mapping) and "logits" in output:
             output = output["logits"]
+        elif isinstance(output, Mapping) and len(output) == 1:
+            output = next(iter(output.values()))
         elif isinstance(output, tuple | list) and output:
             output = output[0]
         else:
             raise Excluded(f"no classifier: the output is a {type(output).__name__} without logits")
     return output
+
+
+def _two_axes(logits: Tensor, n: int) -> Tensor:
+    """(N, K) from outputs that keep axes of length one, or drop that of a single image."""
+    if logits.ndim == 1 and n == 1:
+        logits = logits[None]
+    while logits.ndim > 2:
+        spare = [a for a in range(logits.ndim - 1, -1, -1) if logits.shape[a] == 1 and (a or n > 1)]
+        if not spare:
+            break
+        logits = logits.squeeze(spare[0])
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

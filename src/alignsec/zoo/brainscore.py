@@ -1,15 +1,19 @@
 """Models of the installed `brainscore_vision`, with their own preprocessing and measured normalisation."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from alignsec.isolation import note
+from alignsec.reasons import Excluded
+from alignsec.registry import plugin_of
 from alignsec.zoo import normalisation
-from alignsec.zoo.base import Excluded, PixelModel
+from alignsec.zoo.base import PixelModel
 
 
 def load(spec: str, weights: Path | None = None) -> PixelModel:
-    """Load the registered model named `spec`.
+    """Load the registered model named `spec` by the package's own `load_model`.
 
     Raises
     ------
@@ -19,66 +23,64 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
     """
     # the default would silently pip-install every plugin's requirements into this environment
     os.environ["BS_INSTALL_DEPENDENCIES"] = "no"
+    plugin = plugin_of(spec)
+    if plugin is None:
+        raise Excluded(f"not in registry: brainscore_vision has no model {spec!r}")
+    from brainscore_core.plugin_management.import_plugin import import_plugin
+
+    import_plugin("brainscore_vision", "models", spec)
+    note(reached="imported")
+    from brainscore_vision import load_model
     from torch import nn
 
-    subject = _load(spec)
+    subject = load_model(spec)
+    note(reached="loaded")
     wrapper: Any = getattr(subject, "activations_model", None)
     module = getattr(wrapper, "_model", None)
     if not isinstance(module, nn.Module):
-        raise Excluded("no classifier: the plugin holds no PyTorch module")
-    preprocess = getattr(getattr(wrapper, "_extractor", None), "preprocess", None)
-    if preprocess is None:
+        raise Excluded(f"no classifier: the plugin {plugin} holds no PyTorch module")
+    own = getattr(getattr(wrapper, "_extractor", None), "preprocess", None)
+    if own is None:
         raise Excluded("video model: the plugin has no preprocessing of still images")
-    module = module.cpu().eval()
+
+    def preprocess(paths: Sequence[Path]) -> Any:
+        return own([str(p) for p in paths])
+
+    return wrap(module.cpu(), preprocess, dict(getattr(wrapper, "_forward_kwargs", None) or {}))
+
+
+def wrap(
+    module: Any, preprocess: normalisation.Preprocess, arguments: dict[str, Any] | None = None
+) -> PixelModel:
+    """A pixel model of a module on normalised images and its preprocessing of files, measured here.
+
+    Raises
+    ------
+    Excluded
+        "non-affine preprocessing" or "video model".
+    """
     try:
-        mean, std, size = normalisation.measure(lambda paths: preprocess([str(p) for p in paths]))
+        measured = normalisation.measure(preprocess)
     except Excluded:
         raise
     except Exception as error:
-        raise Excluded(f"non-affine preprocessing: {type(error).__name__}: {error}") from error
-    kwargs = dict(getattr(wrapper, "_forward_kwargs", None) or {})
+        text = str(error).splitlines()[0] if str(error) else ""
+        raise Excluded(f"non-affine preprocessing: {type(error).__name__}: {text[:200]}") from error
     model = PixelModel(
-        _WithArguments(module, kwargs) if kwargs else module, mean=mean, std=std, input_size=size
+        module,
+        mean=measured.mean,
+        std=measured.std,
+        input_size=measured.size,
+        frame_axis=measured.frame_axis,
+        arguments=arguments,
     )
-    model.preprocess = normalisation.pixels(lambda paths: preprocess([str(p) for p in paths]), mean, std)
+    model.preprocess = normalisation.pixels(preprocess, measured)
+    model.geometry = measured.geometry
+    model.round_trip = lambda paths: normalisation.round_trip(preprocess, measured, paths)
+    note(
+        reached="preprocessed",
+        mean=list(measured.mean),
+        std=list(measured.std),
+        input_size=list(measured.size),
+    )
     return model
-
-
-def _load(name: str) -> Any:
-    from urllib.error import URLError
-
-    try:
-        from brainscore_vision import load_model
-
-        return load_model(name)
-    except ImportError as error:
-        missing = error.name or str(error)
-        raise Excluded(f"missing package: {missing}") from error
-    except (URLError, ConnectionError, TimeoutError) as error:
-        raise Excluded(f"weights unavailable: {error}", transient=True) from error
-    except MemoryError as error:
-        raise Excluded("out of memory", transient=True) from error
-    except (AssertionError, KeyError) as error:
-        raise Excluded(f"not in registry: {error}") from error
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        network = any(
-            w in text for w in ("HTTP", "NoCredentials", "EndpointConnection", "Max retries", "urlopen")
-        )
-        if network:
-            raise Excluded(f"weights unavailable: {text}", transient=True) from error
-        raise Excluded(f"import error: {text}") from error
-
-
-def _WithArguments(module: Any, kwargs: dict[str, Any]) -> Any:
-    from torch import nn
-
-    class WithArguments(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = module
-
-        def forward(self, x: Any) -> Any:
-            return self.inner(x, **kwargs)
-
-    return WithArguments()

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignsec.errors import AlignsecError
+from alignsec.isolation import note
 from alignsec.names import closest
-from alignsec.zoo import normalisation
-from alignsec.zoo.base import Excluded, PixelModel
+from alignsec.zoo.base import PixelModel
+from alignsec.zoo.brainscore import wrap
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,10 +35,8 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
         ]
         near = closest(spec, every)[0][0]
         raise AlignsecError(f"torchvision spec {spec!r} names no weights: did you mean {near!r}?") from error
-    try:
-        module = _builder(chosen)(weights=chosen)
-    except OSError as error:
-        raise Excluded(f"weights unavailable: {error}", transient=True) from error
+    module = _builder(chosen)(weights=chosen)
+    note(reached="loaded")
     transform = chosen.transforms()
 
     def preprocess(paths: Sequence[Path]) -> "np.ndarray":
@@ -46,7 +45,4 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
 
         return np.stack([transform(Image.open(p).convert("RGB")).numpy() for p in paths])
 
-    mean, std, size = normalisation.measure(preprocess)
-    model = PixelModel(module, mean=mean, std=std, input_size=size)
-    model.preprocess = normalisation.pixels(preprocess, mean, std)
-    return model
+    return wrap(module, preprocess)

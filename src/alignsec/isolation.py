@@ -1,0 +1,299 @@
+"""A function of ours that runs third-party code, in a process of its own.
+
+A plugin may end the process, hang, eat the memory, print without end, write where it stands. So the supervisor
+(this module in the parent: light, no torch) starts a child in an empty working folder, reads what it prints up to
+a limit, watches its clock and resident memory (no address-space limit: CUDA reserves more than it uses), and ends
+it with all its children. Arguments go in and the result comes out as JSON; nothing of the child is unpickled.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from alignsec.errors import AlignsecError
+from alignsec.reasons import Excluded
+
+OUTPUT_LIMIT = 1 << 20  # bytes that a child may print at once; what is above is counted and dropped
+OUTPUT_RATE = 4 << 10  # bytes per second on top, so that the progress bar of a long job goes on
+POLL = 0.2  # seconds
+MEMORY_SHARE = 0.85  # of the machine's memory, where no limit is given
+# Nothing is installed by itself; a file of weights may hold tensors and no code; no window is opened.
+ENVIRONMENT = {
+    "BS_INSTALL_DEPENDENCIES": "no",
+    "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",
+    "MPLBACKEND": "Agg",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+# A closed port as the proxy stops programs that a plugin starts (wget, curl); see zoo/guard.py for sockets.
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "AWS_MAX_ATTEMPTS": "1",
+    "ALIGNSEC_OFFLINE": "1",
+    **{f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "ftp", "all")},
+}
+
+
+@dataclass
+class Outcome:
+    """What a child did: `value` is the function's result; `partial` what it noted by `note` before its end."""
+
+    value: Any = None
+    excluded: Excluded | None = None
+    partial: dict[str, Any] = field(default_factory=dict)
+    printed: int = 0  # bytes
+    written: list[str] = field(default_factory=list)  # files in its working folder
+    seconds: float = 0.0
+
+
+def call(
+    function: str,
+    arguments: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+    memory: int | None = None,
+    offline: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run ``module:function(**arguments)`` in a process of its own and wait for it.
+
+    Parameters
+    ----------
+    arguments : what JSON can hold; paths by `plain`, for the child stands elsewhere
+    timeout : seconds of wall clock; None: no limit
+    memory : resident bytes of the child and its children; None: 85 % of the machine's
+    offline : refuse connections other than to this machine, and tell hub libraries
+
+    Returns
+    -------
+    Outcome, whose `excluded` says why there is no `value`
+
+    Raises
+    ------
+    AlignsecError
+        As raised by the function.
+    RuntimeError
+        The function failed in a way that it does not declare: a bug of ours; the message is its traceback.
+    """
+    import psutil
+
+    limit = memory or int(MEMORY_SHARE * psutil.virtual_memory().total)
+    with tempfile.TemporaryDirectory(prefix="alignsec-") as place:
+        stands, inbox, outbox = Path(place, "cwd"), Path(place, "in.json"), Path(place, "out.json")
+        stands.mkdir()
+        inbox.write_text(json.dumps({"function": function, "arguments": dict(arguments)}), encoding="utf-8")
+        # the package may be found relative to where we stand; a path from the environment may be relative as well
+        path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path if p)
+        outside = {k: _absolute(k, v) for k, v in os.environ.items()} | {"PYTHONPATH": path}
+        start = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "alignsec.isolation", str(inbox), str(outbox), str(os.getpid())],
+            cwd=stands,
+            env=outside | ENVIRONMENT | (OFFLINE if offline else {}) | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        pump = _Pump(process.stdout)
+        try:
+            stopped = _watch(process, timeout, limit)
+        finally:
+            _end(process)
+        pump.join(timeout=5)
+        outcome = Outcome(
+            partial=_read(outbox.with_suffix(".partial")),
+            printed=pump.total,
+            written=sorted(str(p.relative_to(stands)) for p in stands.rglob("*") if not p.is_dir()),
+            seconds=round(time.monotonic() - start, 1),
+        )
+        answer = _read(outbox)
+    if stopped is None and not answer:
+        stopped = _gone(process.returncode)
+    if stopped is not None:
+        outcome.excluded = stopped
+    elif "excluded" in answer:
+        outcome.excluded = Excluded(*answer["excluded"])
+    elif "error" in answer:
+        raise AlignsecError(answer["error"])
+    elif "bug" in answer:
+        raise RuntimeError(f"{function} failed in its own process:\n{answer['bug']}")
+    else:
+        outcome.value = answer["value"]
+    return outcome
+
+
+def _absolute(key: str, value: str) -> str:
+    return str(Path(value).absolute()) if key in ("TORCH_HOME", "HF_HOME", "XDG_CACHE_HOME") else value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+class _Pump(threading.Thread):
+    """Passes a child's output on to our stderr, up to a limit."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        super().__init__(daemon=True)
+        self.source, self.total, self.dropped = source, 0, 0
+        self.start()
+
+    def run(self) -> None:
+        allowance, last = float(OUTPUT_LIMIT), time.monotonic()
+        with self.source:
+            while chunk := os.read(self.source.fileno(), 1 << 16):
+                now = time.monotonic()
+                allowance, last = min(OUTPUT_LIMIT, allowance + OUTPUT_RATE * (now - last)), now
+                self.total += len(chunk)
+                shown = chunk[: int(allowance)]
+                allowance -= len(shown)
+                self.dropped += len(chunk) - len(shown)
+                sys.stderr.write(shown.decode("utf-8", "replace"))
+                sys.stderr.flush()
+        if self.dropped:
+            print(f"\n[{self.dropped} bytes of the model's output were dropped]", file=sys.stderr)
+
+
+def _watch(process: "subprocess.Popen[bytes]", timeout: float | None, memory: int) -> Excluded | None:
+    """Wait for the end; the reason if it had to be stopped."""
+    import psutil
+
+    start = time.monotonic()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        watched = psutil.Process(process.pid)
+        while True:
+            try:
+                process.wait(POLL)
+                return None
+            except subprocess.TimeoutExpired:
+                pass
+            if timeout is not None and time.monotonic() - start > timeout:
+                return Excluded(f"timeout: no end after {timeout:g} s")
+            if _resident(watched) > memory:
+                return Excluded(f"out of memory: above {memory / 2**30:.3g} GiB of resident memory")
+    process.wait()
+    return None
+
+
+def _resident(process: Any) -> int:
+    import psutil
+
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_info().rss
+    return total
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the child's session, and those of its children that left it."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        for one in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _gone(code: int) -> Excluded:
+    if code == -signal.SIGKILL:
+        return Excluded("killed: by signal SIGKILL, often for want of memory on the machine")
+    if code < 0:
+        return Excluded(f"crashed: by signal {signal.Signals(-code).name}")
+    return Excluded(f"crashed: the process ended with exit status {code} and no result")
+
+
+def note(**facts: Any) -> None:
+    """Inside a child: keep these facts for the supervisor, whatever comes later. Elsewhere: nothing."""
+    if _NOTES is not None:
+        path, known = _NOTES
+        known |= facts
+        _dump(path, known)
+
+
+_NOTES: tuple[Path, dict[str, Any]] | None = None
+
+
+def _dump(path: Path, content: Any) -> None:
+    temporary = path.with_suffix(path.suffix + ".new")
+    temporary.write_text(json.dumps(content), encoding="utf-8")
+    temporary.replace(path)
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold of a value of paths, lists and plain types; `call`'s child turns it back."""
+    if isinstance(value, Path):
+        return {"path": str(value.absolute())}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value
+
+
+def _unplain(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"path"}:
+        return Path(value["path"])
+    if isinstance(value, list):
+        return [_unplain(v) for v in value]
+    return value
+
+
+def _main(inbox: Path, outbox: Path, parent: int) -> None:
+    global _NOTES
+    _die_with(parent)
+    _NOTES = outbox.with_suffix(".partial"), {}
+    task = json.loads(inbox.read_text(encoding="utf-8"))
+    module, _, name = task["function"].partition(":")
+    function = getattr(importlib.import_module(module), name)
+    answer: dict[str, Any]
+    try:
+        answer = {"value": function(**{k: _unplain(v) for k, v in task["arguments"].items()})}
+    except Excluded as excluded:
+        answer = {"excluded": [excluded.reason, excluded.transient]}
+    except AlignsecError as error:
+        answer = {"error": str(error)}
+    except Exception:
+        answer = {"bug": traceback.format_exc()}
+    _dump(outbox, answer)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads and exit handlers of the plugin have no say any more
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel end this process with its supervisor (Linux; elsewhere a killed supervisor leaves it)."""
+    import ctypes
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    # as a module of its own name, so that `note` and the functions that import it see one state
+    import alignsec.isolation as itself
+
+    itself._main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

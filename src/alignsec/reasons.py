@@ -1,0 +1,84 @@
+"""Why a model is left out of a study: a fixed list, so that reasons can be counted.
+
+Imports nothing heavy: the process that supervises a plugin knows it as well.
+"""
+
+from typing import NamedTuple
+
+
+class Kind(NamedTuple):
+    """What an exclusion of one kind means, and whether another attempt may succeed."""
+
+    meaning: str
+    transient: bool = False
+
+
+# A reason is one of these, or one of these and ": " and details.
+KINDS: dict[str, Kind] = {
+    "not in registry": Kind("the installed package registers no model of this name"),
+    "missing package": Kind("the plugin imports a package that is not installed; it is named"),
+    "import error": Kind(
+        "the plugin, or the code that it fetches, raises an error of its own while it loads"
+    ),
+    "weights unavailable": Kind("a file of weights or code cannot be fetched", transient=True),
+    "weights damaged": Kind("the file of weights is no state dict"),
+    "weights of another network": Kind("the state dict does not fit the network"),
+    "unsafe weights": Kind("the file of weights holds pickled objects, which loading it would execute"),
+    "no classifier": Kind("what the model returns is no finite (N, classes) logits"),
+    "head of N": Kind("the classes are not the thousand of ImageNet, or not those of the images"),
+    "video model": Kind("the model takes clips and has no preprocessing of still images"),
+    "non-affine preprocessing": Kind("the model's input is no per-channel affine map of pixels"),
+    "forward error": Kind("the forward pass raises an error"),
+    "autograd error": Kind("the gradient of the loss with respect to the pixels cannot be computed"),
+    "zero gradients": Kind("the gradient of the loss with respect to the pixels is zero, or not finite"),
+    "stochastic": Kind("logits differ between forward passes, and the attack has no version for that"),
+    "side effects": Kind("the plugin changes what is not its own; preflight.side_effects: allow takes it"),
+    "flagged": Kind("preflight found what preflight.exclude_flags excludes"),
+    "images do not fit": Kind("the channels or labels of the images are not the model's"),
+    "crashed": Kind("the process that held the model ended by itself"),
+    "out of memory": Kind("the memory limit was reached", transient=True),
+    "timeout": Kind("the time limit was reached", transient=True),
+    "killed": Kind("the process that held the model was killed from outside", transient=True),
+}
+
+FLAGS: dict[str, str] = {
+    "at chance": "clean accuracy on the sample is not above chance",
+    "label order suspect": "at chance, while the predictions would fit another order of the classes",
+    "stochastic": "logits differ between forward passes: attacked with AutoAttack's version rand",
+    "probabilities": "the outputs are probabilities, not logits: gradients may vanish",
+    "duplicate weights": "another model of the study has the same weights",
+    "accuracy gap": "clean accuracy on the sample is far from Brain-Score's own ImageNet top-1",
+}
+
+
+def kind_of(reason: str) -> str:
+    """The kind of a reason: the longest entry of `KINDS` that it starts with (the N of `head of N` is a number).
+
+    Raises
+    ------
+    KeyError
+        The reason is not of the list: a bug of ours.
+    """
+    found = [k for k in KINDS if reason.startswith(k.removesuffix(" N"))]
+    if not found:
+        raise KeyError(f"reason {reason!r} is not of the list in alignsec/reasons.py")
+    return max(found, key=len)
+
+
+class Excluded(Exception):
+    """A model that cannot be evaluated: a fact about the model, which the study records and goes on.
+
+    Parameters
+    ----------
+    reason : why, for ``excluded.csv``: a kind of `KINDS`, then details
+    transient : whether another attempt may succeed; None: as the kind says
+    """
+
+    def __init__(self, reason: str, transient: bool | None = None) -> None:
+        if transient is None:
+            transient = KINDS[kind_of(reason)].transient
+        super().__init__(reason, transient)  # all arguments, so that it survives pickling
+        self.reason, self.transient = reason, transient
+
+    def __str__(self) -> str:
+        return self.reason

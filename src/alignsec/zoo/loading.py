@@ -1,0 +1,311 @@
+"""What surrounds the loading of third-party code: its changes to the process undone, its errors given a reason."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import random
+import socket
+import ssl
+import sys
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from alignsec.errors import AlignsecError
+from alignsec.reasons import Excluded
+
+CONNECT_TIMEOUT = 30.0  # seconds without an answer, for sockets that set none of their own
+_LOCAL = ("localhost", "127.", "::1", "0.0.0.0")
+
+
+@dataclass
+class Trace:
+    """What loading did: `changed` global settings (restored), hosts that could not be reached, files of weights."""
+
+    changed: list[str] = field(default_factory=list)
+    unreached: list[str] = field(default_factory=list)
+    weight_files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[Trace]:
+    """Contain a plugin while it loads.
+
+    Restored afterwards: default dtype and device, gradient mode, threads, TF32 and cuDNN switches, random states,
+    ssl context, working folder, environment, warning filters, log level, socket timeout. Where the environment
+    has ALIGNSEC_OFFLINE, connections to other machines are refused at once.
+
+    Raises
+    ------
+    Excluded
+        For every error of the plugin (`sys.exit` as well), with the reason.
+    """
+    trace = Trace()
+    with _restored(trace), _watched_network(trace), _watched_weights(trace):
+        try:
+            yield trace
+        except (Excluded, AlignsecError):
+            raise
+        except SystemExit as error:
+            raise Excluded(f"import error: it called sys.exit({error.code!r})") from error
+        except MemoryError as error:
+            raise Excluded("out of memory") from error
+        except Exception as error:
+            raise reason_for(error, trace) from error
+
+
+# Settings of the process: name, how to read it, how to set it.
+def _settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
+    import torch
+
+    def attribute(owner: Any, name: str) -> tuple[str, Callable[[], Any], Callable[[Any], Any]]:
+        label = f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"
+        return label, lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+    def environ(value: dict[str, str]) -> None:
+        os.environ.clear()
+        os.environ.update(value)
+
+    return [
+        ("default dtype", torch.get_default_dtype, torch.set_default_dtype),
+        ("default device", torch.get_default_device, torch.set_default_device),
+        ("gradient mode", torch.is_grad_enabled, torch.set_grad_enabled),
+        ("threads", torch.get_num_threads, torch.set_num_threads),
+        (
+            "matmul precision",
+            torch.get_float32_matmul_precision,
+            torch.set_float32_matmul_precision,
+        ),
+        attribute(torch.backends.cuda.matmul, "allow_tf32"),
+        attribute(torch.backends.cudnn, "allow_tf32"),
+        attribute(torch.backends.cudnn, "benchmark"),
+        attribute(torch.backends.cudnn, "deterministic"),
+        (
+            "deterministic algorithms",
+            torch.are_deterministic_algorithms_enabled,
+            torch.use_deterministic_algorithms,
+        ),
+        ("socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
+        ("log level", lambda: logging.root.level, logging.root.setLevel),
+        attribute(ssl, "_create_default_https_context"),
+        ("working folder", Path.cwd, os.chdir),
+        ("environment", lambda: dict(os.environ), environ),
+    ]
+
+
+@contextlib.contextmanager
+def _restored(trace: Trace) -> Iterator[None]:
+    import numpy as np
+    import torch
+
+    settings = [(name, read(), read, write) for name, read, write in _settings()]
+    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        for name, before, read, write in settings:
+            try:
+                same = read() == before
+            except OSError:  # a working folder that is gone
+                same = False
+            if not same:
+                trace.changed.append(name)
+                write(before)
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.random.set_rng_state(states[2])
+
+
+@contextlib.contextmanager
+def _watched_network(trace: Trace) -> Iterator[None]:
+    offline = bool(os.environ.get("ALIGNSEC_OFFLINE"))
+    getaddrinfo, connect, timeout = socket.getaddrinfo, socket.socket.connect, socket.getdefaulttimeout()
+    getproxies = urllib.request.getproxies
+
+    def failed(host: Any, error: OSError) -> None:
+        text = host.decode() if isinstance(host, bytes) else str(host)
+        if text not in trace.unreached:
+            trace.unreached.append(text)
+        raise error
+
+    def resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
+        text = host.decode() if isinstance(host, bytes) else str(host or "localhost")
+        if offline and not text.startswith(_LOCAL):
+            failed(host, socket.gaierror(socket.EAI_FAIL, f"offline: {text} is not asked for"))
+        try:
+            return getaddrinfo(host, *args, **kwargs)
+        except OSError as error:
+            return failed(host, error)
+
+    def open_connection(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else "localhost"
+        if offline and not str(host).startswith(_LOCAL):
+            failed(host, ConnectionRefusedError(f"offline: {host} is not connected to"))
+        try:
+            connect(self, address)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            failed(host, error)
+
+    if offline:
+        # the proxy is for programs that the plugin starts; here, the host itself is to be seen and named
+        urllib.request.getproxies = dict  # type: ignore[assignment]
+    socket.getaddrinfo = resolve
+    socket.socket.connect = open_connection  # type: ignore[method-assign,assignment]
+    if timeout is None:
+        socket.setdefaulttimeout(CONNECT_TIMEOUT)
+    try:
+        yield
+    finally:
+        urllib.request.getproxies = getproxies
+        socket.getaddrinfo = getaddrinfo
+        socket.socket.connect = connect  # type: ignore[method-assign]
+        socket.setdefaulttimeout(timeout)
+
+
+@contextlib.contextmanager
+def _watched_weights(trace: Trace) -> Iterator[None]:
+    import torch
+
+    places: list[tuple[Any, str]] = [(torch, "load")]
+    with contextlib.suppress(ImportError):
+        import safetensors.torch
+
+        places.append((safetensors.torch, "load_file"))
+
+    def watch(function: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(file: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(file, str | os.PathLike):
+                with contextlib.suppress(OSError), Path(file).open("rb") as handle:
+                    trace.weight_files[Path(file).name] = hashlib.file_digest(handle, "sha256").hexdigest()
+            return function(file, *args, **kwargs)
+
+        return watched
+
+    originals = [getattr(owner, name) for owner, name in places]
+    for (owner, name), original in zip(places, originals, strict=True):
+        setattr(owner, name, watch(original))
+    try:
+        yield
+    finally:
+        for (owner, name), original in zip(places, originals, strict=True):
+            setattr(owner, name, original)
+
+
+# Words that libraries use for a file that they could not get, lower case.
+_NETWORK = (
+    "http error", "urlopen", "max retries", "connection", "couldn't connect", "could not connect", "offline",
+    "nocredentials", "unable to locate credentials", "endpoint", "failed to download", "cannot download",
+    "failed to retrieve", "cannot retrieve", "not able to reach", "localentrynotfound", "name resolution",
+    "proxy", "no internet", "timed out", "can't load", "does not appear to have a file", "git clone",
+)  # fmt: skip
+_WEIGHT_SUFFIXES = (
+    ".pt",
+    ".pth",
+    ".tar",
+    ".ckpt",
+    ".bin",
+    ".safetensors",
+    ".npz",
+    ".h5",
+    ".pkl",
+    ".pth.tar",
+    ".zip",
+)
+
+
+def reason_for(error: BaseException, trace: Trace) -> Excluded:
+    """The exclusion that an error raised while a plugin loaded stands for."""
+    chain, text = _chain(error), _text(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _missing(error)
+    for one in chain:
+        if _is_unsafe(one):
+            return Excluded(f"unsafe weights: {_unsafe_detail(one)}")
+    if trace.unreached:
+        # whatever the plugin made of it, the first thing that went wrong is the connection
+        return Excluded(f"weights unavailable: no connection to {', '.join(trace.unreached[:3])} ({text})")
+    for one in chain:
+        if isinstance(one, ModuleNotFoundError) and one.name:
+            return _missing(one)
+        if _is_network(one):
+            return Excluded(f"weights unavailable: {_text(one)}")
+    if isinstance(error, ImportError):
+        # libraries raise it for an optional package; the name is in the message only
+        needs = "requires" in str(error) or "install" in str(error)
+        return Excluded(f"missing package: {_text(error)}" if needs else f"import error: {text}")
+    if "Error(s) in loading state_dict" in str(error):
+        return Excluded(f"weights of another network: {text}")
+    if _is_corrupt(error):
+        return Excluded(f"weights damaged: {text}")
+    return Excluded(f"import error: {text}")
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error, what it was raised from, and what it was raised while handling."""
+    found: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in found:
+        found.append(one)
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return found
+
+
+def _text(error: BaseException) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}"[:300]
+
+
+def _missing(error: ModuleNotFoundError) -> Excluded:
+    name = str(error.name)
+    parent = name.rpartition(".")[0]
+    if parent and parent.partition(".")[0] in sys.modules:
+        # the package is there and lacks a part: another version, or the plugin's own file
+        return Excluded(f"import error: {_text(error)}")
+    return Excluded(f"missing package: {name.partition('.')[0]}")
+
+
+def _is_unsafe(error: BaseException) -> bool:
+    return type(error).__name__ == "UnpicklingError" and "weights_only" in str(error).lower().replace(
+        " ", "_"
+    )
+
+
+def _unsafe_detail(error: BaseException) -> str:
+    for line in str(error).splitlines():
+        if "GLOBAL" in line or "Unsupported" in line:
+            return line.strip()[:200]
+    return _text(error)
+
+
+def _is_network(error: BaseException) -> bool:
+    from urllib.error import URLError
+
+    if isinstance(error, URLError | ConnectionError | TimeoutError | socket.gaierror):
+        return True
+    if type(error).__module__.partition(".")[0] in (
+        "requests",
+        "urllib3",
+        "botocore",
+        "huggingface_hub",
+        "httpx",
+    ):
+        return True
+    if isinstance(error, FileNotFoundError) and str(error.filename or "").endswith(_WEIGHT_SUFFIXES):
+        return True
+    return any(word in f"{type(error).__name__}: {error}".lower() for word in _NETWORK)
+
+
+def _is_corrupt(error: BaseException) -> bool:
+    text = str(error)
+    return (
+        type(error).__name__ in ("UnpicklingError", "BadZipFile", "SafetensorError")
+        or "PytorchStreamReader" in text
+        or isinstance(error, EOFError)
+    )
