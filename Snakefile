@@ -31,7 +31,12 @@ rule all:
         f"{R}/explorer.html",
         f"{R}/correlations/all.csv",
         f"{R}/provenance.json",
-        f"{R}/images/manifest.parquet" if ATTACKS else [],
+        [f"{R}/images/manifest.parquet", *ZOO] if ATTACKS else [],
+
+
+rule retry_excluded:
+    input:
+        rules.all.input,
 
 
 onstart:

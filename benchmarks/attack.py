@@ -3,6 +3,7 @@
     python -m benchmarks.attack --model cifar --images 16
     python -m benchmarks.attack --model digits --images 32 --peers engine reference
     python -m benchmarks.attack --model digits --images 32 --scaling
+    python -m benchmarks.attack --model cifar --images 8 --batches 1 7 8 --attack apgd-ce --attack apgd-t
 
 `engine` evaluates all epsilons at once; `reference` is pyautoattack's standard AutoAttack once per epsilon;
 `torchattacks` its AutoAttack once per epsilon in batches of 32, as the code of arXiv 2502.12377 ran it (install
@@ -197,8 +198,57 @@ def scaling(
     return rows
 
 
+def batches(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    epsilons: list[float],
+    device: str,
+    sizes: list[int],
+    attacks: list[str],
+) -> list[dict[str, Any]]:
+    """Verdicts at several batch sizes against those of the last."""
+    from alignsec.attack import evaluate_robustness
+
+    chosen: dict[str, Any] = {"version": "custom", "attacks": attacks} if attacks else {}
+    tables = {
+        size: evaluate_robustness(
+            model, x, y, epsilons, batch_size=size, device=device, progress=True, **chosen
+        )
+        for size in sizes
+    }
+    last = tables[sizes[-1]]
+    rows = []
+    for size, table in tables.items():
+        other = table["robust"] != last["robust"]
+        apart = (table["distance"] - last["distance"]).abs().max()
+        rows.append(
+            {
+                "batch size": size,
+                "verdicts": len(table),
+                "verdicts that differ": int(other.sum()),
+                "stages that differ": int((table["stage"] != last["stage"]).sum()),
+                "largest difference of a distance": float(apart),
+                "which": [
+                    f"image {r.image} at {r.epsilon:.6f}: {r.stage}, distance {r.distance:.7f}"
+                    for r in table[other].itertuples()
+                ],
+            }
+        )
+    return rows
+
+
 def markdown(record: dict[str, Any]) -> str:
     lines = [f"`{record['command']}` on {record['device']}; {record['versions']}", ""]
+    if "batches" in record:
+        keys = [k for k in record["batches"][0] if k != "which"]
+        lines += ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+        lines += [
+            "| " + " | ".join(f"{r[k]:.2g}" if isinstance(r[k], float) else str(r[k]) for k in keys) + " |"
+            for r in record["batches"]
+        ]
+        lines += [f"- batch size {r['batch size']}, {w}" for r in record["batches"] for w in r["which"]]
+        return "\n".join(lines) + "\n"
     if "scaling" in record:
         lines += ["| epsilons | passes | per image | against k = 3 |", "|---|---|---|---|"]
         three = next(r["passes"] for r in record["scaling"] if r["k"] == 3)
@@ -293,6 +343,8 @@ def main() -> None:
     parser.add_argument("--torchattacks", type=Path, help="folder that torchattacks was installed to")
     parser.add_argument("--parallel", action="store_true", help="torchattacks in a process beside (CPU)")
     parser.add_argument("--scaling", action="store_true", help="passes of the engine at 1, 3 and 10 epsilons")
+    parser.add_argument("--batches", type=int, nargs="+", help="verdicts of the engine at these batch sizes")
+    parser.add_argument("--attack", action="append", default=[], help="with --batches: only these attacks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="write the record as JSON here, after every part")
     args = parser.parse_args()
@@ -319,6 +371,11 @@ def main() -> None:
         if args.out:
             args.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
+    if args.batches:
+        record["batches"] = batches(model, x, y, epsilons, device, args.batches, args.attack)
+        save()
+        print(markdown(record))
+        return
     if args.scaling:
         record["scaling"] = scaling(model, x, y, epsilons, device)
         save()

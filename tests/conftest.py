@@ -1,6 +1,10 @@
 """Real data, where the machine has it."""
 
 import os
+
+# before torch is imported: threads that wait for each other cost more than they bring on small networks
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest

@@ -15,6 +15,7 @@ from torch import nn
 
 from alignsec.attack import batches, evaluate_robustness
 from alignsec.attack import screen as cheap
+from alignsec.attack.checks import ModelError
 from alignsec.attack.counting import Counted
 from alignsec.errors import AlignsecError
 
@@ -172,27 +173,44 @@ def passes(table: pd.DataFrame) -> int:
 def test_cost_grows_with_images_and_not_with_epsilons(digits) -> None:
     model, x, y = digits
     cost = {
-        k: passes(evaluate_robustness(model, x[:6], y[:6], list(np.linspace(0.04, 0.2, k)))) for k in (3, 10)
+        k: passes(evaluate_robustness(model, x[:4], y[:4], list(np.linspace(0.04, 0.2, k)))) for k in (3, 10)
     }
     assert cost[10] <= 1.35 * cost[3]
 
 
 def test_verdicts_do_not_depend_on_batches_shards_or_order(digits) -> None:
     model, x, y = digits
-    epsilons = [0.06, 0.14]
+    x, y, epsilons = x[:5], y[:5], [0.1, 0.2]
     whole = evaluate_robustness(model, x, y, epsilons, batch_size=32)
-    for size in (1, 7):
+    for size in (1, 3):
         again = evaluate_robustness(model, x, y, epsilons, batch_size=size)
         pd.testing.assert_frame_equal(again[COLUMNS], whole[COLUMNS])
-    halves = [evaluate_robustness(model, x[part], y[part], epsilons) for part in (slice(0, 5), slice(5, 12))]
-    halves[1]["image"] += 5
+    halves = [evaluate_robustness(model, x[part], y[part], epsilons) for part in (slice(0, 2), slice(2, 5))]
+    halves[1]["image"] += 2
     joined = pd.concat(halves).sort_values(["epsilon", "image"], ignore_index=True)
     pd.testing.assert_frame_equal(joined[COLUMNS], whole[COLUMNS])
-    order = torch.randperm(12, generator=torch.Generator().manual_seed(3))
+    order = torch.randperm(5, generator=torch.Generator().manual_seed(3))
     mixed = evaluate_robustness(model, x[order], y[order], epsilons)
     mixed["image"] = order.numpy()[mixed["image"]]
     mixed = mixed.sort_values(["epsilon", "image"], ignore_index=True)
     pd.testing.assert_frame_equal(mixed[COLUMNS], whole[COLUMNS])
+
+
+@pytest.mark.slow
+def test_verdicts_of_many_images_at_batch_sizes_1_7_32_and_in_shards_of_8(digits) -> None:
+    model, _, _ = digits
+    data = load_digits()
+    x = torch.tensor(data.images[1000:1032, None] / 16.0, dtype=torch.float32)
+    y = torch.tensor(data.target[1000:1032])
+    whole = evaluate_robustness(model, x, y, [0.1, 0.2], batch_size=32)
+    for size in (1, 7):
+        again = evaluate_robustness(model, x, y, [0.1, 0.2], batch_size=size)
+        pd.testing.assert_frame_equal(again[COLUMNS], whole[COLUMNS])
+    shards = [evaluate_robustness(model, x[i : i + 8], y[i : i + 8], [0.1, 0.2]) for i in range(0, 32, 8)]
+    for number, shard in enumerate(shards):
+        shard["image"] += 8 * number
+    joined = pd.concat(shards).sort_values(["epsilon", "image"], ignore_index=True)
+    pd.testing.assert_frame_equal(joined[COLUMNS], whole[COLUMNS])
 
 
 class Narrow(nn.Module):
@@ -394,3 +412,25 @@ def test_properties_on_linear_models(seed: int, share: list[float]) -> None:
     mixed["image"] = order[mixed["image"]]
     mixed = mixed.sort_values(["epsilon", "image"], ignore_index=True)
     pd.testing.assert_frame_equal(mixed[COLUMNS], table[COLUMNS])
+
+
+def test_errors_of_the_model_are_told_from_ours() -> None:
+    model, x, y, exact = linear()
+
+    class Frail(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits = model(images)
+            if images.requires_grad:
+                logits = logits.detach()
+            return logits
+
+    with pytest.raises(ModelError, match="probe: ") as told:
+        evaluate_robustness(Frail().eval(), x, y, [float(np.median(exact))], **QUICK)
+    assert told.value.kind == "autograd error"
+
+    class Overflow(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return model(images) / (images[:, 0, 0, :1] != x[5, 0, 0, 0])
+
+    with pytest.raises(ModelError, match="logits of image 5 are not finite"):
+        evaluate_robustness(Overflow().eval(), x, y, [0.1], **QUICK)

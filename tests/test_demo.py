@@ -280,7 +280,7 @@ def test_pixel_model_refuses() -> None:
 def test_an_exclusion_survives_pickling() -> None:
     again = pickle.loads(pickle.dumps(Excluded("out of memory", transient=True)))
     assert (again.reason, again.transient, str(again)) == ("out of memory", True, "out of memory")
-    assert not Excluded("no head").transient
+    assert not Excluded("no classifier").transient
 
 
 # ---- benchmarks --------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from alignsec import parents
-from tests import simulated as planted
+from tests import planted_study as planted
 
 TREE = pd.DataFrame(
     {

@@ -106,6 +106,8 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "models/cnn/corruptions.parquet",
         "robustness/models.parquet",
         "robustness/excluded.csv",
+        "robustness/warnings.csv",
+        "models/cnn/attack/0000.ledger",
         "analysis/total_scores.parquet",
         "correlations/all.parquet",
         "correlations/all.csv",

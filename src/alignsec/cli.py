@@ -285,6 +285,11 @@ def preflight(
     exclude_flag: Annotated[list[str] | None, typer.Option(help="A flag that excludes.")] = None,
     side_effects: Annotated[str, typer.Option(help="exclude or allow")] = "exclude",
     threads: int = 1,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="All models of this sheet; --out is the models' folder; reports there stay."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="With --sheet: models at a time.")] = 1,
     requirements: Annotated[
         Path | None, typer.Option(help="Only print what to install for this model sheet.")
     ] = None,
@@ -295,19 +300,64 @@ def preflight(
 
         print(listing(_sheet(requirements)), end="")
         return
-    if not name or out is None:
-        raise AlignsecError("preflight needs the name of a model and --out, or --requirements and a sheet")
+    if out is None or bool(name) == (sheet is not None):
+        raise AlignsecError(
+            "preflight needs the name of a model or --sheet, and --out; or --requirements and a sheet"
+        )
+    from alignsec import preflight as pre
     from alignsec.jobs import write_json
-    from alignsec.preflight import preflight as run
 
-    report = run(
-        name, source.value, spec or name, weights, images, seed=seed, timeout=timeout,
-        memory=None if memory is None else int(memory * 2**30), offline=offline, retries=retries,
-        exclude_flags=exclude_flag or (), side_effects=side_effects, threads=threads,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "images": images, "seed": seed, "timeout": timeout, "offline": offline, "retries": retries,
+        "memory": None if memory is None else int(memory * 2**30), "exclude_flags": exclude_flag or (),
+        "side_effects": side_effects, "threads": threads,
+    }  # fmt: skip
+    if sheet is not None:
+        from tqdm import tqdm
+
+        rows = _sheet(sheet)
+        for model, report in tqdm(pre.sweep(rows, out, jobs, **options), total=len(rows), unit="model"):
+            tqdm.write(pre.line(model, report))
+        return
+    report = pre.preflight(name, source.value, spec or name, weights, **options)
     write_json(out, report)
-    flags = f" ({', '.join(report['flags'])})" if report["flags"] else ""
-    print(f"{name}: {report['status']}{': ' + report['reason'] if report['reason'] else ''}{flags}")
+    print(pre.line(name, report))
+
+
+@app.command()
+def account(
+    sheet: Path = typer.Option(),
+    folder: Path = typer.Option(help="Folder of the models."),
+    out: Path = typer.Option(),
+    out_counts: Path = typer.Option(),
+    scores: Annotated[Path | None, typer.Option(help="Tidy scores, for ImageNet top-1.")] = None,
+) -> None:
+    """Write what became of every model in preflight, and count the reasons."""
+    from alignsec import account as acc
+    from alignsec import tables
+
+    rows = _sheet(sheet)
+    top1: dict[str, float] = {}
+    if scores is not None:
+        known = tables.read(scores, "scores")
+        known = known[(known["benchmark"] == acc.TOP1) & known["score"].notna()]
+        top1 = dict(zip(known["model"], known["score"], strict=True))
+    found = acc.table(rows, acc.read(rows["model"], folder), top1)
+    counted = acc.counts(found)
+    tables.write_csv(found, out)
+    tables.write_csv(counted, out_counts)
+    print(counted.drop(columns="meaning").to_string(index=False))
+
+
+@app.command()
+def retry(
+    folder: Annotated[Path, typer.Argument(help="Folder of the models: results/<study>/models.")],
+) -> None:
+    """Forget the exclusions that another attempt may change; the next run makes them again."""
+    from alignsec import account as acc
+
+    for model, reason in acc.retry(folder):
+        print(f"again: {model} ({reason})")
 
 
 @app.command()
@@ -396,13 +446,17 @@ def robustness_gather(
     out_warnings: Path = typer.Option(),
     corruptions: bool = False,
     norm: str = "Linf",
+    exclude_duplicates: Annotated[
+        bool, typer.Option(help="Of models with the same weights, keep the first.")
+    ] = False,
 ) -> None:
     """Turn per-image verdicts into accuracies per model, with intervals."""
     from alignsec import jobs, tables
 
     table, excluded, doubts = jobs.gather_robustness(
-        list(_sheet(sheet)["model"]), folder, [f"{i:04d}" for i in range(shards)], corruptions, epsilon, norm
-    )
+        list(_sheet(sheet)["model"]), folder, [f"{i:04d}" for i in range(shards)], corruptions, epsilon, norm,
+        exclude_duplicates,
+    )  # fmt: skip
     tables.write_csv(excluded, out_excluded)
     tables.write_csv(doubts, out_warnings)
     tables.write(table, out, "robustness")

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,14 +36,13 @@ ENVIRONMENT = {
     "MPLBACKEND": "Agg",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-# A closed port as the proxy stops programs that a plugin starts (wget, curl); see zoo/guard.py for sockets.
+# Told to hub libraries; zoo/loading.py closes sockets.
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "AWS_MAX_ATTEMPTS": "1",
     "ALIGNSEC_OFFLINE": "1",
-    **{f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "ftp", "all")},
 }
 
 
@@ -67,6 +66,7 @@ def call(
     memory: int | None = None,
     offline: bool = False,
     environment: Mapping[str, str] | None = None,
+    preload: Sequence[str] = (),
 ) -> Outcome:
     """Run ``module:function(**arguments)`` in a process of its own and wait for it.
 
@@ -76,6 +76,8 @@ def call(
     timeout : seconds of wall clock; None: no limit
     memory : resident bytes of the child and its children; None: 85 % of the machine's
     offline : refuse connections other than to this machine, and tell hub libraries
+    preload : modules to import once, in a server that the children of this and further calls are forked from: for
+        many calls with the same `environment` and `offline`
 
     Returns
     -------
@@ -96,24 +98,32 @@ def call(
         stands.mkdir()
         inbox.write_text(json.dumps({"function": function, "arguments": dict(arguments)}), encoding="utf-8")
         # the package may be found relative to where we stand; a path from the environment may be relative as well
-        path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path if p)
+        path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path)
         outside = {k: _absolute(k, v) for k, v in os.environ.items()} | {"PYTHONPATH": path}
+        variables = ENVIRONMENT | (OFFLINE if offline else {}) | dict(environment or {})
         start = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "alignsec.isolation", str(inbox), str(outbox), str(os.getpid())],
-            cwd=stands,
-            env=outside | ENVIRONMENT | (OFFLINE if offline else {}) | dict(environment or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        pump = _Pump(process.stdout)
+        process: subprocess.Popen[bytes] | _Forked
+        if preload:
+            process, opened = _fork(stands, inbox, outbox, variables, preload)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "alignsec.isolation", str(inbox), str(outbox), str(os.getpid())],
+                cwd=stands,
+                env=outside | variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            opened = _stdout_of(process)
+        pump = _Pump(opened)
         try:
             stopped = _watch(process, timeout, limit)
         finally:
             _end(process)
+            # a child that ended before it opened its output leaves the pump waiting for it
+            with contextlib.suppress(OSError):
+                os.close(os.open(outbox.with_suffix(".pipe"), os.O_WRONLY | os.O_NONBLOCK))
         pump.join(timeout=5)
         outcome = Outcome(
             partial=_read(outbox.with_suffix(".partial")),
@@ -137,6 +147,79 @@ def call(
     return outcome
 
 
+def _end_with(supervisor: int) -> None:
+    # the server, this process's parent, lives on as long as one of its children
+    import psutil
+
+    while psutil.pid_exists(supervisor):
+        time.sleep(1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _stdout_of(process: "subprocess.Popen[bytes]") -> Callable[[], BinaryIO]:
+    source: Any = process.stdout
+    return lambda: source
+
+
+class _Forked:
+    """A child of the fork server, as far as `_watch` and `_end` need a ``Popen``."""
+
+    def __init__(self, process: Any) -> None:
+        self.process, self.pid = process, int(process.pid)
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            raise subprocess.TimeoutExpired("fork", timeout or 0.0)
+        return int(self.process.exitcode)
+
+    @property
+    def returncode(self) -> int:
+        return int(self.process.exitcode)
+
+
+_FORKING = threading.Lock()
+
+
+def _fork(
+    stands: Path, inbox: Path, outbox: Path, variables: Mapping[str, str], preload: Sequence[str]
+) -> "tuple[_Forked, Callable[[], BinaryIO]]":
+    import multiprocessing
+
+    context = multiprocessing.get_context("forkserver")
+    pipe = outbox.with_suffix(".pipe")
+    os.mkfifo(pipe)
+    with _FORKING:
+        # the server takes this process's environment as it starts, with the first call
+        before = dict(os.environ)
+        os.environ.update(variables)
+        try:
+            context.set_forkserver_preload(list(preload))
+            process = context.Process(
+                target=_in_fork, args=(stands, inbox, outbox, pipe, dict(variables), os.getpid()), daemon=True
+            )
+            process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+    return _Forked(process), lambda: pipe.open("rb", buffering=0)
+
+
+def _in_fork(
+    stands: Path, inbox: Path, outbox: Path, pipe: Path, variables: dict[str, str], supervisor: int
+) -> None:
+    """A forked child makes of itself what `call` starts otherwise: own session, folder, environment, output."""
+    os.setsid()
+    threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
+    os.environ.update(variables)
+    os.chdir(stands)
+    writing = os.open(pipe, os.O_WRONLY)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (writing, 1), (writing, 2)):
+        os.dup2(source, target)
+    _main(inbox, outbox, os.getppid())
+
+
 def _absolute(key: str, value: str) -> str:
     return str(Path(value).absolute()) if key in ("TORCH_HOME", "HF_HOME", "XDG_CACHE_HOME") else value
 
@@ -152,15 +235,15 @@ def _read(path: Path) -> dict[str, Any]:
 class _Pump(threading.Thread):
     """Passes a child's output on to our stderr, up to a limit."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, opened: Callable[[], BinaryIO]) -> None:
         super().__init__(daemon=True)
-        self.source, self.total, self.dropped = source, 0, 0
+        self.opened, self.total, self.dropped = opened, 0, 0
         self.start()
 
     def run(self) -> None:
         allowance, last = float(OUTPUT_LIMIT), time.monotonic()
-        with self.source:
-            while chunk := os.read(self.source.fileno(), 1 << 16):
+        with self.opened() as source:
+            while chunk := os.read(source.fileno(), 1 << 16):
                 now = time.monotonic()
                 allowance, last = min(OUTPUT_LIMIT, allowance + OUTPUT_RATE * (now - last)), now
                 self.total += len(chunk)
@@ -173,7 +256,9 @@ class _Pump(threading.Thread):
             print(f"\n[{self.dropped} bytes of the model's output were dropped]", file=sys.stderr)
 
 
-def _watch(process: "subprocess.Popen[bytes]", timeout: float | None, memory: int) -> Excluded | None:
+def _watch(
+    process: "subprocess.Popen[bytes] | _Forked", timeout: float | None, memory: int
+) -> Excluded | None:
     """Wait for the end; the reason if it had to be stopped."""
     import psutil
 
@@ -205,7 +290,7 @@ def _resident(process: Any) -> int:
     return total
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes] | _Forked") -> None:
     """Kill the child's session, and those of its children that left it."""
     import psutil
 
@@ -274,7 +359,7 @@ def _main(inbox: Path, outbox: Path, parent: int) -> None:
         answer = {"excluded": [excluded.reason, excluded.transient]}
     except AlignsecError as error:
         answer = {"error": str(error)}
-    except Exception:
+    except Exception:  # noqa: BLE001 - the supervisor raises it
         answer = {"bug": traceback.format_exc()}
     _dump(outbox, answer)
     sys.stdout.flush()

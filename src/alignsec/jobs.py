@@ -51,12 +51,16 @@ def supervised(function: str, arguments: dict[str, Any], kind: str, memory: int 
     arguments : of the function; paths as ``Path``
     memory : resident bytes; None: 85 % of the machine's
     """
-    # `out` and `status` are written here where the child could not
-    plain = {k: isolation.plain(v) for k, v in arguments.items()}
-    outcome = isolation.call(f"alignsec.jobs:{function}", plain, memory=memory)
-    if outcome.excluded is not None:
+    report = json.loads(arguments["preflight"].read_text(encoding="utf-8"))
+    if report["status"] == "ok":
+        plain = {k: isolation.plain(v) for k, v in arguments.items()}
+        excluded = isolation.call(f"alignsec.jobs:{function}", plain, memory=memory).excluded
+    else:
+        excluded = Excluded(report["reason"], transient=report["transient"])
+    if excluded is not None:
+        # the process could not say so itself
         write(_empty(kind), arguments["out"], kind)
-        _status(arguments["status"], arguments["name"], kind, outcome.excluded)
+        _status(arguments["status"], arguments["name"], kind, excluded)
 
 
 def _prepare(
@@ -116,6 +120,8 @@ def attack(
 
     from alignsec import devices, images
     from alignsec.attack import evaluate_robustness
+    from alignsec.attack.batches import out_of_memory
+    from alignsec.attack.checks import ModelError
     from alignsec.attack.ledger import OtherJob
 
     manifest = read(shard, "images")
@@ -156,7 +162,11 @@ def attack(
                     print(f"{other}: it is set aside as {ledger.name}.old", file=sys.stderr)
                     ledger.replace(ledger.with_name(f"{ledger.name}.old"))
                     found = run()
-            except torch.OutOfMemoryError as error:
+            except ModelError as error:
+                raise Excluded(f"{error.kind}: {error}") from error
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 raise Excluded("out of memory", transient=True) from error
             told = {k: found.attrs[k] for k in ("cost", "warnings", "spread") if k in found.attrs}
             if "top5" not in found:
@@ -228,8 +238,17 @@ def gather_robustness(
     with_corruptions: bool,
     epsilons: Sequence[str],
     norm: str,
+    exclude_duplicates: bool = False,
 ) -> tuple["pd.DataFrame", "pd.DataFrame", "pd.DataFrame"]:
-    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies, exclusions, warnings."""
+    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies, exclusions, warnings.
+
+    With `exclude_duplicates`, the first of several models with the same weights stands for all.
+
+    Raises
+    ------
+    AlignsecError
+        Two models were run on different images, or none could be run.
+    """
     from alignsec.names import encode
     from alignsec.robustness import doubts, read_status, summarise
 
@@ -255,4 +274,19 @@ def gather_robustness(
             statuses.append(read_status(place / "corruptions.status.json"))
     if not attacks:
         raise AlignsecError("the sheet has no model to gather")
+    if exclude_duplicates:
+        statuses += _duplicates(models, folder)
     return *summarise(attacks, statuses, corrupted, epsilons, norm), doubts(statuses)
+
+
+def _duplicates(models: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    from alignsec import account
+
+    first: dict[str, str] = {}
+    found = []
+    for model, report in account.read(models, folder).items():
+        digest = report.get("weights_sha256")
+        if report["status"] == "ok" and digest and first.setdefault(digest, model) != model:
+            reason = f"flagged: duplicate weights (those of {first[digest]})"
+            found.append({"model": model, "step": "preflight", "status": "excluded", "reason": reason})
+    return found

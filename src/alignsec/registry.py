@@ -223,7 +223,7 @@ _FAMILIES = [
     (r"^yudixie", "yudixie"),
     (r"^effnetb1|_avge\d", "effnetb1_riedel"),
     (
-        r"^(tau|convlstm|predrnn|mim|selavi|simvp|mc3_|r2plus1d|r3d_|s3d$|x3d|i3d|timesformer|slowfast)",
+        r"^(tau|convlstm|predrnn|mim|mvit_v|selavi|simvp|mc3_|r2plus1d|r3d_|s3d$|x3d|i3d|timesformer|slowfast)",
         "temporal",
     ),
     (r"clip", "vitclip"),
@@ -259,19 +259,59 @@ def propose_family(model: str) -> str:
     return "other:" + (re.match(r"[a-z]+|.", name) or ["unnamed"])[0]
 
 
-def propose_sheet(merged: "pd.DataFrame") -> "pd.DataFrame":
-    """A model sheet of every merged model, families proposed from the names."""
+def propose_series(model: str) -> str:
+    """The architecture line of a name: lower case, every number `#`, so that sizes and seeds of one line meet."""
+    return re.sub(r"\d+", "#", model.lower())
+
+
+# What a plugin's source says of where its weights come from, in the order of the models that it decides for.
+_WEIGHTS = [
+    (
+        "Brain-Score storage",
+        r"load_weight_file\(|download_weights\(|brainscore-storage|brainscore-vision\.s3",
+    ),
+    ("torch.hub", r"torch\.hub\.load\("),
+    ("Hugging Face hub", r"from_pretrained\(|hf_hub_download|timm\.create_model\([^)]*pretrained=True"),
+    ("torchvision", r"torchvision.*\b(?!create_model)\w+\([^)]*(?:pretrained=True|weights=[^N)])"),
+    (
+        "web address",
+        r"https?://[^\s'\"]+\.(?:pth|pt|tar|npz|ckpt|bin)|load_state_dict_from_url|urlretrieve|gdown",
+    ),
+]
+
+
+def weights_source(folder: Path) -> str:
+    """Where a plugin's weights come from as far as its source says, comma-separated; empty where it does not."""
+    paths = sorted(p for p in folder.rglob("*.py") if not p.name.startswith("test"))
+    text = "\n".join(p.read_text(encoding="utf-8", errors="replace") for p in paths)
+    # bibliographies hold addresses too
+    text = re.sub(r"@\w+\s*\{.*?\n\s*\}", "", text, flags=re.S)
+    return ", ".join(name for name, pattern in _WEIGHTS if re.search(pattern, text, re.S))
+
+
+def propose_sheet(merged: "pd.DataFrame", source: str = "installed") -> "pd.DataFrame":
+    """A model sheet of every merged model, for a person to review.
+
+    Families and series are proposed from the names; `weights` (where they are fetched from) and `packages` (what the
+    plugin imports that is not installed here) are read from the plugin's source, which is not run.
+    """
     import pandas as pd
 
+    from alignsec.requirements import wanted
+
+    folders = [plugin_folder(str(plugin), source) for plugin in merged["plugin"]]
     return pd.DataFrame(
         {
             "model": merged["model"],
             "source": "brainscore",
             "spec": merged["model"],
             "family": [propose_family(m) for m in merged["model"]],
-            "note": "family proposed from the name",
+            "note": "",
+            "series": [propose_series(m) for m in merged["model"]],
+            "weights": [weights_source(f) for f in folders],
+            "packages": [", ".join(wanted(f)) for f in folders],
         }
-    ).sort_values(["family", "model"], ignore_index=True)
+    ).sort_values(["family", "series", "model"], ignore_index=True)
 
 
 def check_sheet(sheet: "pd.DataFrame", known: Iterable[str]) -> None:

@@ -45,6 +45,11 @@ def _imports(tree: ast.Module, lazy: bool) -> Iterator[ast.Import | ast.ImportFr
     yield from walk(tree.body)
 
 
+def _is_inside(folder: Path, module: str) -> bool:
+    """Whether the plugin brings a module of this name, which it may put on the path as it runs."""
+    return any(p.stem == module for p in folder.rglob(f"{module}*") if p.is_dir() or p.suffix == ".py")
+
+
 def missing_imports(folder: Path, lazy: bool = False) -> list[str]:
     """Top-level packages that importing the plugin in `folder` needs and this environment lacks, sorted.
 
@@ -83,7 +88,8 @@ def missing_imports(folder: Path, lazy: bool = False) -> list[str]:
                 module = folder.joinpath(*names[0].removeprefix(own).split("."))
                 places = [module, *(module / alias.name for alias in node.names)] if inside else []
             waiting += [p.with_name(p.name + ".py") for p in places] + [p / "__init__.py" for p in places]
-            missing |= {n.partition(".")[0] for n in names if not _is_installed(n.partition(".")[0])}
+            tops = {n.partition(".")[0] for n in names}
+            missing |= {t for t in tops if not _is_installed(t) and not _is_inside(folder, t)}
     return sorted(missing)
 
 

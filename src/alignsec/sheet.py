@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ["model", "source", "spec", "family", "note"]
+# Further columns, for people: same architecture line, where the weights are fetched from, packages beyond alignsec's.
+OPTIONAL = ["series", "weights", "packages"]
 SOURCES = ("brainscore", "torchvision", "timm", "factory", "demo")
 
 
 def read(path: Path | str) -> "pd.DataFrame":
     """Read and check a tab-separated sheet (columns model, source, spec, family, note; all strings).
 
-    Names are kept to the letter: a leading space is part of a name.
+    Columns of `OPTIONAL` may follow. Names are kept to the letter: a leading space is part of a name.
 
     Raises
     ------
@@ -35,15 +37,20 @@ def read(path: Path | str) -> "pd.DataFrame":
     with path.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
     lines = [(number, row) for number, row in enumerate(rows, 1) if row]
-    if not lines or lines[0][1] != COLUMNS:
-        raise AlignsecError(f"{path}:1: the header must be {', '.join(COLUMNS)}, separated by tabs")
+    header = lines[0][1] if lines else []
+    known = [*COLUMNS, *(c for c in OPTIONAL if c in header)]
+    if header != known:
+        raise AlignsecError(
+            f"{path}:1: the header must be {', '.join(COLUMNS)}, separated by tabs "
+            f"(after them, if at all: {', '.join(OPTIONAL)})"
+        )
     seen: dict[str, int] = {}
     for number, row in lines[1:]:
-        if len(row) > len(COLUMNS) or len(row) < 2:
+        if len(row) > len(known) or len(row) < 2:
             raise AlignsecError(
-                f"{path}:{number}: {len(row)} cells where {len(COLUMNS)} are expected, tab-separated"
+                f"{path}:{number}: {len(row)} cells where {len(known)} are expected, tab-separated"
             )
-        row += [""] * (len(COLUMNS) - len(row))
+        row += [""] * (len(known) - len(row))
         name, source = row[0], row[1]
         if not name.strip():
             raise AlignsecError(f"{path}:{number}: the model has no name")
@@ -58,12 +65,13 @@ def read(path: Path | str) -> "pd.DataFrame":
         seen[name] = number
     if not seen:
         raise AlignsecError(f"{path}: the sheet has no model")
-    return pd.DataFrame([r for _, r in lines[1:]], columns=COLUMNS, dtype="object")
+    return pd.DataFrame([r for _, r in lines[1:]], columns=known, dtype="object")
 
 
 def write(frame: "pd.DataFrame", path: Path | str) -> None:
     """Write a sheet that `read` reads back to the letter."""
     from alignsec.tables import write_text
 
-    rows = ["\t".join(COLUMNS)] + ["\t".join(map(str, r)) for r in frame[COLUMNS].itertuples(index=False)]
+    columns = [*COLUMNS, *(c for c in OPTIONAL if c in frame)]
+    rows = ["\t".join(columns)] + ["\t".join(map(str, r)) for r in frame[columns].itertuples(index=False)]
     write_text(path, "\n".join(rows) + "\n")

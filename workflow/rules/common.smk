@@ -6,6 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.io import report as in_report
 
+from alignsec import account as _account
 from alignsec import config as _config
 from alignsec import registry as _registry
 from alignsec import sheet as _sheet
@@ -29,6 +30,8 @@ MODELS = {encode(row["model"]): row for row in _rows}
 COUNT, PER_SHARD = CONFIG["images"]["count"], CONFIG["attack"]["images_per_shard"]
 SHARDS = [f"{i:04d}" for i in range(ceil(COUNT / PER_SHARD))]
 CORRUPTIONS = CONFIG["corruptions"]["names"]
+SAMPLE = min(CONFIG["preflight"]["images"], COUNT)
+PIXELS = f"{R}/images/pixels"  # shared by models of one resize and crop; made as needed, safe to delete
 # The sheet is checked against leaderboard and registry before any attack: this short chain comes first and, on
 # a downloaded leaderboard, has the machine to itself; a local one is checked before the first job (check_early).
 # A file dependency would rerun every attack with a new leaderboard.
@@ -39,6 +42,21 @@ FIRST_THREADS = 1 if DEMO_SCORES else workflow.cores or 1
 wildcard_constraints:
     model="|".join(MODELS) or "none",
     shard="[0-9]{4}",
+
+
+def retry_excluded():
+    """Before the DAG is built: transient exclusions are no outputs any more (a dry run only names them)."""
+    models = Path(R) / "models"
+    for model, reason, _ in _account.transient(models):
+        print(f"again: {model} ({reason})", file=sys.stderr)
+    if not workflow.dryrun:
+        _account.retry(models)
+
+
+if workflow.is_main_process and "retry_excluded" in (
+    workflow.dag_settings.targets if workflow.dag_settings else ()
+):
+    retry_excluded()
 
 
 def check_early():
@@ -96,6 +114,10 @@ def beside_status(suffix):
 def kept(wildcards, output):
     wanted = CONFIG["attack"]["keep"]
     return option("--keep", beside_status("adversarials.npz")(wildcards, output) if wanted else None)
+
+
+def stratified():
+    return "--stratified" if CONFIG["images"]["stratified"] else ""
 
 
 def weights_option(wildcards, input):

@@ -12,9 +12,31 @@ rule shard_images:
         path=option("--path", CONFIG["images"]["path"]),
         bounds=bounds,
         seed=CONFIG["seed"],
+        stratified=stratified(),
     shell:
-        "alignsec images shard {params.source} {params.path} {params.bounds} --seed {params.seed} --out {output} "
-        "> {log} 2>&1"
+        "alignsec images shard {params.source} {params.path} {params.bounds} --seed {params.seed} "
+        "{params.stratified} --out {output} > {log} 2>&1"
+
+
+rule sample_images:
+    output:
+        f"{R}/images/sample.parquet",
+    log:
+        f"{R}/logs/sample_images.log",
+    priority: FIRST
+    conda:
+        "../../envs/models.yaml"
+    params:
+        source=CONFIG["images"]["source"],
+        path=option("--path", CONFIG["images"]["path"]),
+        n=SAMPLE,
+        seed=CONFIG["seed"],
+        stratified=stratified(),
+    message:
+        "Take the first {params.n} images as preflight's sample"
+    shell:
+        "alignsec images shard {params.source} {params.path} --start 0 --stop {params.n} --seed {params.seed} "
+        "{params.stratified} --out {output} > {log} 2>&1"
 
 
 rule gather_images:

@@ -19,6 +19,7 @@ rule train_demo:
 rule preflight:
     input:
         weights=weights,
+        images=f"{R}/images/sample.parquet" if SAMPLE else [],
     output:
         f"{R}/models/{{model}}/preflight.json",
     log:
@@ -26,14 +27,56 @@ rule preflight:
     retries: 1
     conda:
         "../../envs/models.yaml"
+    threads: 1
     params:
         model=row("model"),
         source=row("source"),
         spec=spec,
         weights=weights_option,
+        images=lambda wildcards, input: option("--images", input.images or None),
+        seed=CONFIG["seed"],
+        timeout=CONFIG["preflight"]["timeout"],
+        memory=option("--memory", CONFIG["preflight"]["memory_gb"]),
+        offline="--offline" if CONFIG["preflight"]["offline"] else "",
+        # duplicates show between models only: see rule robustness
+        exclude=each(
+            "--exclude-flag", [f for f in CONFIG["preflight"]["exclude_flags"] if f != "duplicate weights"]
+        ),
+        side_effects=CONFIG["preflight"]["side_effects"],
+    message:
+        "Preflight {params.model}"
     shell:
         "alignsec preflight {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
-        "--out {output} > {log} 2>&1"
+        "{params.images} --seed {params.seed} --timeout {params.timeout} {params.memory} {params.offline} "
+        "{params.exclude} --side-effects {params.side_effects} --threads {threads} --out {output} > {log} 2>&1"
+
+
+ZOO = [f"{R}/zoo/models.csv", f"{R}/zoo/reasons.csv"]
+
+
+rule account:
+    input:
+        preflight=[f"{R}/models/{m}/preflight.json" for m in MODELS],
+        sheet=SHEET or [],
+        scores=f"{R}/scores/scores.parquet",
+    output:
+        report(ZOO, category="Models", caption="../report/zoo.rst"),
+    log:
+        f"{R}/logs/account.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        folder=above(2, "input"),
+    message:
+        "Account for every model of the sheet"
+    shell:
+        "alignsec account --sheet {input.sheet} --folder {params.folder} --scores {input.scores} "
+        "--out {output[0]} --out-counts {output[1]} > {log} 2>&1"
+
+
+rule zoo:
+    input:
+        ZOO,
 
 
 rule attack:
@@ -69,6 +112,7 @@ rule attack:
         # neither is a declared output: Snakemake would delete what a killed job had settled
         ledger=beside_status("ledger"),
         keep=lambda wildcards, output: kept(wildcards, output),
+        cache=PIXELS,
         seed=CONFIG["seed"],
     message:
         "Attack {params.model} on shard {wildcards.shard}"
@@ -77,7 +121,7 @@ rule attack:
         "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
         "{params.epsilons} --norm {params.norm} --version {params.version} {params.attacks} {params.ladder} "
         "{params.top5} --screen-precision {params.screen_precision} {params.batch_size} --ledger {params.ledger} "
-        "{params.keep} --seed {params.seed} --threads {threads} > {log} 2>&1"
+        "{params.keep} --cache {params.cache} --seed {params.seed} --threads {threads} > {log} 2>&1"
 
 
 rule corruptions:
@@ -105,9 +149,10 @@ rule corruptions:
         names=each("--corruption", CORRUPTIONS),
         severities=each("--severity", CONFIG["corruptions"]["severities"]),
         path=option("--path", CONFIG["corruptions"]["path"]),
+        cache=PIXELS,
         seed=CONFIG["seed"],
     shell:
         "alignsec corruptions {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shards {params.folder} --count {params.n_shards} --out {output.table} "
-        "--status {output.status} {params.names} {params.severities} {params.path} --seed {params.seed} "
-        "--threads {threads} > {log} 2>&1"
+        "--status {output.status} {params.names} {params.severities} {params.path} --cache {params.cache} "
+        "--seed {params.seed} --threads {threads} > {log} 2>&1"

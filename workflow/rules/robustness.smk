@@ -21,9 +21,12 @@ if ATTACKS:
             corruptions="--corruptions" if CORRUPTIONS else "",
             epsilons=each("--epsilon", CONFIG["attack"]["epsilons"]),
             norm=CONFIG["attack"]["norm"],
+            duplicates=(
+                "--exclude-duplicates" if "duplicate weights" in CONFIG["preflight"]["exclude_flags"] else ""
+            ),
         shell:
             "alignsec robustness gather --sheet {input.sheet} --folder {params.folder} --shards {params.shards} "
-            "{params.corruptions} {params.epsilons} --norm {params.norm} --out {output.models} "
+            "{params.corruptions} {params.epsilons} --norm {params.norm} {params.duplicates} --out {output.models} "
             "--out-excluded {output.excluded} --out-warnings {output.warnings} > {log} 2>&1"
 
 else:

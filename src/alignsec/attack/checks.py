@@ -10,6 +10,14 @@ from alignsec.attack.judge import ATTACKS, VERSIONS
 from alignsec.errors import AlignsecError
 
 
+class ModelError(AlignsecError):
+    """The model cannot be attacked; `kind` is one of `alignsec.reasons.KINDS`."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
 def epsilons(values: Sequence[float], norm: str) -> list[float]:
     """Epsilons in ascending order; zero, negative, duplicated and (L-infinity) above 0.5 are refused."""
     given = [float(v) for v in values]
@@ -71,9 +79,11 @@ def inputs(model: nn.Module, images: Tensor, labels: Tensor) -> int:
         logits = model(images[:1])
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 1:
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise AlignsecError(f"the model must return (N, K) logits, it returned {shape} for one image")
+        raise ModelError(
+            "no classifier", f"the model must return (N, K) logits, it returned {shape} for one image"
+        )
     if not bool(torch.isfinite(logits).all()):
-        raise AlignsecError("the model returns logits that are not finite")
+        raise ModelError("no classifier", "the model returns logits that are not finite")
     classes = logits.shape[1]
     if classes < 2:
         raise AlignsecError("the model has one class: there is nothing to attack")

@@ -193,7 +193,11 @@ class _Evaluation:
             try:
                 result = work(batch, epsilon if epsilon is not None else max(self.epsilons))
             except RuntimeError as error:
-                if not batches.out_of_memory(error) or (self.batch_size <= 1 and len(batch) <= 1):
+                if not batches.out_of_memory(error):
+                    # shapes and autograd: the model's forward was tried before, so its backward is meant
+                    first = str(error).splitlines()[0]
+                    raise checks.ModelError("autograd error", f"{unit}: {first}") from error
+                if self.batch_size <= 1 and len(batch) <= 1:
                     raise
                 failed = str(error).splitlines()[0]
             else:
@@ -280,7 +284,9 @@ class _Evaluation:
             logits = self.model(x)
         bad = (~torch.isfinite(logits)).any(1).nonzero()[:, 0]
         if len(bad):
-            raise AlignsecError(f"the logits of image {batch[int(bad[0])]} are not finite")
+            raise checks.ModelError(
+                "no classifier", f"the logits of image {batch[int(bad[0])]} are not finite"
+            )
         bits = (logits.argmax(1) == y).cpu().numpy().astype(np.int64)
         if self.stochastic:
             bits = self._votes(x, y)

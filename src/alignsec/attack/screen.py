@@ -9,7 +9,7 @@ from torch import Tensor, nn
 STEPS = 10  # of an image on its way to the judge
 CARRIED_STEPS = 5  # of an image that the judge could not break in a larger ball
 PROBED_CLASSES = (
-    3  # of a model with more than ten classes; all of them otherwise, where a linear model is solved
+    3  # of a model with more than twenty classes; all of them otherwise, where a linear model is solved
 )
 OVERSHOOT = 1.02
 # a point on the segment must be wrong by this share of the logits' scale, or another batch might round it right
@@ -80,7 +80,7 @@ def probe(model: nn.Module, images: Tensor, labels: Tensor, norm: str) -> tuple[
         best = images.clone()
         dead = torch.ones_like(labels, dtype=torch.bool)
         others = logits.shape[1] - 1
-        count = others if others < 10 else PROBED_CLASSES
+        count = others if others < 20 else PROBED_CLASSES
         for rank in range(count):
             gap = right - logits.gather(1, order[:, rank : rank + 1])[:, 0]
             (gradient,) = torch.autograd.grad(gap.sum(), x, retain_graph=rank < count - 1)

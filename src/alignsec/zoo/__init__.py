@@ -6,7 +6,7 @@ from typing import Protocol
 
 from alignsec.errors import AlignsecError
 from alignsec.zoo.base import Excluded, PixelModel
-from alignsec.zoo.loading import loading
+from alignsec.zoo.loading import contained
 
 __all__ = ["Excluded", "PixelModel", "Source", "load"]
 
@@ -47,7 +47,7 @@ def load(source: str, spec: str, weights: Path | None = None) -> PixelModel:
     """
     if source not in _MODULES:
         raise AlignsecError(f"source {source!r} is not one of {', '.join(_MODULES)}")
-    with loading() as trace:
+    with contained() as trace:
         maker: Source = import_module(_MODULES[source])  # type: ignore[assignment]
         model = maker.load(spec, weights)
     model.adapt()

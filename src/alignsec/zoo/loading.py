@@ -7,8 +7,8 @@ import os
 import random
 import socket
 import ssl
+import subprocess
 import sys
-import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Trace:
 
 
 @contextlib.contextmanager
-def loading() -> Iterator[Trace]:
+def contained() -> Iterator[Trace]:
     """Contain a plugin while it loads.
 
     Restored afterwards: default dtype and device, gradient mode, threads, TF32 and cuDNN switches, random states,
@@ -45,7 +45,7 @@ def loading() -> Iterator[Trace]:
         For every error of the plugin (`sys.exit` as well), with the reason.
     """
     trace = Trace()
-    with _restored(trace), _watched_network(trace), _watched_weights(trace):
+    with _restored(trace), _watched_network(trace), _programs_offline(), _watched_weights(trace):
         try:
             yield trace
         except (Excluded, AlignsecError):
@@ -103,7 +103,9 @@ def _restored(trace: Trace) -> Iterator[None]:
     import torch
 
     settings = [(name, read(), read, write) for name, read, write in _settings()]
-    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+    # the legacy generator is the one that plugins seed
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    states = random.getstate(), torch.random.get_rng_state()
     try:
         with warnings.catch_warnings():
             yield
@@ -117,15 +119,14 @@ def _restored(trace: Trace) -> Iterator[None]:
                 trace.changed.append(name)
                 write(before)
         random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.random.set_rng_state(states[2])
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        torch.random.set_rng_state(states[1])
 
 
 @contextlib.contextmanager
 def _watched_network(trace: Trace) -> Iterator[None]:
     offline = bool(os.environ.get("ALIGNSEC_OFFLINE"))
     getaddrinfo, connect, timeout = socket.getaddrinfo, socket.socket.connect, socket.getdefaulttimeout()
-    getproxies = urllib.request.getproxies
 
     def failed(host: Any, error: OSError) -> None:
         text = host.decode() if isinstance(host, bytes) else str(host)
@@ -153,9 +154,6 @@ def _watched_network(trace: Trace) -> Iterator[None]:
         except OSError as error:
             failed(host, error)
 
-    if offline:
-        # the proxy is for programs that the plugin starts; here, the host itself is to be seen and named
-        urllib.request.getproxies = dict  # type: ignore[assignment]
     socket.getaddrinfo = resolve
     socket.socket.connect = open_connection  # type: ignore[method-assign,assignment]
     if timeout is None:
@@ -163,10 +161,31 @@ def _watched_network(trace: Trace) -> Iterator[None]:
     try:
         yield
     finally:
-        urllib.request.getproxies = getproxies
         socket.getaddrinfo = getaddrinfo
         socket.socket.connect = connect  # type: ignore[method-assign]
         socket.setdefaulttimeout(timeout)
+
+
+@contextlib.contextmanager
+def _programs_offline() -> Iterator[None]:
+    """Programs that a plugin starts (wget, curl, git) find a closed port as their proxy."""
+    if not os.environ.get("ALIGNSEC_OFFLINE"):
+        yield
+        return
+    proxies = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "ftp", "all")}
+    begin, system = subprocess.Popen.__init__, os.system
+
+    def begin_offline(self: Any, *args: Any, **kwargs: Any) -> None:
+        kwargs["env"] = {**(kwargs.get("env") or os.environ), **proxies}
+        begin(self, *args, **kwargs)
+
+    subprocess.Popen.__init__ = begin_offline  # type: ignore[method-assign]
+    os.system = lambda command: subprocess.call(command, shell=True)
+    try:
+        yield
+    finally:
+        subprocess.Popen.__init__ = begin  # type: ignore[method-assign]
+        os.system = system
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def measure(preprocess: Preprocess) -> Measured:
         out, frame_axis = run(preprocess, [place / f"{n}.png" for n in names])
         level = out[: len(flat)].mean((2, 3))
         scale = level[1] - level[0]
-        if (np.abs(scale) < 1e-6).any():
+        if (np.abs(scale) < 1e-3).any():
             raise Excluded("non-affine preprocessing: black and white look the same after it")
         if (scale < 0).any():
             raise Excluded("non-affine preprocessing: it inverts the pixels")

@@ -29,7 +29,7 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
 
     try:
         chosen = torchvision.models.get_weight(spec)
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         every = [
             str(w) for n in torchvision.models.list_models() for w in torchvision.models.get_model_weights(n)
         ]

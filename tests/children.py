@@ -1,0 +1,55 @@
+"""What a child process may do to its supervisor; nothing heavy is imported."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from alignsec.isolation import note
+
+
+def answer(value: int) -> dict[str, int]:
+    print("a line")
+    return {"value": value}
+
+
+def sees() -> dict[str, object]:
+    return {"cwd": str(Path.cwd()), "offline": os.environ.get("HF_HUB_OFFLINE"), "stdin": sys.stdin.read()}
+
+
+def notes_and_dies() -> None:
+    note(reached="somewhere", a=1)
+    os._exit(7)
+
+
+def fails() -> None:
+    raise ValueError("a bug")
+
+
+def hangs() -> None:
+    while True:
+        time.sleep(1)
+
+
+def eats() -> None:
+    kept = []
+    while True:
+        kept.append(bytearray(10_000_000))
+
+
+def prints() -> None:
+    for _ in range(100):
+        print("x" * 100_000)
+
+
+def leaves_a_child(pid_file: str) -> None:
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    Path(pid_file).write_text(str(child.pid))
+    time.sleep(600)
+
+
+def shows_pid_and_hangs(pid_file: str) -> None:
+    Path(pid_file + ".new").write_text(str(os.getpid()))
+    Path(pid_file + ".new").replace(pid_file)
+    time.sleep(600)
