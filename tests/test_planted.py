@@ -11,11 +11,7 @@ from matplotlib.figure import Figure
 
 from alignsec import findings, latex, robustness, statistics, tables, targets
 from alignsec.figures import curves, forest, heatmap, missingness, p_values, scatter, tsne, within_between
-<<<<<<< HEAD:tests/test_simulated.py
-from tests import simulated as planted
-=======
 from tests import planted_study as planted
->>>>>>> main:tests/test_planted.py
 
 MIDDLE = "robust_top1@0.5/255"
 
