@@ -327,6 +327,55 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
     assert len(list((results / "figures").glob("*.p*"))) == 22
 
 
+HOSTILE = {
+    "exits": r"import error: it called sys.exit(3)",
+    "vanishes": "crashed: the process ended with exit status 0 and no result",
+    "prints": "side effects: printed 9.5 MiB",
+    "hangs": "timeout: no end after 120 s",
+    "changes_dtype": "side effects: changed the default dtype",
+    "writes": "side effects: wrote junk.txt into its working folder",
+    "segfaults": "crashed: by signal SIGSEGV",
+}
+
+
+@pytest.mark.slow
+def test_plugins_that_misbehave_are_rows_and_the_others_unaffected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    hostile = "../../etc/x:y=z"
+    rows = [[name, "factory", f"tests.misbehaving:{name}", name, ""] for name in HOSTILE]
+    rows += [
+        [name, "factory", f"tests.misbehaving:{spec}", name, ""]
+        for name, spec in ((hostile, "good"), ("half", "half"))
+    ]
+    write_sheet(tmp_path, [*rows, MODELS[0]])
+    configure(
+        tmp_path,
+        attack={"epsilons": ["0.05"]},
+        corruptions={"names": []},
+        preflight={"timeout": 120},
+        images={"count": 8},
+    )
+    before = set(tmp_path.parent.parent.rglob("*etc*"))
+    done = snakemake(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = tmp_path / "results" / "small"
+    excluded = pd.read_csv(results / "robustness" / "excluded.csv")
+    assert dict(zip(excluded["model"], excluded["reason"], strict=True)) == HOSTILE
+    models = pd.read_parquet(results / "robustness" / "models.parquet")
+    assert set(models["model"]) == {hostile, "half", MODELS[0][0]}
+    counted = pd.read_csv(results / "zoo" / "reasons.csv")
+    assert counted.loc[counted["status"] != "flagged", "models"].sum() == len(rows) + 1
+    assert not list(tmp_path.rglob("junk.txt"))
+    assert (results / "models" / "_2e._2f.._2fetc_2fx_3ay_3dz" / "preflight.json").is_file()
+    assert set(tmp_path.parent.parent.rglob("*etc*")) - before == set(results.rglob("*etc*"))
+    # only the time limit is transient; a dry run names it and leaves it
+    dry = snakemake(tmp_path, "retry_excluded", "-n")
+    assert "again: hangs (timeout" in dry.stderr
+    assert planned(tmp_path, "all") == {}
+
+
 def test_workflow_is_clean_to_its_own_linter() -> None:
     line = [str(BIN / "snakemake"), "--lint", "-s", str(ROOT / "Snakefile")]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -614,3 +614,49 @@ def test_a_sweep_leaves_reports_that_are_there(tmp_path: Path) -> None:
     assert list(done) == ["a/b"]
     assert json.loads((tmp_path / "a_2fb" / "preflight.json").read_text())["kind"] == "not in registry"
     assert (tmp_path / "kept" / "preflight.json").read_text() == "{}"
+
+
+@pytest.mark.slow
+def test_twelve_of_the_paper_studys_models_are_accounted_for_offline(tmp_path: Path) -> None:
+    """A sample of the sheet, nothing planted: each ends with a status and a reason of the list."""
+    from alignsec import account, sheet
+    from alignsec.reasons import KINDS
+
+    rows = sheet.read(Path(__file__).parents[1] / "config" / "paper" / "models.tsv")
+    assert len(rows) == 233
+    chosen = rows.sample(12, random_state=0)
+    reports = dict(preflight.sweep(chosen, tmp_path, jobs=2, offline=True, retries=0, timeout=600))
+    assert set(reports) == set(chosen["model"])
+    for model, report in reports.items():
+        assert report["status"] == "ok" or report["kind"] in KINDS, model
+        assert report["kind"] not in ("timeout", "killed"), model
+    counted = account.counts(account.table(chosen, reports, {}))
+    assert counted.loc[counted["status"] != "flagged", "models"].sum() == 12
+
+
+DOC = Path(__file__).parents[1] / "docs" / "zoo.md"
+
+
+@pytest.mark.slow
+def test_the_documented_cifar_model_and_its_row(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module and the sheet in docs/zoo.md, as they stand there."""
+    import re
+
+    from alignsec import sheet
+
+    blocks = re.findall(r"```(\w*)\n(.*?)```", DOC.read_text(encoding="utf-8"), re.S)
+    (code,) = [body for kind, body in blocks if kind == "python"]
+    (table,) = [body for _, body in blocks if body.startswith("model\t")]
+    (tmp_path / "ourlab.py").write_text(code)
+    (tmp_path / "models.tsv").write_text(table)
+    rows = sheet.read(tmp_path / "models.tsv").set_index("source")
+    assert list(rows.index) == ["brainscore", "torchvision", "timm", "factory"]
+    frame = images.shard("npz", str(data_dir / "cifar10" / "test_head_256.npz"), 0, 64, 0)
+    tables.write(frame, tmp_path / "sample.parquet", "images")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    report = preflight.preflight(
+        rows.loc["factory", "model"], "factory", rows.loc["factory", "spec"], images=tmp_path / "sample.parquet"
+    )
+    assert (report["status"], report["reason"], report["flags"]) == ("ok", "", [])
+    assert report["clean_top1"] > 0.9
+    assert (report["input_size"], report["classes"]) == ([32, 32], 10)

@@ -350,6 +350,32 @@ def account(
 
 
 @app.command()
+def estimate(
+    sheet: Path = typer.Option(),
+    folder: Path = typer.Option(help="Folder of the models."),
+    epsilons: int = typer.Option(help="How many."),
+    count: int = typer.Option(help="Images."),
+    per_shard: int = typer.Option(help="Images of one job."),
+    out: Path = typer.Option(),
+    version: str = "standard",
+    limit: Annotated[float, typer.Option(help="Hours that one job may last.")] = 24,
+) -> None:
+    """Estimate the hours that attacking every model takes on this machine's device."""
+    from alignsec import account as acc
+    from alignsec import estimate as est
+    from alignsec import tables
+
+    rows = _sheet(sheet)
+    speed = est.measure()
+    found = est.table(
+        rows, acc.read(rows["model"], folder), speed, epsilons=epsilons, count=count, per_shard=per_shard,
+        version=version, limit=limit,
+    )  # fmt: skip
+    tables.write_csv(found, out)
+    print(est.text(found, speed, len(rows)), end="")
+
+
+@app.command()
 def retry(
     folder: Annotated[Path, typer.Argument(help="Folder of the models: results/<study>/models.")],
 ) -> None:

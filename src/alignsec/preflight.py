@@ -1,6 +1,7 @@
 """Can this model be attacked, and if not why: answered on a CPU before any GPU time is spent."""
 
 import hashlib
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ PRELOAD = (
 STAGES = ("started", "imported", "loaded", "preprocessed", "forward", "gradient")
 KEYS = (
     "mean", "std", "input_size", "classes", "label_offset", "deterministic", "parameters", "weights_sha256",
-    "weight_files", "geometry", "round_trip", "clean_top1", "clean_n",
+    "weight_files", "geometry", "round_trip", "clean_top1", "clean_n", "forward_seconds", "gradient_seconds",
 )  # fmt: skip
 
 
@@ -84,7 +85,8 @@ def preflight(
     dict with `model, source, spec, status` (``ok`` or ``excluded``), `reason`, its `kind`, `transient`, `flags`,
     `reached` (the last of `STAGES` that was passed), `mean, std` (per channel, [0, 1] pixel units), `input_size`
     (height, width), `classes, label_offset, deterministic, parameters, weights_sha256` (of the state dict),
-    `weight_files` (name to SHA-256), `geometry, round_trip` (pixel units), `clean_top1, clean_n, side_effects,
+    `weight_files` (name to SHA-256), `geometry, round_trip` (pixel units), `clean_top1, clean_n`, `forward_seconds,
+    gradient_seconds` (per image, of a forward pass and of one with its gradient, on these threads), `side_effects,
     seconds`; null where unknown.
     """
     report: dict[str, Any] = {
@@ -270,7 +272,9 @@ def _try(model: "PixelModel", source: str, seed: int) -> dict[str, Any]:
             logits = model(x)
             _check_logits(logits, len(x), source in zoo.IMAGENET_SOURCES)
             note(reached="forward", classes=logits.shape[1])
+            start = time.perf_counter()
             others = [model(x) for _ in range(REPEATS - 1)]
+            forward = (time.perf_counter() - start) / len(others) / len(x)
             single = model(x[:1])
     except torch.OutOfMemoryError as error:
         raise Excluded("out of memory") from error
@@ -283,6 +287,7 @@ def _try(model: "PixelModel", source: str, seed: int) -> dict[str, Any]:
     if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all()):
         flags.append("probabilities")
     x.requires_grad_(True)
+    start = time.perf_counter()
     try:
         out = model(x)
         # towards the least likely class: the loss is large, so a gradient of zero is none by saturation
@@ -294,6 +299,7 @@ def _try(model: "PixelModel", source: str, seed: int) -> dict[str, Any]:
         raise Excluded(f"autograd error: {error.reason}") from error
     except RuntimeError as error:
         raise Excluded(f"autograd error: {str(error).splitlines()[0][:200]}") from error
+    seconds = (time.perf_counter() - start) / len(x)
     note(reached="gradient")
     share = float((gradient.flatten(1).abs().amax(1) > 0).float().mean())
     if not bool(torch.isfinite(gradient).all()):
@@ -305,6 +311,8 @@ def _try(model: "PixelModel", source: str, seed: int) -> dict[str, Any]:
         "label_offset": 0,
         "deterministic": "stochastic" not in flags,
         "flags": flags,
+        "forward_seconds": round(forward, 5),
+        "gradient_seconds": round(seconds, 5),
     }
 
 

@@ -79,6 +79,34 @@ rule zoo:
         ZOO,
 
 
+rule estimate:
+    input:
+        preflight=[f"{R}/models/{m}/preflight.json" for m in MODELS],
+        sheet=SHEET or [],
+    output:
+        f"{R}/zoo/estimate.csv",
+    log:
+        f"{R}/logs/estimate.log",
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        folder=above(2, "input"),
+        epsilons=len(CONFIG["attack"]["epsilons"]),
+        images=COUNT,
+        per_shard=PER_SHARD,
+        version=CONFIG["attack"]["version"],
+        limit=CONFIG["attack"]["job_hours"],
+    message:
+        "Estimate what the attacks will cost on this machine's device"
+    shell:
+        "alignsec estimate --sheet {input.sheet} --folder {params.folder} --epsilons {params.epsilons} "
+        "--count {params.images} --per-shard {params.per_shard} --version {params.version} --limit {params.limit} "
+        "--out {output} 2>&1 | tee {log}"
+
+
 rule attack:
     input:
         shard=f"{R}/images/shards/{{shard}}.parquet",
