@@ -283,7 +283,9 @@ def test_top5_is_the_same_with_and_without_the_ladder(digits) -> None:
 def test_kept_adversarials_are_adversarial(digits, tmp_path: Path) -> None:
     model, x, y = digits
     table = evaluate_robustness(model, x, y, [0.05, 0.2], keep=tmp_path / "kept.npz", **QUICK)
-    broken = table[table["correct"] & ~table["robust"]].drop_duplicates("image")
+    # FAB's finds outside the largest ball are known as well
+    broken = table[table["distance"].notna()].drop_duplicates("image")
+    assert set(broken["image"]) >= set(table.loc[table["correct"] & ~table["robust"], "image"])
     kept = np.load(tmp_path / "kept.npz")
     images = np.concatenate([kept["image"], kept["exact_image"]])
     assert set(images) == set(broken["image"])

@@ -24,7 +24,11 @@ def study(data_dir: Path) -> findings.Study:
     nothing = pd.DataFrame(
         {"model": ["a", "b"], "step": "preflight", "reason": ["head of 365", "head of 365"]}
     )
-    return findings.Study(total, tree, measured, table, nothing, statistics.compare(total, total, tree, []))
+    same = statistics.compare(total, total, tree, [])
+    doubts = pd.DataFrame(
+        {"model": ["a"], "warning": "w", "value": 1.0, "meaning": "gradients may be masked"}
+    )
+    return findings.Study(total, tree, measured, table, nothing, same, doubts)
 
 
 def at(study: findings.Study, benchmark: str) -> pd.Series:
@@ -107,6 +111,7 @@ def test_the_summary_says_the_tables_numbers(study: findings.Study) -> None:
     best = leaves.loc[leaves["partial_rho"].where(leaves["partial_q"] < 0.05).abs().idxmax()]
     assert f"the strongest are {best['benchmark']} (ρ = {best['rho']:.2f} [" in text
     assert "2 models: head of 365" in text
+    assert "Attacks on 1 model warned: gradients may be masked." in text
     row = at(study, "average_vision")
     assert f"ρ = {row['rho']:.2f} [{row['rho_low']:.2f}, {row['rho_high']:.2f}]".replace("-", "−") in text
     assert "nan" not in text
@@ -255,3 +260,5 @@ def test_robust_among_correct() -> None:
     assert added.loc[("no n", "robust_given_correct@1/255"), "value"] == 0.4
     tables.validate(found, "robustness")
     assert targets.label("robust_given_correct@1/255") == "robust of correct, ε = 1/255"
+    assert targets.label("median_distance@L2") == "median distance, L2"
+    assert not targets.is_share("median_distance@L2") and targets.is_share("clean_top5")

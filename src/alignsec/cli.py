@@ -731,7 +731,13 @@ def analysis_explorer(
 
 
 def _study(
-    total: Path, benchmarks: Path, robustness: Path, correlations: Path, excluded: Path, duplicates: Path
+    total: Path,
+    benchmarks: Path,
+    robustness: Path,
+    correlations: Path,
+    excluded: Path,
+    duplicates: Path,
+    warnings: Path,
 ) -> Any:
     import pandas as pd
 
@@ -745,6 +751,7 @@ def _study(
         tables.read(correlations, "correlations"),
         pd.read_csv(excluded),
         pd.read_csv(duplicates),
+        pd.read_csv(warnings),
     )
 
 
@@ -756,12 +763,13 @@ def tables_(
     correlations: Path = typer.Option(),
     excluded: Path = typer.Option(),
     duplicates: Path = typer.Option(),
+    warnings: Path = typer.Option(),
     out: Path = typer.Option(help="Folder."),
 ) -> None:
     """Write the study's tables as CSV and LaTeX."""
     from alignsec import findings, latex, tables
 
-    study = _study(total, benchmarks, robustness, correlations, excluded, duplicates)
+    study = _study(total, benchmarks, robustness, correlations, excluded, duplicates, warnings)
     for name, (frame, caption) in findings.all_tables(study).items():
         tables.write_csv(frame, out / f"{name}.csv")
         tables.write_text(out / f"{name}.tex", latex.table(frame, caption, f"tab:{name}"))
@@ -776,12 +784,13 @@ def summary(
     correlations: Path = typer.Option(),
     excluded: Path = typer.Option(),
     duplicates: Path = typer.Option(),
+    warnings: Path = typer.Option(),
     out: Path = typer.Option(),
 ) -> None:
     """State the findings in sentences made from the numbers."""
     from alignsec import findings, tables
 
-    found = _study(total, benchmarks, robustness, correlations, excluded, duplicates)
+    found = _study(total, benchmarks, robustness, correlations, excluded, duplicates, warnings)
     tables.write_text(out, findings.summary(found, study))
 
 

@@ -18,7 +18,7 @@ NAMED = 5  # benchmarks that a sentence names
 
 @dataclass(frozen=True)
 class Study:
-    """The tables that the findings are made from; `duplicates` see `statistics.compare`."""
+    """The tables that the findings are made from; `duplicates` see `statistics.compare`, `warnings` `robustness.doubts`."""
 
     total: "pd.DataFrame"
     benchmarks: "pd.DataFrame"
@@ -26,6 +26,7 @@ class Study:
     correlations: "pd.DataFrame"
     excluded: "pd.DataFrame"
     duplicates: "pd.DataFrame"
+    warnings: "pd.DataFrame"
 
     @property
     def targets(self) -> list[str]:
@@ -350,6 +351,8 @@ def _caveats(study: Study) -> list[str]:
         floor = row["at_zero"] > 0.5
         where = f"{row['at_zero']:.0%} of the models are at 0" if floor else f"{row['tied']:.0%} are tied"
         lines.append(f"{names.label(row['target'])}: {where}, so it can hardly tell models apart.")
+    for meaning, models in study.warnings.groupby("meaning", sort=False)["model"]:
+        lines.append(f"Attacks on {_count(models.nunique(), 'model')} warned: {meaning}.")
     noisy = blunt[blunt["sampling"] > 0.1]
     if len(noisy):
         worst: Any = noisy.loc[noisy["sampling"].idxmax()]

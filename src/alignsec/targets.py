@@ -37,6 +37,8 @@ def label(target: str) -> str:
     if kind in _ROBUST and rest:
         norm, _, size = rest.rpartition(":")
         return f"{_ROBUST[kind]}, {norm + ' ' if norm else ''}ε = {size}"
+    if kind == "median_distance":
+        return f"median distance, {rest}"
     if kind == "corruption_top1" and rest:
         return rest.replace("_", " ").replace("-", ", severity ")
     return target
@@ -67,7 +69,7 @@ def control_of(target: str, columns: Iterable[str]) -> str | None:
 
 def is_share(target: str) -> bool:
     """Is the target a share in [0, 1] (and no distance)?"""
-    return target != "median_distance"
+    return target.partition("@")[0] != "median_distance"
 
 
 def conditional(target: str) -> str | None:

@@ -11,6 +11,7 @@ FOUND = {
     "correlations": f"{R}/correlations/all.parquet",
     "excluded": f"{R}/robustness/excluded.csv",
     "duplicates": f"{R}/analysis/duplicates.csv",
+    "warnings": f"{R}/robustness/warnings.csv",
 }
 
 
@@ -82,7 +83,7 @@ rule tables:
     shell:
         "alignsec tables --total {input.total} --benchmarks {input.benchmarks} --robustness {input.robustness} "
         "--correlations {input.correlations} --excluded {input.excluded} --duplicates {input.duplicates} "
-        "--out {params.folder} > {log} 2>&1"
+        "--warnings {input.warnings} --out {params.folder} > {log} 2>&1"
 
 
 rule summary:
@@ -104,7 +105,7 @@ rule summary:
     shell:
         "alignsec summary {params.study} --total {input.total} --benchmarks {input.benchmarks} "
         "--robustness {input.robustness} --correlations {input.correlations} --excluded {input.excluded} "
-        "--duplicates {input.duplicates} --out {output} > {log} 2>&1"
+        "--duplicates {input.duplicates} --warnings {input.warnings} --out {output} > {log} 2>&1"
 
 
 rule explorer:

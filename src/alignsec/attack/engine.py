@@ -197,7 +197,7 @@ class _Evaluation:
                     # shapes and autograd: the model's forward was tried before, so its backward is meant
                     first = str(error).splitlines()[0]
                     raise checks.ModelError("autograd error", f"{unit}: {first}") from error
-                if self.batch_size <= 1 and len(batch) <= 1:
+                if self.batch_size <= 1:
                     raise
                 failed = str(error).splitlines()[0]
             else:
@@ -269,7 +269,9 @@ class _Evaluation:
         bits = np.zeros(len(x), dtype=np.int64)
         with _exact_float32():
             for repeat in range(REPEATS if self.stochastic else 1):
-                bits |= (self.model(x).argmax(1) == y).cpu().numpy().astype(np.int64) << repeat
+                # a screening job holds several batches
+                parts = [self.model(part).argmax(1) for part in x.split(self.batch_size)]
+                bits |= (torch.cat(parts) == y).cpu().numpy().astype(np.int64) << repeat
         return bits
 
     def _wrong(self, bits: np.ndarray) -> np.ndarray:
@@ -319,7 +321,12 @@ class _Evaluation:
         chosen = np.flatnonzero(good)
         if len(chosen) and self.ladder and not self.stochastic:
             at = torch.as_tensor(chosen, device=self.x.device)
-            nearer = cheap.tighten(self.model, clean[at], y[at], candidates[at])
+            nearer = torch.cat(
+                [
+                    cheap.tighten(self.model, clean[part], y[part], candidates[part])
+                    for part in at.split(max(1, self.batch_size // 2))
+                ]
+            )
             sure = torch.as_tensor(self._votes(nearer, y[at]) == 0, device=self.x.device)
             candidates[at] = torch.where(sure[:, None, None, None], nearer, candidates[at])
             moved[chosen] = cheap.size(candidates[at] - clean[at], self.norm).cpu().numpy().astype(float)
@@ -540,7 +547,7 @@ def evaluate_robustness(
     ledger : path of a file that keeps what is settled, created if absent; a killed run goes on from it
     progress : a bar on a terminal, a line a minute elsewhere
     attacks : of version "custom", in order: apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square (one restart each)
-    keep : path of an .npz to write with the smallest adversarial known of each broken image: `image`, `distance`,
+    keep : path of an .npz to write with the smallest adversarial known of each image: `image`, `distance`,
         `delta` (float16, added to the clean image and clipped to [0, 1]); where float16 would not do,
         `exact_image`, `exact_distance`, `exact_delta` (float32)
 
