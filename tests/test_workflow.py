@@ -362,7 +362,7 @@ def test_plugins_that_misbehave_are_rows_and_the_others_unaffected(
     results = tmp_path / "results" / "small"
     targets = ("zoo", "results/small/robustness/excluded.csv")
     before = set(tmp_path.parent.parent.rglob("*etc*"))
-    done = snakemake(tmp_path, *targets)
+    done = snakemake(tmp_path, "--", *targets)
     assert done.returncode == 0, done.stdout + done.stderr
     excluded = pd.read_csv(results / "robustness" / "excluded.csv")
     assert dict(zip(excluded["model"], excluded["reason"], strict=True)) == HOSTILE

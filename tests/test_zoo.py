@@ -480,7 +480,7 @@ def test_registered_models_are_attacked_with_the_epsilon_asked(
     for epsilon in (1 / 255, 4 / 255):
         attack = APGDAttack(model, n_iter=3, norm="Linf", eps=epsilon, seed=0, device="cpu")
         attack.init_hyperparam(x)
-        adversarial = attack.perturb(x, labels, best_loss=True)[0]
+        adversarial = attack.perturb(x, labels, best_loss=True)
         seen.clear()
         with torch.no_grad():
             model(x), model(adversarial)
