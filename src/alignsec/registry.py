@@ -7,6 +7,7 @@ code, download weights and take minutes.
 import ast
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,18 +125,24 @@ def read_registry(source: str = "installed") -> tuple["pd.DataFrame", "pd.DataFr
     )
 
 
+@lru_cache(maxsize=2)
+def _sources(folder: Path) -> tuple[tuple[str, str], ...]:
+    """Every plugin and the text that registers its models."""
+    paths = sorted((folder / "models").glob("*/__init__.py"))
+    return tuple((p.parent.name, p.read_text(encoding="utf-8", errors="replace")) for p in paths)
+
+
 def plugin_of(name: str, source: str = "installed") -> str | None:
     """The plugin that registers `name`, or None; only files that hold the name are parsed."""
     folder, _ = _package_folder(source)
-    for path in sorted((folder / "models").glob("*/__init__.py")):
-        text = path.read_text(encoding="utf-8", errors="replace")
+    for plugin, text in _sources(folder):
         if name in text:
             try:
                 names, _ = _registrations(text)
             except SyntaxError:
                 continue
             if name in names:
-                return path.parent.name
+                return plugin
     return None
 
 
