@@ -480,7 +480,7 @@ def test_registered_models_are_attacked_with_the_epsilon_asked(
     for epsilon in (1 / 255, 4 / 255):
         attack = APGDAttack(model, n_iter=3, norm="Linf", eps=epsilon, seed=0, device="cpu")
         attack.init_hyperparam(x)
-        adversarial = attack.perturb(x, labels, best_loss=True)[0]
+        adversarial = attack.perturb(x, labels, best_loss=True)
         seen.clear()
         with torch.no_grad():
             model(x), model(adversarial)
@@ -638,7 +638,9 @@ DOC = Path(__file__).parents[1] / "docs" / "zoo.md"
 
 
 @pytest.mark.slow
-def test_the_documented_cifar_model_and_its_row(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_cifar_model_and_its_row(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The module and the sheet in docs/zoo.md, as they stand there."""
     import re
 
@@ -655,7 +657,10 @@ def test_the_documented_cifar_model_and_its_row(tmp_path: Path, data_dir: Path, 
     tables.write(frame, tmp_path / "sample.parquet", "images")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     report = preflight.preflight(
-        rows.loc["factory", "model"], "factory", rows.loc["factory", "spec"], images=tmp_path / "sample.parquet"
+        rows.loc["factory", "model"],
+        "factory",
+        rows.loc["factory", "spec"],
+        images=tmp_path / "sample.parquet",
     )
     assert (report["status"], report["reason"], report["flags"]) == ("ok", "", [])
     assert report["clean_top1"] > 0.9

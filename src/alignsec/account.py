@@ -88,7 +88,7 @@ def counts(rows: "pd.DataFrame") -> "pd.DataFrame":
 
     ok = rows[rows["status"] == "ok"]
     forward = rows["reached"].isin(["forward", "gradient"])
-    lines = [("ok", "", len(ok), int(forward[ok.index].sum()), None, "attacked")]
+    lines: list[tuple[Any, ...]] = [("ok", "", len(ok), int(forward[ok.index].sum()), None, "attacked")]
     excluded = rows[rows["status"] != "ok"]
     for kind, part in sorted(excluded.groupby("kind"), key=lambda t: (-len(t[1]), t[0])):
         known = KINDS[str(kind)]
@@ -96,8 +96,7 @@ def counts(rows: "pd.DataFrame") -> "pd.DataFrame":
             ("excluded", str(kind), len(part), int(forward[part.index].sum()), known.transient, known.meaning)
         )
     for flag, meaning in FLAGS.items():
-        has = ok["flags"].str.split("; ").map(lambda found, flag=flag: flag in found)
-        if n := int(has.sum()):
+        if n := sum(flag in found.split("; ") for found in ok["flags"]):
             lines.append(("flagged", flag, n, n, None, meaning))
     return pd.DataFrame(lines, columns=COUNTS)
 

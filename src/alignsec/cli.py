@@ -242,10 +242,12 @@ def images_shard(
     seed: int = 0,
     path: str | None = None,
     stratified: Annotated[bool, typer.Option(help="Equally many of each class.")] = False,
+    clip: Annotated[bool, typer.Option(help="Of a smaller source, take all.")] = False,
 ) -> None:
     """List images START to STOP of the seeded order with their labels and checksums."""
     from alignsec import images, tables
 
+    stop = min(stop, images.size(source, path)) if clip else stop
     found = images.shard(source, path, start, stop, seed, stratified)
     _warn(found.attrs["warnings"])
     tables.write(found, out, "images")

@@ -107,7 +107,7 @@ def table(
     """
     import pandas as pd
 
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for model in sheet["model"]:
         report = reports[model]
         if report["status"] != "ok":
@@ -142,6 +142,7 @@ def text(rows: "pd.DataFrame", speed: Speed, models: int, assumptions: Sequence[
         f"{known['hours_low'].sum():.1f} to {known['hours_high'].sum():.1f} hours in all on {speed.device} "
         f"({speed.forward:.3g} times preflight's speed forward, {speed.gradient:.3g} times with gradients)",
     ]
-    lines += [f"warning: {r.model}: {r.note}" for r in rows.itertuples() if r.note]
+    noted = zip(rows["model"], rows["note"], strict=True)
+    lines += [f"warning: {model}: {note}" for model, note in noted if note]
     assert __doc__ is not None
     return "\n".join([*lines, *assumptions, "", __doc__.split("\n\n", 1)[1].strip()]) + "\n"

@@ -30,7 +30,7 @@ MODELS = {encode(row["model"]): row for row in _rows}
 COUNT, PER_SHARD = CONFIG["images"]["count"], CONFIG["attack"]["images_per_shard"]
 SHARDS = [f"{i:04d}" for i in range(ceil(COUNT / PER_SHARD))]
 CORRUPTIONS = CONFIG["corruptions"]["names"]
-SAMPLE = min(CONFIG["preflight"]["images"], COUNT)
+SAMPLE = CONFIG["preflight"]["images"]  # of the source, not of the study: more images rerun no preflight
 PIXELS = f"{R}/images/pixels"  # shared by models of one resize and crop; made as needed, safe to delete
 # The sheet is checked against leaderboard and registry before any attack: this short chain comes first and, on
 # a downloaded leaderboard, has the machine to itself; a local one is checked before the first job (check_early).

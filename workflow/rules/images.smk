@@ -35,8 +35,8 @@ rule sample_images:
     message:
         "Take the first {params.n} images as preflight's sample"
     shell:
-        "alignsec images shard {params.source} {params.path} --start 0 --stop {params.n} --seed {params.seed} "
-        "{params.stratified} --out {output} > {log} 2>&1"
+        "alignsec images shard {params.source} {params.path} --start 0 --stop {params.n} --clip "
+        "--seed {params.seed} {params.stratified} --out {output} > {log} 2>&1"
 
 
 rule gather_images:

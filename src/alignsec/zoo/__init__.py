@@ -48,7 +48,7 @@ def load(source: str, spec: str, weights: Path | None = None) -> PixelModel:
     if source not in _MODULES:
         raise AlignsecError(f"source {source!r} is not one of {', '.join(_MODULES)}")
     with contained() as trace:
-        maker: Source = import_module(_MODULES[source])  # type: ignore[assignment]
+        maker: Source = import_module(_MODULES[source])
         model = maker.load(spec, weights)
     model.adapt()
     model.trace = trace

@@ -10,6 +10,7 @@ from alignsec.reasons import Excluded
 from alignsec.registry import plugin_of
 from alignsec.zoo import normalisation
 from alignsec.zoo.base import PixelModel
+from alignsec.zoo.loading import timm_from_cache
 
 
 def load(spec: str, weights: Path | None = None) -> PixelModel:
@@ -30,6 +31,7 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
 
     import_plugin("brainscore_vision", "models", spec)
     note(reached="imported")
+    timm_from_cache()
     from brainscore_vision import load_model
     from torch import nn
 

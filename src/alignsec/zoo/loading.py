@@ -217,6 +217,40 @@ def _watched_weights(trace: Trace) -> Iterator[None]:
             setattr(owner, name, original)
 
 
+def timm_from_cache() -> None:
+    """Offline, have timm look for a pretrained model's weights before it builds the network, not after.
+
+    Drawing the random weights of a large transformer takes a minute, for nothing where the file is not there. Does
+    nothing where timm is not imported yet, or the machine may be asked.
+    """
+    timm = sys.modules.get("timm")
+    if timm is None or not os.environ.get("ALIGNSEC_OFFLINE"):
+        return
+    from huggingface_hub import try_to_load_from_cache
+
+    create = timm.create_model
+
+    def create_model(model_name: str, pretrained: bool = False, *args: Any, **kwargs: Any) -> Any:
+        known = timm.get_pretrained_cfg(model_name) if pretrained and ":" not in model_name else None
+        hub = getattr(known, "hf_hub_id", None)
+        if hub and not getattr(known, "url", None) and not getattr(known, "file", None):
+            files = (
+                "model.safetensors",
+                "open_clip_model.safetensors",
+                "pytorch_model.bin",
+                "open_clip_pytorch_model.bin",
+            )
+            names = (getattr(known, "hf_hub_filename", None), *files)
+            if not any(isinstance(try_to_load_from_cache(hub, n), str) for n in names if n):
+                raise Excluded(
+                    f"weights unavailable: {hub} is not in the Hugging Face hub's cache, and we are offline"
+                )
+        return create(model_name, pretrained, *args, **kwargs)
+
+    if create.__module__ != __name__:
+        timm.create_model = create_model
+
+
 # Words that libraries use for a file that they could not get, lower case.
 _NETWORK = (
     "http error", "urlopen", "max retries", "connection", "couldn't connect", "could not connect", "offline",

@@ -136,7 +136,7 @@ def _ramp(height: int, width: int) -> "np.ndarray":
     """A uint8 image that rises along another direction in each channel, with a fine texture on it."""
     import numpy as np
 
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]  # type: ignore[misc]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     texture = 24 * np.sin(40 * x) * np.sin(56 * y)
     channels = [c * 200 + 27 + texture for c in (x, y, (x + y) / 2)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)

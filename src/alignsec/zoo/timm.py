@@ -9,6 +9,7 @@ from alignsec.isolation import note
 from alignsec.names import closest
 from alignsec.zoo.base import PixelModel
 from alignsec.zoo.brainscore import wrap
+from alignsec.zoo.loading import timm_from_cache
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,7 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
     if spec not in known and spec not in timm.list_models():
         near = ", ".join(name for name, _ in closest(spec, known, 3))
         raise AlignsecError(f"timm spec {spec!r} names no pretrained model: closest are {near}")
+    timm_from_cache()
     module = timm.create_model(spec, pretrained=True)
     note(reached="loaded")
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(module), is_training=False)
