@@ -60,7 +60,8 @@ rule account:
         sheet=SHEET or [],
         scores=f"{R}/scores/scores.parquet",
     output:
-        report(ZOO, category="Models", caption="../report/zoo.rst"),
+        models=report(ZOO[0], category="Models", caption="../report/zoo.rst"),
+        reasons=report(ZOO[1], category="Models", caption="../report/zoo.rst"),
     log:
         f"{R}/logs/account.log",
     conda:
@@ -71,7 +72,7 @@ rule account:
         "Account for every model of the sheet"
     shell:
         "alignsec account --sheet {input.sheet} --folder {params.folder} --scores {input.scores} "
-        "--out {output[0]} --out-counts {output[1]} > {log} 2>&1"
+        "--out {output.models} --out-counts {output.reasons} > {log} 2>&1"
 
 
 rule zoo:

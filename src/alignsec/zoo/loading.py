@@ -223,7 +223,7 @@ def timm_from_cache() -> None:
     Drawing the random weights of a large transformer takes a minute, for nothing where the file is not there. Does
     nothing where timm is not imported yet, or the machine may be asked.
     """
-    timm = sys.modules.get("timm")
+    timm: Any = sys.modules.get("timm")
     if timm is None or not os.environ.get("ALIGNSEC_OFFLINE"):
         return
     from huggingface_hub import try_to_load_from_cache
