@@ -313,6 +313,13 @@ def run_peer(
         done(name, total, robust)
 
 
+def _told(arguments: list[str]) -> str:
+    """The command line without the places of files, which are this machine's."""
+    places = ("--out", "--torchattacks")
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return " ".join(a for before, a in pairs if a not in places and before not in places)
+
+
 def _aside(queue: Any, model: str, images: int, epsilons: list[float], threads: int, path: list[str]) -> None:
     sys.path[:] = path
     torch.set_num_threads(threads)
@@ -356,8 +363,7 @@ def main() -> None:
     model, x, y = model.to(device), x.to(device), y.to(device)
     epsilons = sorted(args.epsilon or EPSILONS[args.model])
     record: dict[str, Any] = {
-        "command": "python -m benchmarks.attack "
-        + " ".join(a for a in sys.argv[1:] if not a.startswith("/")),
+        "command": "python -m benchmarks.attack " + _told(sys.argv[1:]),
         "device": torch.cuda.get_device_name()
         if device == "cuda"
         else f"{platform.machine()} CPU, {args.threads} thread(s)",

@@ -436,3 +436,12 @@ def test_errors_of_the_model_are_told_from_ours() -> None:
 
     with pytest.raises(ModelError, match="logits of image 5 are not finite"):
         evaluate_robustness(Overflow().eval(), x, y, [0.1], **QUICK)
+
+
+def test_what_a_failed_autoattack_costs(digits) -> None:
+    from alignsec.attack.judge import VERSIONS, Judge
+    from benchmarks.attack import failure
+
+    judge = Judge(digits[0], "Linf", "standard", VERSIONS["standard"], 0, "cpu", 10)
+    # of the progress bar's estimate: without the reference's extra looks at the clean image
+    assert failure(10, (1, 8, 8)) == pytest.approx(sum(judge.passes(u) for u in judge.units), rel=0.005)

@@ -65,7 +65,7 @@ def browser() -> Iterator[Any]:
     if found is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     with sync_api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=FLAGS)
+        opened = driver.chromium.launch(executable_path=found, args=FLAGS, timeout=180_000)
         yield opened
         opened.close()
 
@@ -77,6 +77,7 @@ def page(
     path = tmp_path / "explorer.html"
     tables.write_text(path, explorer.page(*study, "s"))
     context = browser.new_context(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
+    context.set_default_timeout(120_000)  # a busy machine is no failure
     opened = context.new_page()
     asked, wrong = [], []
     opened.on("request", lambda r: asked.append(r.url))

@@ -258,7 +258,7 @@ def test_one_family_has_a_correlation_and_nothing_else(reference: pd.DataFrame) 
     assert row["rho"] == pytest.approx(R["rho"])
     assert row["partial_rho"] == pytest.approx(R["partial_rho"])
     assert row[["rho_low", "rho_high", "p", "q", "lofo_low", "rho_between", "partial_low"]].isna().all()
-    assert row["note"] == "no interval, no test: 1 families, 6 are needed"
+    assert row["note"] == "no interval, no test: 1 family, 6 are needed"
     every_own = row_of(reference.assign(family=reference["model"]))
     assert pd.isna(every_own["rho_within"]) and pd.notna(every_own["rho_low"])
 

@@ -54,7 +54,7 @@ def degrees_of_freedom(sizes: "np.ndarray") -> float:
 def objection(sizes: "np.ndarray", *, interval: bool) -> str:
     """Why families of these sizes allow no test (or no interval), "" where they do."""
     if len(sizes) < FAMILIES:
-        return f"{len(sizes)} families, {FAMILIES} are needed"
+        return f"{len(sizes)} famil{'y' if len(sizes) == 1 else 'ies'}, {FAMILIES} are needed"
     if effective(sizes) < EFFECTIVE:
         return f"one family dominates ({sizes.max()} of {sizes.sum()} models)"
     if interval and sizes.sum() < MODELS:

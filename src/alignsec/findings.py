@@ -187,8 +187,8 @@ def _with_interval(row: Any, prefix: str = "rho") -> str:
     return f"{value} [{_number(row[f'{prefix}_low'])}, {_number(row[f'{prefix}_high'])}]"
 
 
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+def _count(count: int, noun: str, plural: str = "") -> str:
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def _scope(study: Study) -> list[str]:
@@ -201,7 +201,7 @@ def _scope(study: Study) -> list[str]:
     ]
     tested = int(table["p"].notna().sum())
     return [
-        f"{_count(len(some), 'model')} of {_count(some['family'].nunique(), 'family').replace('familys', 'families')} have "
+        f"{_count(len(some), 'model')} of {_count(some['family'].nunique(), 'family', 'families')} have "
         f"both alignment scores and robustness; {_count(len(leaves), 'leaf benchmark')}, "
         f"{_count(len(study.targets), 'target')}, {_count(tested, 'test')}.",
         f"The leaves are correlated: they are worth {effective_tests(some, leaves):.0f} independent benchmarks (Li and Ji "

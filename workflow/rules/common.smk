@@ -36,7 +36,8 @@ PIXELS = f"{R}/images/pixels"  # shared by models of one resize and crop; made a
 # a downloaded leaderboard, has the machine to itself; a local one is checked before the first job (check_early).
 # A file dependency would rerun every attack with a new leaderboard.
 FIRST = 100
-FIRST_THREADS = 1 if DEMO_SCORES else workflow.cores or 1
+# not workflow.cores, which stops a report, that is given none
+FIRST_THREADS = 1 if DEMO_SCORES else workflow.resource_settings.cores or 1
 
 
 wildcard_constraints:

@@ -20,8 +20,8 @@ def draw(correlations: "pd.DataFrame") -> "Figure":
         panels = [
             (column, q, title)
             for column, q, title in (
-                ("p", "q", "family test"),
-                ("partial_p", "partial_q", "given clean accuracy"),
+                ("p", "q", "raw"),
+                ("partial_p", "partial_q", "given clean"),
             )
             if leaves[column].notna().any()
         ]
