@@ -54,7 +54,10 @@ def supervised(function: str, arguments: dict[str, Any], kind: str, memory: int 
     report = json.loads(arguments["preflight"].read_text(encoding="utf-8"))
     if report["status"] == "ok":
         plain = {k: isolation.plain(v) for k, v in arguments.items()}
-        excluded = isolation.call(f"alignsec.jobs:{function}", plain, memory=memory).excluded
+        # its output goes through a pipe, so it must be told that there is a terminal for its bar
+        terminal = {"ALIGNSEC_TERMINAL": "1"} if sys.stderr.isatty() else {}
+        outcome = isolation.call(f"alignsec.jobs:{function}", plain, memory=memory, environment=terminal)
+        excluded = outcome.excluded
     else:
         excluded = Excluded(report["reason"], transient=report["transient"])
     if excluded is not None:

@@ -1,5 +1,6 @@
 """What a person sees while an attack runs: a bar on a terminal, a line a minute in a log."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -14,10 +15,10 @@ class Progress:
 
     def __init__(self, show: bool, images: int) -> None:
         self.images, self.show = images, show
-        self.terminal = show and sys.stderr.isatty()
+        self.terminal = show and (sys.stderr.isatty() or os.environ.get("ALIGNSEC_TERMINAL") == "1")
         self.started = self.said = time.monotonic()
         self.first: int | None = None
-        self.bar = tqdm(total=1, desc="passes", unit="img", unit_scale=True, disable=not self.terminal)
+        self.bar = tqdm(total=1, desc="passes", unit=" passes", unit_scale=True, disable=not self.terminal)
 
     def update(self, stage: str, done: int, left: int, settled: int, robust: Mapping[float, int]) -> None:
         """`done` and `left` in forward-equivalent passes; `robust` counts images so far per epsilon."""
