@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 CORES ?= all
+# Some machines forbid bytecode files; a hundred short jobs would then compile torch and pandas a hundred times.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup run test test-all lint types format lock clean
 help:

@@ -10,7 +10,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyautoattack import AutoAttack
-from sklearn.datasets import load_digits
 from torch import nn
 
 from alignsec.attack import batches, evaluate_robustness
@@ -18,6 +17,8 @@ from alignsec.attack import screen as cheap
 from alignsec.attack.checks import ModelError
 from alignsec.attack.counting import Counted
 from alignsec.errors import AlignsecError
+from alignsec.zoo import PixelModel
+from benchmarks import models
 
 QUICK = {"version": "custom", "attacks": ["apgd-ce", "fab-t"]}
 COLUMNS = ["image", "label", "epsilon", "correct", "robust", "stage"]
@@ -25,18 +26,7 @@ COLUMNS = ["image", "label", "epsilon", "correct", "robust", "stage"]
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    torch.manual_seed(0)
-    data = load_digits()
-    x = torch.tensor(data.images[:, None] / 16.0, dtype=torch.float32)
-    y = torch.tensor(data.target)
-    model = nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(128, 10))
-    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
-    for _ in range(6):
-        for batch in torch.randperm(1000).split(50):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
-            optimiser.step()
-    return model.eval().requires_grad_(False), x[1000:1012], y[1000:1012]
+    return models.digits(12)
 
 
 def linear(classes: int = 4, seed: int = 0) -> tuple[nn.Module, torch.Tensor, torch.Tensor, np.ndarray]:
@@ -197,11 +187,8 @@ def test_verdicts_do_not_depend_on_batches_shards_or_order(digits) -> None:
 
 
 @pytest.mark.slow
-def test_verdicts_of_many_images_at_batch_sizes_1_7_32_and_in_shards_of_8(digits) -> None:
-    model, _, _ = digits
-    data = load_digits()
-    x = torch.tensor(data.images[1000:1032, None] / 16.0, dtype=torch.float32)
-    y = torch.tensor(data.target[1000:1032])
+def test_verdicts_of_many_images_at_batch_sizes_1_7_32_and_in_shards_of_8() -> None:
+    model, x, y = models.digits(32)
     whole = evaluate_robustness(model, x, y, [0.1, 0.2], batch_size=32)
     for size in (1, 7):
         again = evaluate_robustness(model, x, y, [0.1, 0.2], batch_size=size)
@@ -226,6 +213,13 @@ class Narrow(nn.Module):
         return self.model(x)
 
 
+class Allocator(Narrow):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.limit:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return self.model(x)
+
+
 def test_out_of_memory_halves_the_batch_and_loses_nothing() -> None:
     model, x, y, exact = linear()
     epsilon = float(np.median(exact))
@@ -234,6 +228,10 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing() -> None:
     pd.testing.assert_frame_equal(narrow[COLUMNS], wide[COLUMNS])
     assert narrow.attrs["cost"]["batch_size"] <= 5
     assert narrow.attrs["cost"]["out_of_memory"] > 0
+    # inside a pixel model too, and as a CPU's allocator says it
+    packed = PixelModel(Allocator(model, 5)).eval()
+    packed_table = evaluate_robustness(packed, x, y, [epsilon], **QUICK)
+    pd.testing.assert_frame_equal(packed_table[COLUMNS], wide[COLUMNS])
     with pytest.raises(torch.OutOfMemoryError):
         evaluate_robustness(Narrow(model, 0).eval(), x, y, [epsilon], **QUICK)
 

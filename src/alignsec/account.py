@@ -37,14 +37,11 @@ def table(
     """
     import pandas as pd
 
-    owners: dict[str, list[str]] = {}
-    for model in sheet["model"]:
-        if digest := reports[model].get("weights_sha256"):
-            owners.setdefault(digest, []).append(model)
+    shared = owners({m: reports[m] for m in sheet["model"]})
     rows = []
     for row in sheet.itertuples():
         report = reports[str(row.model)]
-        twins = [m for m in owners.get(report.get("weights_sha256") or "", []) if m != row.model]
+        twins = [m for m in shared.get(report.get("weights_sha256") or "", []) if m != row.model]
         score = top1.get(str(row.spec or row.model)) if row.source == "brainscore" else None
         flags = list(report.get("flags", []))
         flags += ["duplicate weights"] if twins else []
@@ -63,6 +60,15 @@ def table(
             }
         )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def owners(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Hash of the weights to the models that have them, in the order of `reports`."""
+    found: dict[str, list[str]] = {}
+    for model, report in reports.items():
+        if digest := report.get("weights_sha256"):
+            found.setdefault(digest, []).append(model)
+    return found
 
 
 def _joined(values: Sequence[float] | None) -> str | None:

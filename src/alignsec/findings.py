@@ -79,9 +79,11 @@ def aggregates(study: Study) -> "pd.DataFrame":
 
 
 def _spearman(a: "pd.Series", b: "pd.Series") -> float:
+    from alignsec.statistics import MINIMUM
+
     both = a.notna() & b.notna()
     a, b = a[both], b[both]
-    if len(a) < 5 or a.max() == a.min() or b.max() == b.min():
+    if len(a) < MINIMUM or a.max() == a.min() or b.max() == b.min():
         return math.nan
     return float(a.corr(b, method="spearman"))
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from alignsec import epsilon as eps
 from alignsec import isolation
 from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded
-from alignsec.tables import SCHEMAS, read, write, write_text
+from alignsec.reasons import Excluded, memory_excludes
+from alignsec.tables import SCHEMAS, empty, read, write, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically, keys in the given order."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def _empty(kind: str) -> "pd.DataFrame":
-    import pandas as pd
-
-    types = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
-    return pd.DataFrame({c: pd.Series(dtype=types[k]) for c, (k, _) in SCHEMAS[kind].items()})
 
 
 def _status(path: Path, model: str, step: str, excluded: Excluded | None, **more: Any) -> None:
@@ -62,7 +55,7 @@ def supervised(function: str, arguments: dict[str, Any], kind: str, memory: int 
         excluded = Excluded(report["reason"], transient=report["transient"])
     if excluded is not None:
         # the process could not say so itself
-        write(_empty(kind), arguments["out"], kind)
+        write(empty(kind), arguments["out"], kind)
         _status(arguments["status"], arguments["name"], kind, excluded)
 
 
@@ -123,13 +116,12 @@ def attack(
 
     from alignsec import devices, images
     from alignsec.attack import evaluate_robustness
-    from alignsec.attack.batches import out_of_memory
     from alignsec.attack.checks import ModelError
     from alignsec.attack.ledger import OtherJob
 
     manifest = read(shard, "images")
     torch.set_num_threads(threads)
-    table = _empty("attack")
+    table = empty("attack")
     excluded: Excluded | None = None
     told: dict[str, Any] = {}
     # before CUDA is initialised, so that the job sees its own device only
@@ -158,19 +150,16 @@ def attack(
                 progress=True,
             )
             try:
-                try:
-                    found = run()
-                except OtherJob as other:
-                    assert ledger is not None
-                    print(f"{other}: it is set aside as {ledger.name}.old", file=sys.stderr)
-                    ledger.replace(ledger.with_name(f"{ledger.name}.old"))
-                    found = run()
+                with memory_excludes():
+                    try:
+                        found = run()
+                    except OtherJob as other:
+                        assert ledger is not None
+                        print(f"{other}: it is set aside as {ledger.name}.old", file=sys.stderr)
+                        ledger.replace(ledger.with_name(f"{ledger.name}.old"))
+                        found = run()
             except ModelError as error:
                 raise Excluded(f"{error.kind}: {error}") from error
-            except RuntimeError as error:
-                if not out_of_memory(error):
-                    raise
-                raise Excluded("out of memory", transient=True) from error
             told = {k: found.attrs[k] for k in ("cost", "warnings", "spread") if k in found.attrs}
             if "top5" not in found:
                 found["top5"] = None
@@ -209,13 +198,13 @@ def corruptions(
         made.check_names(names)
     manifest = images.gather(read(s, "images") for s in shards)
     torch.set_num_threads(threads)
-    table = _empty("corruptions")
+    table = empty("corruptions")
     excluded: Excluded | None = None
     with devices.acquire() as device:
         try:
             model, pixels, _, _ = _prepare(source, spec, weights, preflight, manifest, cache)
             place = "cuda" if device else "cpu"
-            try:
+            with memory_excludes():
                 table = made.evaluate(
                     model.to(place),
                     manifest,
@@ -226,8 +215,6 @@ def corruptions(
                     folder,
                     place,
                 ).assign(model=name)[list(SCHEMAS["corruptions"])]
-            except torch.OutOfMemoryError as error:
-                raise Excluded("out of memory", transient=True) from error
         except Excluded as error:
             excluded = error
     write(table, out, "corruptions")
@@ -285,11 +272,14 @@ def gather_robustness(
 def _duplicates(models: Sequence[str], folder: Path) -> list[dict[str, Any]]:
     from alignsec import account
 
-    first: dict[str, str] = {}
-    found = []
-    for model, report in account.read(models, folder).items():
-        digest = report.get("weights_sha256")
-        if report["status"] == "ok" and digest and first.setdefault(digest, model) != model:
-            reason = f"flagged: duplicate weights (those of {first[digest]})"
-            found.append({"model": model, "step": "preflight", "status": "excluded", "reason": reason})
-    return found
+    attacked = {m: r for m, r in account.read(models, folder).items() if r["status"] == "ok"}
+    return [
+        {
+            "model": model,
+            "step": "preflight",
+            "status": "excluded",
+            "reason": f"flagged: duplicate weights (those of {first})",
+        }
+        for first, *others in account.owners(attacked).values()
+        for model in others
+    ]

@@ -1,6 +1,5 @@
 """Can this model be attacked, and if not why: answered on a CPU before any GPU time is spent."""
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec import isolation
 from alignsec.isolation import note
-from alignsec.reasons import Excluded, kind_of
+from alignsec.provenance import weights_hash
+from alignsec.reasons import Excluded, kind_of, memory_excludes
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from alignsec.zoo import PixelModel
 
@@ -39,16 +39,6 @@ KEYS = (
     "mean", "std", "input_size", "classes", "label_offset", "deterministic", "parameters", "weights_sha256",
     "weight_files", "geometry", "round_trip", "clean_top1", "clean_n", "forward_seconds", "gradient_seconds",
 )  # fmt: skip
-
-
-def weights_hash(model: "nn.Module") -> str:
-    """SHA-256 over the names, dtypes, shapes and bytes of the state dict."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        array = tensor.detach().cpu().contiguous().numpy()
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(memoryview(array.reshape(-1)).cast("B"))
-    return digest.hexdigest()
 
 
 def preflight(
@@ -267,17 +257,14 @@ def _try(model: "PixelModel", source: str, seed: int) -> dict[str, Any]:
 
     generator = torch.Generator().manual_seed(seed)
     x = torch.rand(2, model.mean.numel(), *model.height_width, generator=generator)
-    try:
-        with torch.no_grad():
-            logits = model(x)
-            _check_logits(logits, len(x), source in zoo.IMAGENET_SOURCES)
-            note(reached="forward", classes=logits.shape[1])
-            start = time.perf_counter()
-            others = [model(x) for _ in range(REPEATS - 1)]
-            forward = (time.perf_counter() - start) / len(others) / len(x)
-            single = model(x[:1])
-    except torch.OutOfMemoryError as error:
-        raise Excluded("out of memory") from error
+    with memory_excludes(), torch.no_grad():
+        logits = model(x)
+        _check_logits(logits, len(x), source in zoo.IMAGENET_SOURCES)
+        note(reached="forward", classes=logits.shape[1])
+        start = time.perf_counter()
+        others = [model(x) for _ in range(REPEATS - 1)]
+        forward = (time.perf_counter() - start) / len(others) / len(x)
+        single = model(x[:1])
     if single.shape != logits[:1].shape:
         raise Excluded(f"no classifier: logits of shape {tuple(single.shape)} for one image")
     spread = max(float((o - logits).abs().max()) for o in others)
@@ -289,13 +276,14 @@ def _try(model: "PixelModel", source: str, seed: int) -> dict[str, Any]:
     x.requires_grad_(True)
     start = time.perf_counter()
     try:
-        out = model(x)
-        # towards the least likely class: the loss is large, so a gradient of zero is none by saturation
-        loss = torch.nn.functional.cross_entropy(out, out.detach().argmin(1), reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, x)
-    except torch.OutOfMemoryError as error:
-        raise Excluded("out of memory") from error
+        with memory_excludes():
+            out = model(x)
+            # towards the least likely class: the loss is large, so a gradient of zero is none by saturation
+            loss = torch.nn.functional.cross_entropy(out, out.detach().argmin(1), reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, x)
     except Excluded as error:
+        if kind_of(error.reason) == "out of memory":
+            raise
         raise Excluded(f"autograd error: {error.reason}") from error
     except RuntimeError as error:
         raise Excluded(f"autograd error: {str(error).splitlines()[0][:200]}") from error

@@ -3,6 +3,8 @@
 Imports nothing heavy: the process that supervises a plugin knows it as well.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -82,3 +84,23 @@ class Excluded(Exception):
 
     def __str__(self) -> str:
         return self.reason
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is an allocation that failed, on any device; `torch` is not imported to ask."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    told = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(t in text for t in told)
+
+
+@contextlib.contextmanager
+def memory_excludes() -> Iterator[None]:
+    """An allocation that failed inside becomes `Excluded`; every other error passes."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise Excluded("out of memory") from error

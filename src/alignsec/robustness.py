@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec import epsilon as eps
 from alignsec.errors import AlignsecError
-from alignsec.targets import conditional
+from alignsec.targets import conditional, is_share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,7 +223,7 @@ def read_own(path: Path | str) -> "pd.DataFrame":
     frame["line"] = frame.get("line", pd.Series(range(2, len(frame) + 2), index=frame.index))
     value = pd.to_numeric(frame["value"].replace("", None), errors="coerce")
     # a distance in L2 may be above 1
-    share = ~frame["target"].str.startswith("median_distance")
+    share = frame["target"].map(is_share)
     bad = frame[(value.isna() & (frame["value"] != "")) | (value < 0) | ((value > 1) & share)]
     if len(bad):
         row = bad.iloc[0]
@@ -250,7 +250,7 @@ def read_own(path: Path | str) -> "pd.DataFrame":
     for model, target, v, count in zip(frame["model"], frame["target"], value, n, strict=True):
         if pd.isna(v):
             continue
-        if str(target).startswith("median_distance"):
+        if not is_share(target):
             rows.append(dict(zip(COLUMNS, (model, target, v, None, None, count), strict=True)))
         elif pd.notna(count) and count > 0:
             rows.append(_share(model, target, round(v * count), int(count)) | {"value": v})

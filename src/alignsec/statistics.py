@@ -8,7 +8,7 @@ from alignsec import families
 from alignsec.errors import AlignsecError
 from alignsec.names import closest
 from alignsec.parents import with_exported
-from alignsec.tables import SCHEMAS
+from alignsec.tables import SCHEMAS, dtype
 from alignsec.targets import clean, control_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MINIMUM = 5  # models; fewer have too few orders for a rank correlation to mean anything
 FLOOR = 0.5  # share of the models on one value of the target above which the note warns
-_DTYPES = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
 
 
 def correlate(
@@ -97,9 +96,7 @@ def correlate(
         rows += block.values()
     schema = SCHEMAS["correlations"]
     frame = pd.DataFrame(rows, columns=list(schema))
-    frame = frame.astype(
-        {name: "Int64" if spec == ("int", True) else _DTYPES[spec[0]] for name, spec in schema.items()}
-    )
+    frame = frame.astype({name: dtype(*spec) for name, spec in schema.items()})
     for p, q in (("p", "q"), ("partial_p", "partial_q")):
         frame[q] = _adjusted(frame[p].to_numpy(), frame["is_leaf"].to_numpy())
     return frame

@@ -124,6 +124,18 @@ _DTYPES = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
 _NULLABLE = {"int": "Int64", "bool": "boolean"}
 
 
+def dtype(kind: str, nullable: bool) -> str:
+    """The pandas dtype of a column of a schema."""
+    return _NULLABLE.get(kind, _DTYPES[kind]) if nullable else _DTYPES[kind]
+
+
+def empty(schema: str) -> "pd.DataFrame":
+    """A table of kind `schema` without rows."""
+    import pandas as pd
+
+    return pd.DataFrame({c: pd.Series(dtype=dtype(*spec)) for c, spec in SCHEMAS[schema].items()})
+
+
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
@@ -182,7 +194,7 @@ def validate(frame: "pd.DataFrame", schema: str) -> "pd.DataFrame":
     checked = pa.DataFrameSchema(
         {
             name: pa.Column(
-                _NULLABLE.get(kind, _DTYPES[kind]) if nullable else _DTYPES[kind],
+                dtype(kind, nullable),
                 nullable=nullable,
                 coerce=kind != "bool",
             )

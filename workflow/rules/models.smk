@@ -140,7 +140,7 @@ rule attack:
         batch_size=option("--batch-size", CONFIG["attack"]["batch_size"]),
         # neither is a declared output: Snakemake would delete what a killed job had settled
         ledger=beside_status("ledger"),
-        keep=lambda wildcards, output: kept(wildcards, output),
+        keep=kept,
         cache=PIXELS,
         seed=CONFIG["seed"],
     message:

@@ -5,6 +5,8 @@ from math import ceil
 
 import torch
 
+from alignsec.reasons import out_of_memory
+
 CPU_BATCH = 64  # on a CPU larger batches are no faster, and a kill loses more
 GPU_BATCH = 1024
 
@@ -23,14 +25,6 @@ def even(index: Sequence[int], size: int) -> list[list[int]]:
     return batches
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether this is an allocation that failed, on any device."""
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-    )
-
-
 def release() -> None:
     """Give cached device memory back before a smaller try."""
     if torch.cuda.is_available():
@@ -46,7 +40,7 @@ def largest(attempt: Callable[[int], None], limit: int) -> int:
     while True:
         try:
             attempt(size)
-        except RuntimeError as error:
+        except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error) or not best:
                 raise
             release()

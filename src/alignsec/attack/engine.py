@@ -12,6 +12,7 @@ import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,12 @@ from alignsec.attack import draws as drawn
 from alignsec.attack import screen as cheap
 from alignsec.attack.counting import Counted
 from alignsec.attack.judge import Judge
-from alignsec.attack.known import Known, stage_name, tolerance
-from alignsec.attack.ledger import Ledger, images_hash, weights_hash
+from alignsec.attack.known import Known, key, stage_name, tolerance
+from alignsec.attack.ledger import Ledger, images_hash
 from alignsec.attack.progress import Progress
 from alignsec.errors import AlignsecError
+from alignsec.provenance import weights_hash
+from alignsec.reasons import out_of_memory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,15 +39,15 @@ if TYPE_CHECKING:
 NORMS = ("Linf", "L2")
 PRECISIONS = ("float32", "bfloat16")
 REPEATS = 10  # evaluations of an adversarial of a stochastic model; the majority is the verdict
-STOCHASTIC = 1e-4  # the reference's own limit for calling a model randomised
 SCREENED_AT_ONCE = 8  # batches of one screening job
 
 Work = Callable[[list[int], float], dict[str, Any]]
 
 
-def _key(unit: str, epsilon: float | None) -> tuple[str, float | None]:
-    """Of a plan: the clean pass and the probe belong to no epsilon."""
-    return unit, None if unit in ("clean", "probe") else epsilon
+def _among_top5(logits: Tensor, labels: Tensor) -> Tensor:
+    """Is the label among the five largest logits, (N,) bool."""
+    top = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    return (top == labels[:, None]).any(1)
 
 
 @contextlib.contextmanager
@@ -79,6 +82,7 @@ class _Evaluation:
         model: Counted,
         x: Tensor,
         y: Tensor,
+        marks: Sequence[bytes],
         judge: Judge,
         ledger: Ledger,
         *,
@@ -95,10 +99,11 @@ class _Evaluation:
         self.model, self.x, self.y, self.judge, self.ledger = model, x, y, judge, ledger
         self.epsilons, self.norm, self.stochastic = list(epsilons), norm, stochastic
         self.ladder, self.top5, self.keep, self.precision = ladder, top5, keep, precision
-        self.marks = drawn.digests(x)
+        self.marks = marks
         n = len(x)
-        shared = Known(n, norm)
-        self.known = {e: shared if ladder else Known(n, norm) for e in self.epsilons}
+        # one for all epsilons, or one for each
+        self.books = [Known(n, norm) for _ in (self.epsilons[:1] if ladder else self.epsilons)]
+        self.known = dict(zip(self.epsilons, self.books * (len(self.epsilons) if ladder else 1), strict=True))
         self.seen = np.zeros(n, dtype=bool)
         self.correct = np.zeros(n, dtype=bool)
         self.clean_top5 = np.zeros(n, dtype=bool)
@@ -106,7 +111,7 @@ class _Evaluation:
         self.in_top5: dict[float, dict[int, bool]] = defaultdict(dict)
         self.dead: set[int] = set()
         self.softmax = False
-        self.votes: list[list[tuple[float, float, int]]] = [[] for _ in range(n)]
+        self.votes: list[list[tuple[float, int]]] = [[] for _ in range(n)]
         self.kept: dict[int, tuple[float, np.ndarray]] = {}
         self.seconds: dict[str, float] = defaultdict(float)
         self.sizes: dict[str, set[int]] = defaultdict(set)
@@ -135,29 +140,29 @@ class _Evaluation:
                 self.fits, self.halvings = record["size"], self.halvings + 1
             return
         if kind == "plan":
-            self.plans[_key(record["unit"], record["epsilon"])] = [list(b) for b in record["batches"]]
+            self.plans[key(record["unit"], record["epsilon"])] = [list(b) for b in record["batches"]]
             return
         unit, epsilon, images = record["unit"], record["epsilon"], record["images"]
         self.seconds[stage_name(unit)] += record["seconds"]
         self.sizes[stage_name(unit)].add(len(images))
-        plan = self.plans.get(_key(unit, epsilon))
+        plan = self.plans.get(key(unit, epsilon))
         if plan and plan[0] == images:
             plan.pop(0)
         if unit == "clean":
             self.seen[images] = True
             self.correct[images] = record["correct"]
             self.clean_top5[images] = record["top5"]
-            self.clean_votes[images] = record["votes"]
+            self.clean_votes[images] = record["clean_votes"]
             self.softmax |= record["softmax"]
         else:
-            known = self.known.get(epsilon) if not self.ladder else next(iter(self.known.values()))
+            known = self.books[0] if self.ladder else self.known.get(epsilon)
             if known is not None:  # None: a ledger of separate epsilons, of one that is not asked now
                 known.apply(record)
         self.dead.update(record.get("dead", ()))
         for image, value in record.get("in_top5", ()):
             self.in_top5[epsilon][image] = bool(value)
-        for image, distance, bits in record.get("votes", ()) if unit != "clean" else ():
-            self.votes[image].append((distance, epsilon, bits))
+        for image, distance, bits in record.get("votes", ()):
+            self.votes[image].append((distance, bits))
         for image, distance, kind_of_float, text in record.get("kept", ()):
             if image not in self.kept or distance < self.kept[image][0]:
                 flat = np.frombuffer(base64.b64decode(text), dtype=kind_of_float)
@@ -176,7 +181,7 @@ class _Evaluation:
 
         A batch that does not fit is halved, with all that follow; what was done is kept.
         """
-        left = {i for b in self.plans.get(_key(unit, epsilon), ()) for i in b}
+        left = {i for b in self.plans.get(key(unit, epsilon), ()) for i in b}
         if left:
             self._carry_out(unit, epsilon, work, size)
         rest = [int(i) for i in index if i not in left]
@@ -186,20 +191,20 @@ class _Evaluation:
             self._carry_out(unit, epsilon, work, size)
 
     def _carry_out(self, unit: str, epsilon: float | None, work: Work, size: int | None) -> None:
-        while plan := self.plans.get(_key(unit, epsilon)):
+        while plan := self.plans.get(key(unit, epsilon)):
             batch = list(plan[0])
             before = self.model.forward_images, self.model.backward_images
             start = time.perf_counter()
             try:
                 result = work(batch, epsilon if epsilon is not None else max(self.epsilons))
-            except RuntimeError as error:
-                if not batches.out_of_memory(error):
+            except (MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
                     # shapes and autograd: the model's forward was tried before, so its backward is meant
                     first = str(error).splitlines()[0]
                     raise checks.ModelError("autograd error", f"{unit}: {first}") from error
                 if self.batch_size <= 1:
                     raise
-                failed = str(error).splitlines()[0]
+                failed = (str(error).splitlines() or [type(error).__name__])[0]
             else:
                 self._note(
                     {
@@ -229,11 +234,9 @@ class _Evaluation:
         }
 
     def _find_batch_size(self) -> None:
-        if self.x.device.type != "cuda":
-            size = batches.CPU_BATCH
-            before = self.model.forward_images, self.model.backward_images
-        else:
-            before = self.model.forward_images, self.model.backward_images
+        before = self.model.forward_images, self.model.backward_images
+        size = batches.CPU_BATCH
+        if self.x.device.type == "cuda":
 
             def attempt(count: int) -> None:
                 rows = torch.arange(count, device=self.x.device) % len(self.x)
@@ -248,7 +251,9 @@ class _Evaluation:
         self._note({"kind": "batch size", "size": size, **self._passes(before)})
 
     def _show(self, unit: str, epsilon: float | None) -> None:
-        best = next(iter(self.known.values()))
+        if not self.bar.show:
+            return
+        best = self.books[0]
         whole = sum(self.judge.passes(u) for u in self.judge.units)
         low = min(self.epsilons)
         open_ = self.correct & ~best.broken(low) & (best.failed < low)
@@ -292,12 +297,11 @@ class _Evaluation:
         bits = (logits.argmax(1) == y).cpu().numpy().astype(np.int64)
         if self.stochastic:
             bits = self._votes(x, y)
-        top = logits.topk(min(5, logits.shape[1]), dim=1).indices
         total = logits.sum(1)
         return {
             "correct": (~self._wrong(bits)).tolist(),
-            "votes": bits.tolist(),
-            "top5": (top == y[:, None]).any(1).tolist(),
+            "clean_votes": bits.tolist(),
+            "top5": _among_top5(logits, y).tolist(),
             "softmax": bool((logits >= 0).all() and ((total - 1).abs() < 1e-4).all()),
         }
 
@@ -392,8 +396,7 @@ class _Evaluation:
     def _top5(self, batch: list[int], adversarial: Tensor) -> list[list[int]]:
         with _exact_float32():
             logits = self.model(adversarial)
-        top = logits.topk(min(5, logits.shape[1]), dim=1).indices
-        inside = (top == self.y[batch][:, None]).any(1).cpu().numpy()
+        inside = _among_top5(logits, self.y[batch]).tolist()
         return [[i, int(v)] for i, v in zip(batch, inside, strict=True)]
 
     def _highest_loss(self, batch: list[int], epsilon: float) -> dict[str, Any]:
@@ -422,27 +425,21 @@ class _Evaluation:
         fresh = self.correct & ~known.broken(epsilon) & (known.failed < epsilon)
         self._run("probe", None, np.flatnonzero(fresh & ~known.tried("probe", None)), self._probe)
         fresh &= ~known.broken(epsilon) & ~known.tried("screen", epsilon)
-        self._run(
-            "screen", epsilon, np.flatnonzero(fresh), lambda b, e: self._screen(b, e, cheap.STEPS), many
-        )
+        long = partial(self._screen, steps=cheap.STEPS)
+        self._run("screen", epsilon, np.flatnonzero(fresh), long, many)
         carried = self.correct & ~known.broken(epsilon) & (known.failed >= epsilon)
         carried &= (
             ~known.tried("carried", epsilon) & ~known.tried("screen", epsilon) & ~known.judged_at(epsilon)
         )
-        self._run(
-            "carried",
-            epsilon,
-            np.flatnonzero(carried),
-            lambda b, e: self._screen(b, e, cheap.CARRIED_STEPS),
-            many,
-        )
+        short = partial(self._screen, steps=cheap.CARRIED_STEPS)
+        self._run("carried", epsilon, np.flatnonzero(carried), short, many)
 
     def _expensive(self, known: Known, epsilon: float) -> None:
         for unit in self.judge.units:
             standing = (
                 self.correct & ~known.broken(epsilon) & (known.failed < epsilon) & ~known.tried(unit, epsilon)
             )
-            self._run(unit, epsilon, np.flatnonzero(standing), lambda b, e, u=unit: self._judge(u, b, e))  # type: ignore[misc]
+            self._run(unit, epsilon, np.flatnonzero(standing), partial(self._judge, unit))
 
     # ---- the answer ----
 
@@ -473,17 +470,16 @@ class _Evaluation:
     def warnings(self) -> dict[str, Any]:
         """What makes the figures of this model doubtful; empty if nothing does."""
         found: dict[str, Any] = {}
-        probed = sum(
-            int(k.tried("probe", None).sum()) for k in {id(k): k for k in self.known.values()}.values()
-        )
         if self.dead:
-            found["zero_gradients"] = len(self.dead) / max(1, probed)
-        kinds = {id(k): k for k in self.known.values()}.values()
-        gained = {i for k in kinds for i, finds in enumerate(k.finds) for _, _, s in finds if s == "square"}
+            probed = sum(int(k.tried("probe", None).sum()) for k in self.books)
+            found["zero_gradients"] = len(self.dead) / probed
+        gained = {
+            i for k in self.books for i, finds in enumerate(k.finds) for _, _, s in finds if s == "square"
+        }
         if gained and len(self.judge.units) > 1:
             found["square_after_white_box"] = len(gained)
         if self.ladder:
-            crossed = sum(k.contradictions for k in kinds)
+            crossed = self.books[0].contradictions
         else:
             up = sorted(self.epsilons)
             robust = np.array([self.correct & ~self.known[e].broken(e) for e in up])
@@ -501,7 +497,7 @@ class _Evaluation:
             limit = epsilon + tolerance(epsilon, self.norm)
             chosen = self.clean_votes.copy()
             for i, votes in enumerate(self.votes):
-                inside = [bits for d, _, bits in votes if d <= limit]
+                inside = [bits for d, bits in votes if d <= limit]
                 if inside and self.correct[i]:
                     chosen[i] = min(inside, key=lambda b: int(b).bit_count())
             rates = [float(((chosen >> r) & 1).mean()) for r in range(REPEATS)]
@@ -591,9 +587,11 @@ def evaluate_robustness(
         classes = checks.inputs(model, x, y)
         y = y.long()
         counted = Counted(model).eval()
+        marks = drawn.digests(x)
         identity = {
+            "model": f"{type(model).__module__}.{type(model).__qualname__}",
             "weights": weights_hash(model),
-            "images": images_hash(x, y),
+            "images": images_hash(marks, x.shape, y),
             "norm": norm,
             "version": version,
             "attacks": list(run),
@@ -608,6 +606,7 @@ def evaluate_robustness(
                 counted,
                 x,
                 y,
+                marks,
                 Judge(counted, norm, version, run, seed, place, classes),
                 book,
                 epsilons=radii,

@@ -13,6 +13,11 @@ def tolerance(epsilon: float, norm: str) -> float:
     return 1e-6 if norm == "Linf" else 1e-6 + 1e-5 * epsilon
 
 
+def key(unit: str, epsilon: float | None) -> tuple[str, float | None]:
+    """Of a unit's plan and of what went through it: the clean pass and the probe belong to no epsilon."""
+    return unit, None if unit in ("clean", "probe") else epsilon
+
+
 def stage_name(unit: str) -> str:
     """`apgd-t:3` is of stage `apgd-t`; the screen's parts are one stage."""
     name = unit.split(":")[0]
@@ -38,7 +43,7 @@ class Known:
     def apply(self, record: dict[str, Any]) -> None:
         """Take in a finished batch: what was tried, found (image, distance) and failed (images)."""
         unit, epsilon = record["unit"], record["epsilon"]
-        self._tried[unit, epsilon if unit != "probe" else None][record["images"]] = True
+        self._tried[key(unit, epsilon)][record["images"]] = True
         for image, distance in record.get("found", ()):
             self.finds[image].append((distance, epsilon, stage_name(unit)))
             self.distance[image] = min(distance, self.distance[image])

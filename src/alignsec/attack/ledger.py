@@ -11,13 +11,11 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from alignsec.errors import AlignsecError
 
@@ -28,21 +26,10 @@ class OtherJob(AlignsecError):
     """The ledger at this place is of another model, other images or other settings."""
 
 
-def images_hash(images: Tensor, labels: Tensor) -> str:
-    """SHA-256 of the float32 images and their labels, in order."""
-    digest = hashlib.sha256(str(tuple(images.shape)).encode())
-    digest.update(np.ascontiguousarray(images.detach().cpu().float().numpy()).tobytes())
+def images_hash(marks: Sequence[bytes], shape: Sequence[int], labels: Tensor) -> str:
+    """SHA-256 of the images, by their own digests (`draws.digests`), and their labels, in order."""
+    digest = hashlib.sha256(str(tuple(shape)).encode() + b"".join(marks))
     digest.update(labels.detach().cpu().numpy().astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
-def weights_hash(model: nn.Module) -> str:
-    """SHA-256 of the model's class and of the names, dtypes, shapes and bytes of its state."""
-    digest = hashlib.sha256(f"{type(model).__module__}.{type(model).__qualname__}\n".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
-        digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded
+from alignsec.reasons import Excluded, out_of_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,12 +110,11 @@ class PixelModel(nn.Module):
             for reset in self.resets:
                 reset()
             output = self.module(z, **self.arguments)
-        except (MemoryError, torch.OutOfMemoryError, Excluded):
-            raise
         except Exception as error:
+            # a smaller batch may fit: that is for the caller to say
+            if isinstance(error, Excluded) or out_of_memory(error):
+                raise
             text = next((line for line in str(error).splitlines() if line.strip()), "").strip()
-            if "not enough memory" in text or "can't allocate memory" in text:
-                raise Excluded(f"out of memory: {text[:200]}") from error
             raise Excluded(f"forward error: {type(error).__name__}: {text[:200]}") from error
         if self.unwrap:
             output = _two_axes(_logits(output), len(x))

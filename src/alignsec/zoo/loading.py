@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded
+from alignsec.reasons import Excluded, out_of_memory
 
 CONNECT_TIMEOUT = 30.0  # seconds without an answer, for sockets that set none of their own
 _LOCAL = ("localhost", "127.", "::1", "0.0.0.0")
@@ -52,9 +52,9 @@ def contained() -> Iterator[Trace]:
             raise
         except SystemExit as error:
             raise Excluded(f"import error: it called sys.exit({error.code!r})") from error
-        except MemoryError as error:
-            raise Excluded("out of memory") from error
         except Exception as error:
+            if out_of_memory(error):
+                raise Excluded("out of memory") from error
             raise reason_for(error, trace) from error
 
 
