@@ -87,7 +87,7 @@ def draw(
         models = n[np.isfinite(rho)]
         ends = dict.fromkeys(f"{v:.0f}" for v in (models.min(), models.max())) if len(models) else ()
         of = f"; n = {' to '.join(ends)} models" if ends else ""
-        bar.set_label(f"Spearman ρ with the target{of}\n{mark}; grey: too few models", fontsize=6.5)
+        bar.set_label(f"Spearman ρ with the target{of}\n{mark}; grey: no estimate", fontsize=6.5)
         bar.outline.set_visible(False)
         return figure
 
