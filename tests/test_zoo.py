@@ -616,7 +616,6 @@ def test_a_sweep_leaves_reports_that_are_there(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / "preflight.json").read_text() == "{}"
 
 
-@pytest.mark.slow
 def test_twelve_of_the_paper_studys_models_are_accounted_for_offline(tmp_path: Path) -> None:
     """A sample of the sheet, nothing planted: each ends with a status and a reason of the list."""
     from alignsec import account, sheet
@@ -655,7 +654,7 @@ def test_the_documented_cifar_model_and_its_row(
     assert list(rows.index) == ["brainscore", "torchvision", "timm", "factory"]
     frame = images.shard("npz", str(data_dir / "cifar10" / "test_head_256.npz"), 0, 64, 0)
     tables.write(frame, tmp_path / "sample.parquet", "images")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
     report = preflight.preflight(
         rows.loc["factory", "model"],
         "factory",

@@ -47,16 +47,20 @@ wildcard_constraints:
 
 def retry_excluded():
     """Before the DAG is built: transient exclusions are no outputs any more (a dry run only names them)."""
+    # Snakemake tells a workflow its targets only after the DAG is built
+    from snakemake.cli import parse_args
+
+    _, asked = parse_args(sys.argv[1:])
+    if "retry_excluded" not in asked.targets:
+        return
     models = Path(R) / "models"
     for model, reason, _ in _account.transient(models):
         print(f"again: {model} ({reason})", file=sys.stderr)
-    if not workflow.dryrun:
+    if not asked.dryrun:
         _account.retry(models)
 
 
-if workflow.is_main_process and "retry_excluded" in (
-    workflow.dag_settings.targets if workflow.dag_settings else ()
-):
+if workflow.is_main_process and "retry_excluded" in sys.argv:
     retry_excluded()
 
 
