@@ -13,6 +13,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/condor.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/registry.smk"
 include: "workflow/rules/images.smk"
@@ -44,6 +45,11 @@ onstart:
 
 
 onsuccess:
+    remove_held()
     shell(
         "echo 'findings: {R}/summary.md   explore: {R}/explorer.html   figures: {R}/figures   tables: {R}/tables' >&2"
     )
+
+
+onerror:
+    remove_held()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from alignsec.errors import AlignsecError
 from alignsec.names import encode
 
 
@@ -25,11 +26,32 @@ def visible() -> list[str]:
     """
     preset = os.environ.get("CUDA_VISIBLE_DEVICES")
     if preset is not None:
-        return [d.strip() for d in preset.split(",") if d.strip() and d.strip() != "-1"]
+        # -1 is a usual way to say none, 10000 is HTCondor's
+        return [d.strip() for d in preset.split(",") if d.strip() not in ("", "-1", "10000")]
     if not shutil.which("nvidia-smi"):
         return []
     listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
     return [line.split("UUID: ")[1].rstrip(")") for line in listing.stdout.splitlines() if "UUID: " in line]
+
+
+def torch_name(device: str | None) -> str:
+    """``cuda`` for a job that holds `device`, else ``cpu``.
+
+    Raises
+    ------
+    AlignsecError
+        A device is held, but torch cannot use it: days on a CPU are not what was asked for.
+    """
+    import torch
+
+    if device is None or "ALIGNSEC_SIMULATED_GPUS" in os.environ:
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise AlignsecError(
+            f"CUDA_VISIBLE_DEVICES gives this job {device}, but torch {torch.__version__} sees no GPU: is there a driver, "
+            "and is it new enough for this torch? (Set CUDA_VISIBLE_DEVICES to nothing to run on the CPU.)"
+        )
+    return "cuda"
 
 
 @contextlib.contextmanager

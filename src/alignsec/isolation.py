@@ -92,7 +92,9 @@ def call(
     """
     import psutil
 
-    limit = memory or int(MEMORY_SHARE * psutil.virtual_memory().total)
+    # a batch system's limit comes as a variable: the whole machine is not this job's
+    given = float(os.environ.get("ALIGNSEC_MEMORY_MB", 0)) * 1e6
+    limit = memory or int(given or MEMORY_SHARE * psutil.virtual_memory().total)
     with tempfile.TemporaryDirectory(prefix="alignsec-") as place:
         stands, inbox, outbox = Path(place, "cwd"), Path(place, "in.json"), Path(place, "out.json")
         stands.mkdir()
@@ -120,7 +122,7 @@ def call(
         try:
             stopped = _watch(process, timeout, limit)
         finally:
-            _end(process)
+            end(process)
             # a child that ended before it opened its output leaves the pump waiting for it
             with contextlib.suppress(OSError):
                 os.close(os.open(outbox.with_suffix(".pipe"), os.O_WRONLY | os.O_NONBLOCK))
@@ -290,7 +292,7 @@ def _resident(process: Any) -> int:
     return total
 
 
-def _end(process: "subprocess.Popen[bytes] | _Forked") -> None:
+def end(process: "subprocess.Popen[bytes] | _Forked") -> None:
     """Kill the child's session, and those of its children that left it."""
     import psutil
 

@@ -126,6 +126,7 @@ def attack(
     told: dict[str, Any] = {}
     # before CUDA is initialised, so that the job sees its own device only
     with devices.acquire() as device:
+        place = devices.torch_name(device)
         try:
             model, pixels, labels, report = _prepare(source, spec, weights, preflight, manifest, cache)
             if not report["deterministic"]:
@@ -143,7 +144,7 @@ def attack(
                 top5=top5,
                 screen_precision=screen_precision,
                 batch_size=batch_size,
-                device=None if device else "cpu",
+                device=place,
                 seed=seed,
                 ledger=ledger,
                 keep=keep,
@@ -201,9 +202,9 @@ def corruptions(
     table = empty("corruptions")
     excluded: Excluded | None = None
     with devices.acquire() as device:
+        place = devices.torch_name(device)
         try:
             model, pixels, _, _ = _prepare(source, spec, weights, preflight, manifest, cache)
-            place = "cuda" if device else "cpu"
             with memory_excludes():
                 table = made.evaluate(
                     model.to(place),

@@ -18,13 +18,18 @@ def is_snakemake(command: Sequence[str]) -> bool:
 
 
 def running(folder: Path) -> list[int]:
-    """Process ids of the Snakemake runs of this machine whose working directory is `folder`."""
+    """Process ids of the Snakemake runs of this machine whose working directory is `folder`, but this one."""
     import psutil
 
+    me = {p.pid for p in (psutil.Process(), *psutil.Process().parents())}
     found = []
     for process in psutil.process_iter():
         try:
-            if is_snakemake(process.cmdline()) and Path(process.cwd()).samefile(folder):
+            if (
+                process.pid not in me
+                and is_snakemake(process.cmdline())
+                and Path(process.cwd()).samefile(folder)
+            ):
                 found.append(process.pid)
         except (psutil.Error, OSError):  # ended meanwhile, or another user's
             continue

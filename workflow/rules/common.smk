@@ -45,18 +45,21 @@ wildcard_constraints:
     shard="[0-9]{4}",
 
 
-def retry_excluded():
-    """Before the DAG is built: transient exclusions are no outputs any more (a dry run only names them)."""
-    # Snakemake tells a workflow its targets only after the DAG is built
+def asked():
+    """The command line; Snakemake tells a workflow its targets only after the DAG is built."""
     from snakemake.cli import parse_args
 
-    _, asked = parse_args(sys.argv[1:])
-    if "retry_excluded" not in asked.targets:
+    return parse_args(sys.argv[1:])[1]
+
+
+def retry_excluded():
+    """Before the DAG is built: transient exclusions are no outputs any more (a dry run only names them)."""
+    if "retry_excluded" not in asked().targets:
         return
     models = Path(R) / "models"
     for model, reason, _ in _account.transient(models):
         print(f"again: {model} ({reason})", file=sys.stderr)
-    if not asked.dryrun:
+    if not asked().dryrun:
         _account.retry(models)
 
 
@@ -74,6 +77,14 @@ def check_early():
             )
         except AlignsecError as error:
             raise WorkflowError(str(error))
+
+
+def needs(memory_gb, disk_gb, **more):
+    """Resources of a rule that may run elsewhere; under the profile htcondor/ also in HTCondor's words."""
+    tags = {"mem_mb": int(memory_gb * 1000), "disk_mb": int(disk_gb * 1000)}
+    if more.get("gpu"):
+        tags["gpu"] = 1
+    return tags | (condor_needs(tags["mem_mb"], tags["disk_mb"], **more) if CONDOR else {})
 
 
 def row(key):

@@ -6,6 +6,8 @@ rule train_demo:
     priority: FIRST
     conda:
         "../../envs/models.yaml"
+    resources:
+        **needs(memory_gb=2, disk_gb=1),
     params:
         model=row("model"),
         spec=spec,
@@ -28,6 +30,8 @@ rule preflight:
     conda:
         "../../envs/models.yaml"
     threads: 1
+    resources:
+        **needs(memory_gb=8, disk_gb=8),
     params:
         model=row("model"),
         source=row("source"),
@@ -92,7 +96,7 @@ rule estimate:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        gpu=1,
+        **needs(memory_gb=8, disk_gb=4, gpu=True),
     params:
         folder=above(2, "input"),
         epsilons=len(CONFIG["attack"]["epsilons"]),
@@ -119,12 +123,19 @@ rule attack:
     log:
         f"{R}/logs/attack/{{model}}/{{shard}}.log",
     benchmark:
-        f"{R}/benchmarks/attack/{{model}}/{{shard}}.tsv"
+        f"{R}/logs/attack/{{model}}/{{shard}}.tsv"
     conda:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        gpu=1,
+        **needs(
+            memory_gb=8,
+            disk_gb=8,
+            gpu=True,
+            gpu_memory_gb=8,
+            ledger=True,
+            returns=["{log}", f"{R}/logs/attack/{{wildcards.model}}/{{wildcards.shard}}.tsv"],
+        ),
     params:
         model=row("model"),
         source=row("source"),
@@ -167,7 +178,7 @@ rule corruptions:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        gpu=1,
+        **needs(memory_gb=8, disk_gb=8, gpu=True, gpu_memory_gb=8),
     params:
         model=row("model"),
         source=row("source"),

@@ -13,6 +13,8 @@ if DEMO_SCORES:
         priority: FIRST
         conda:
             "../../envs/models.yaml"
+        resources:
+            **needs(memory_gb=2, disk_gb=1),
         params:
             spec=spec,
         shell:

@@ -1,0 +1,94 @@
+# The profile htcondor/: where its job wrapper is among the default resources, jobs go to the pool.
+# a text keeps the quotes that the profile has it in
+_GIVEN = {
+    name: str(value.raw).strip("'\"")
+    for name, value in (workflow.resource_settings.default_resources or {}).items()
+}
+CONDOR = workflow.is_main_process and "job_wrapper" in _GIVEN
+
+
+localrules:
+    all,
+    zoo,
+    figures,
+    tables,
+    model_sheet,
+    retry_excluded,
+    fetch_scores,
+    parse_scores,
+    read_registry,
+    merge_registry,
+    propose_sheet,
+    shard_images,
+    sample_images,
+    gather_images,
+    account,
+    robustness,
+    join,
+    correlate,
+    summary,
+    explorer,
+    provenance,
+    heatmap,
+    forest,
+    scatter,
+    curves,
+    within_between,
+    p_values,
+    tsne,
+    missingness,
+
+
+if CONDOR:
+    from alignsec.condor import controller as _controller
+    from alignsec.condor import site as _site
+
+    # what only looks at a study must not touch the queue
+    _LOOKS = ("dryrun", "touch", "report", "lint", "unlock", "dag", "rulegraph", "filegraph", "d3dag", "list_rules",
+              "list_target_rules", "summary", "detailed_summary", "archive", "cleanup_metadata", "containerize")  # fmt: skip
+    _ASKED = asked()
+    try:
+        SITE = _site.read(
+            _GIVEN,
+            attempts=1 + (_ASKED.retries or 0),
+            shared=bool(workflow.storage_settings.shared_fs_usage),
+        )
+        VERSIONS = _site.versions()
+        if not any(getattr(_ASKED, name, None) for name in _LOOKS):
+            CONTROLLER = _controller.Controller(Path.cwd())
+            for _text in _controller.recover(Path.cwd(), _GIVEN.get("strays", "remove")):
+                print(_text, file=sys.stderr)
+            for _model in MODELS:  # HTCondor makes one missing folder for what comes back, not two
+                Path(R, "logs", "attack", _model).mkdir(parents=True, exist_ok=True)
+                Path(R, "models", _model, "attack").mkdir(parents=True, exist_ok=True)
+            _controller.set_events_aside(Path(_ASKED.htcondor_jobdir or ".snakemake/htcondor"))
+    except AlignsecError as error:
+        raise WorkflowError(str(error))
+    JOB_HOURS = _site.estimated_hours(Path(R) / "zoo" / "estimate.csv")
+
+
+def condor_needs(memory_mb, disk_mb, *, gpu=False, gpu_memory_gb=0, ledger=False, returns=("{log}",)):
+    """HTCondor's words for what a rule needs (`alignsec.condor.site`)."""
+    return _site.commands(
+        SITE,
+        versions=VERSIONS,
+        memory_mb=memory_mb,
+        disk_mb=disk_mb,
+        gpu=gpu,
+        gpu_memory_mb=int(gpu_memory_gb * 1000),
+        hours=lambda wildcards: JOB_HOURS.get(MODELS[wildcards.model]["model"]),
+        inputs=["Snakefile", "workflow", "envs", *([SHEET] if SHEET else [])],
+        returned=returns,
+        state=ledger_of if ledger else None,
+    )
+
+
+def ledger_of(wildcards):
+    return f"{R}/models/{wildcards.model}/attack/{wildcards.shard}.ledger"
+
+
+def remove_held():
+    """What HTCondor holds at the end of a run would start again for nobody."""
+    if CONDOR:
+        for line in _controller.remove_held(Path.cwd()):
+            print(f"held, and removed from the queue: {line}", file=sys.stderr)
