@@ -80,6 +80,37 @@ def unlock(
         print("removed the lock of a run that was killed", file=sys.stderr)
 
 
+@app.command()
+def status(
+    configfile: Annotated[Path, typer.Option(help="The study's configuration.")] = Path("config/config.yaml"),
+    folder: Annotated[Path, typer.Option(help="Working directory of the run.")] = Path(),
+) -> None:
+    """Tell how far a study is: images settled, jobs by state, hours used, time left, what is held and why."""
+    import importlib.util
+    import shutil
+
+    import yaml
+
+    from alignsec import config, epsilon
+    from alignsec.condor import controller
+    from alignsec.condor import status as told
+
+    resolved = config.resolve(yaml.safe_load((folder / configfile).read_text(encoding="utf-8")) or {})
+    if resolved["models"]["sheet"] is None or resolved["robustness"]["source"] != "attack":
+        raise AlignsecError(f"{configfile}: this study attacks nothing")
+    count, per = resolved["images"]["count"], resolved["attack"]["images_per_shard"]
+    shards = [(f"{i:04d}", min(per, count - start)) for i, start in enumerate(range(0, count, per))]
+    results = folder / "results" / resolved["study"]
+    models = list(_sheet(folder / resolved["models"]["sheet"])["model"])
+    jobs: list[dict[str, Any]] = []
+    if shutil.which("condor_q") and importlib.util.find_spec("htcondor2"):
+        jobs = controller.queue(folder.resolve())
+    epsilons = [epsilon.parse(e) for e in resolved["attack"]["epsilons"]]
+    found = told.collect(models, results, shards, epsilons, resolved["attack"]["norm"])
+    estimate = told.estimated_hours(results / "zoo" / "estimate.csv")
+    print(told.text(found, jobs, estimate, running_since=controller.since(folder)), end="")
+
+
 @config_.command("readme")
 def config_readme(
     out: Annotated[Path | None, typer.Option(help="File; default: standard output.")] = None,
@@ -251,6 +282,22 @@ def images_shard(
     found = images.shard(source, path, start, stop, seed, stratified)
     _warn(found.attrs["warnings"])
     tables.write(found, out, "images")
+
+
+@images_.command("pack")
+def images_pack(
+    source: str,
+    out: Annotated[Path, typer.Option(help="Folder for the packs.")],
+    count: Annotated[int, typer.Option(help="Images.")],
+    per_shard: Annotated[int, typer.Option(help="Images of one archive: attack.images_per_shard.")],
+    path: str | None = None,
+    seed: int = 0,
+    stratified: Annotated[bool, typer.Option(help="Equally many of each class.")] = False,
+) -> None:
+    """Write images as one archive per shard, for machines without a shared file system."""
+    from alignsec import packs
+
+    print(packs.pack(source, path, count, per_shard, out, seed, stratified))
 
 
 @images_.command("gather")

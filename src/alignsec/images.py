@@ -9,6 +9,7 @@ import contextlib
 import csv
 import hashlib
 import io
+import os
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from importlib import util
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
+from alignsec import packs
 from alignsec.errors import AlignsecError
 from alignsec.reasons import Excluded
 
@@ -136,10 +138,17 @@ def _members(archive: str) -> dict[str, tuple[int, int]]:
     return found
 
 
+def _locate(archive: str) -> str:
+    """An archive that was sent to this machine for this job (ALIGNSEC_STAGED) stands for the one that is named."""
+    staged = Path(os.environ.get("ALIGNSEC_STAGED", ""), Path(archive).name)
+    return str(staged) if "ALIGNSEC_STAGED" in os.environ and staged.is_file() else archive
+
+
 def _read(place: str) -> bytes:
     if not place.startswith("tar:"):
         return Path(place).read_bytes()
     archive, _, member = place.removeprefix("tar:").partition("!")
+    archive = _locate(archive)
     try:
         offset, size = _members(archive)[member]
     except KeyError:
@@ -182,6 +191,8 @@ def size(source: str, path: str | None) -> int:
     """How many labelled images the source has."""
     if source in ("digits", "npz"):
         return len(_arrays(source, path)[1])
+    if source == "packs":
+        return packs.size(Path(str(path)))
     return len(_files(source, Path(str(path))))
 
 
@@ -209,7 +220,7 @@ def shard(
 ) -> "pd.DataFrame":
     """Images `start` to `stop` (exclusive) of the seeded order: a table of kind ``images``.
 
-    `path` is ``<source>:<index>`` for arrays, ``tar:<archive>!<member>`` or the file; `sha256` is of the float32 pixels
+    `path` is ``<source>:<index>`` for arrays, ``tar:<archive>!<member>`` or the file; of packs, as they were packed; `sha256` is of the float32 pixels
     or the file. ``attrs["warnings"]`` lists what is odd.
 
     Raises
@@ -226,6 +237,10 @@ def shard(
         raise AlignsecError(
             f"images.count: {stop} images asked for, but {source} has {n}: lower images.count"
         )
+    if source == "packs":
+        packed = packs.shard(Path(str(path)), start, stop, seed, stratified)
+        packed.attrs["warnings"] = []
+        return packed
     rows: list[tuple[str, str, int, str]] = []
     warnings: list[str] = []
     if source in ("digits", "npz"):
@@ -316,7 +331,29 @@ def checksum(manifest: "pd.DataFrame") -> str:
 def is_array(manifest: "pd.DataFrame") -> bool:
     """Whether the manifest's images are arrays, with nothing for a model's preprocessing to do."""
     first = str(manifest["path"].iloc[0])
-    return first.partition(":")[0] in ("digits", "npz")
+    return first.partition(":")[0] in ("digits", "npz") or first.endswith(".npy")
+
+
+def raw(place: str) -> bytes:
+    """The bytes of one image of a manifest: of its file, or of its array as ``.npy``."""
+    import numpy as np
+
+    if place.partition(":")[0] not in ("digits", "npz"):
+        return _read(place)
+    buffer = io.BytesIO()
+    np.save(buffer, _array(place))
+    return buffer.getvalue()
+
+
+def _array(place: str) -> "np.ndarray":
+    import numpy as np
+
+    if place.startswith("tar:"):
+        found: np.ndarray = np.load(io.BytesIO(_read(place)), allow_pickle=False)
+        return found
+    source, _, rest = place.partition(":")
+    path, _, index = rest.rpartition(":")
+    return _arrays(source, path or None)[0][int(index)]
 
 
 @contextlib.contextmanager
@@ -428,9 +465,10 @@ def _load_arrays(manifest: "pd.DataFrame") -> "np.ndarray":
 
     pixels = []
     for text, expected in zip(manifest["path"], manifest["sha256"], strict=True):
-        source, _, rest = text.partition(":")
-        path, _, index = rest.rpartition(":")
-        image = _arrays(source, path or None)[0][int(index)]
+        try:
+            image = _array(text)
+        except OSError as error:
+            raise AlignsecError(f"image {text} cannot be read: {error.strerror}") from error
         if _sha256(image.tobytes()) != expected:
             raise AlignsecError(f"image {text} is not the one of the manifest: delete images/ and run again")
         pixels.append(image)

@@ -40,6 +40,9 @@ localrules:
 
 
 if CONDOR:
+    import os
+
+    from alignsec import packs as _packs
     from alignsec.condor import controller as _controller
     from alignsec.condor import site as _site
 
@@ -67,19 +70,39 @@ if CONDOR:
     JOB_HOURS = _site.estimated_hours(Path(R) / "zoo" / "estimate.csv")
 
 
-def condor_needs(memory_mb, disk_mb, *, gpu=False, gpu_memory_gb=0, ledger=False, returns=("{log}",)):
+def condor_needs(
+    memory_mb, disk_mb, *, gpu=False, gpu_memory_gb=0, ledger=False, images=None, returns=("{log}",)
+):
     """HTCondor's words for what a rule needs (`alignsec.condor.site`)."""
+    packed = CONFIG["images"]["source"] == "packs" and images is not None
+    address = CONFIG["images"]["address"]
+    always = ["Snakefile", "workflow", "envs", *([SHEET] if SHEET else [])]
+
+    def packs(wildcards):
+        return _packs.covering(Path(CONFIG["images"]["path"]), *images(wildcards))
+
+    def sent(input):
+        configs = [os.path.relpath(f) for f in workflow.configfiles]
+        return [*always, _site.WRAPPER, *configs, *input]
+
     return _site.commands(
         SITE,
         versions=VERSIONS,
         memory_mb=memory_mb,
-        disk_mb=disk_mb,
+        disk_mb=(
+            (lambda wildcards: disk_mb + 3 * sum(e["bytes"] for e in packs(wildcards)) / 1e6)
+            if packed
+            else disk_mb
+        ),
         gpu=gpu,
         gpu_memory_mb=int(gpu_memory_gb * 1000),
         hours=lambda wildcards: JOB_HOURS.get(MODELS[wildcards.model]["model"]),
-        inputs=["Snakefile", "workflow", "envs", *([SHEET] if SHEET else [])],
+        inputs=always,
         returned=returns,
         state=ledger_of if ledger else None,
+        staged=packs if packed else None,
+        address=address,
+        sent=sent,
     )
 
 

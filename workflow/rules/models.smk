@@ -31,7 +31,7 @@ rule preflight:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        **needs(memory_gb=8, disk_gb=8),
+        **needs(memory_gb=8, disk_gb=8, images=sample_range),
     params:
         model=row("model"),
         source=row("source"),
@@ -178,7 +178,7 @@ rule corruptions:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        **needs(memory_gb=8, disk_gb=8, gpu=True, gpu_memory_gb=8),
+        **needs(memory_gb=8, disk_gb=8, gpu=True, gpu_memory_gb=8, images=all_images),
     params:
         model=row("model"),
         source=row("source"),

@@ -106,6 +106,12 @@ class Controller:
         )
 
 
+def since(folder: Path) -> float | None:
+    """When the last controller of the folder started, in seconds since the epoch."""
+    note = folder / ".snakemake" / "controller.json"
+    return note.stat().st_mtime if note.is_file() else None
+
+
 def recover(folder: Path, policy: str = "remove", poll: float = 2.0) -> list[str]:
     """Bring the folder into the state that a run may start from; returns what was done, in sentences.
 

@@ -141,6 +141,21 @@ def placeholders(ad: Mapping[str, Any]) -> None:
             path.touch()
 
 
+def damaged(ad: Mapping[str, Any]) -> str | None:
+    """What is wrong with the archives that were sent (`AlignsecStaged`: name=SHA-256 ...), or None."""
+    from alignsec.provenance import file_hash
+
+    for entry in str(ad.get("AlignsecStaged", "")).split():
+        name, _, expected = entry.partition("=")
+        found = file_hash(Path(name)) if Path(name).is_file() else "none: it did not come"
+        if found != expected:
+            return (
+                f"{name}: its SHA-256 is {found}, its index has {expected}: the file in staging is damaged or another "
+                "one: copy it there again, under a new folder where caches are in between (osdf)"
+            )
+    return None
+
+
 def _seconds(name: str, default: float) -> float:
     return float(os.environ.get(name, default))
 
@@ -210,6 +225,9 @@ def main(given: Sequence[str]) -> int:
             "runs the study, or check out what the image was built from (docs/chtc.md)",
             file=sys.stderr,
         )
+        code = REFUSED
+    elif transferred and (wrong := damaged(ad)):
+        print(f"error: {wrong}", file=sys.stderr)
         code = REFUSED
     else:
         # with a shared file system the ledger is where it belongs

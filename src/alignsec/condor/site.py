@@ -84,7 +84,9 @@ def commands(
     inputs: Sequence[str] = (),
     returned: Sequence[str] = (),
     state: Callable[[Any], str] | None = None,
-    staged: Callable[[Any, Any], str] | None = None,
+    staged: Callable[[Any], Sequence[Mapping[str, Any]]] | None = None,
+    address: str | None = None,
+    sent: Callable[[Any], Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Resources of one rule.
 
@@ -92,12 +94,14 @@ def commands(
     ----------
     versions : of this side, which the job compares with its own
     memory_mb : of the first attempt; grows with each
-    disk_mb : a number, or a function of the wildcards
+    disk_mb : the same; a number, or a function of the wildcards
     hours : of a GPU job, estimated, from the wildcards; None where unknown
     inputs : files that every job needs beside its rule's own inputs
     returned : files that come back beside the rule's outputs
     state : from the wildcards, the file (relative to the run's folder) that must survive the job: its ledger
-    staged : from wildcards and inputs, the whole list of what is sent, where an address (osdf:///..., file:///...) is in it
+    staged : from the wildcards, the packs (`packs.covering`) that the job's images are in
+    address : where HTCondor fetches them from; None: they are sent from where they are (`path`)
+    sent : from the rule's inputs, all files that go to the job; needed with `address`
 
     Returns
     -------
@@ -105,8 +109,8 @@ def commands(
     """
     found: dict[str, Any] = {
         "request_memory": lambda wildcards, attempt: f"{memory_mb * attempt}MB",
-        "request_disk": (
-            f"{disk_mb}MB" if isinstance(disk_mb, int) else lambda wildcards: f"{int(disk_mb(wildcards))}MB"
+        "request_disk": lambda wildcards, attempt: (
+            f"{int(disk_mb(wildcards) if callable(disk_mb) else disk_mb) * attempt}MB"
         ),
         "classad_AlignsecVersions": versions,
         "classad_AlignsecLastAttempt": lambda wildcards, attempt: attempt >= site.attempts,
@@ -118,8 +122,22 @@ def commands(
     if not site.shared:
         found["htcondor_transfer_input_files"] = ",".join(dict.fromkeys([*inputs, *site.send]))
         found["htcondor_transfer_output_files"] = ",".join(returned)
-    if staged is not None:
-        found["classad_TransferInput"] = staged
+    if staged is not None and not site.shared:
+        packs = staged
+        found["classad_AlignsecStaged"] = lambda wildcards: " ".join(
+            f"{e['name'] if address else e['path']}={e['sha256']}" for e in packs(wildcards)
+        )
+        if address is None:
+            found["htcondor_transfer_input_files"] = lambda wildcards: ",".join(
+                dict.fromkeys([*inputs, *site.send, *(e["path"] for e in packs(wildcards))])
+            )
+        else:
+            assert sent is not None
+            files, place = sent, address.rstrip("/")
+            # the whole list, as the plugin would change an address that it is given (`file:///` to `file:/`)
+            found["classad_TransferInput"] = lambda wildcards, input: ",".join(
+                [*files(input), *site.send, *(f"{place}/{e['name']}" for e in packs(wildcards))]
+            )
     if state is not None:
         found["classad_AlignsecState"] = state
         # where the line is not to be had, the job checkpoints by this exit status instead

@@ -1,0 +1,128 @@
+"""How far a study is: jobs by state, images settled, hours used against the estimate, when it may end."""
+
+import csv
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from alignsec.names import encode
+
+
+class Shard(NamedTuple):
+    """One attack job: images settled of all of them at every epsilon, seconds used, and whether it has ended."""
+
+    settled: int
+    images: int
+    seconds: float
+    ended: bool
+
+
+def _records(ledger: Path) -> list[dict[str, Any]]:
+    records = []
+    # the file may be in the middle of a line: the last one is not looked at before it is whole
+    for line in ledger.read_bytes().split(b"\n")[:-1]:
+        try:
+            records.append(json.loads(line.rpartition(b"\t")[0]))
+        except ValueError:
+            break
+    return records
+
+
+def read_shard(attack: Path, shard: str, images: int, epsilons: Sequence[float], norm: str) -> Shard:
+    """State of a shard from its status file, or from the ledger of a job under way.
+
+    An image is settled when it is misclassified clean, or at every epsilon either an adversarial is known or the
+    judge has failed there or at a larger one.
+    """
+    import numpy as np
+
+    from alignsec.attack.known import Known
+
+    status, ledger = attack / f"{shard}.status.json", attack / f"{shard}.ledger"
+    if status.is_file() and status.stat().st_size:
+        cost = json.loads(status.read_text(encoding="utf-8")).get("cost") or {}
+        return Shard(images, images, sum((cost.get("seconds") or {}).values()), True)
+    if not ledger.is_file():
+        return Shard(0, images, 0.0, False)
+    known, correct, seconds = Known(images, norm), np.ones(images, dtype=bool), 0.0
+    for record in _records(ledger):
+        if record.get("kind") != "done":
+            continue
+        seconds += float(record.get("seconds") or 0)
+        if record["unit"] == "clean":
+            correct[record["images"]] = record["correct"]
+        else:
+            known.apply(record)
+    settled = np.all([known.broken(e) | (known.failed >= e) for e in epsilons], axis=0)
+    return Shard(int((settled | ~correct).sum()), images, seconds, False)
+
+
+def collect(
+    models: Sequence[str],
+    folder: Path,
+    shards: Sequence[tuple[str, int]],
+    epsilons: Sequence[float],
+    norm: str,
+) -> dict[str, list[Shard]]:
+    """Model -> its shards, in order. `shards`: names and numbers of images."""
+    return {
+        m: [
+            read_shard(folder / "models" / encode(m) / "attack", name, n, epsilons, norm)
+            for name, n in shards
+        ]
+        for m in models
+    }
+
+
+def estimated_hours(table: Path) -> tuple[float, float] | None:
+    """Least and most hours in all, from ``zoo/estimate.csv``; None where there is none."""
+    if not table.is_file():
+        return None
+    with table.open(encoding="utf-8", newline="") as handle:
+        rows = [r for r in csv.DictReader(handle) if r["hours_high"]]
+    return sum(float(r["hours_low"]) for r in rows), sum(float(r["hours_high"]) for r in rows)
+
+
+def text(
+    found: dict[str, list[Shard]],
+    jobs: Sequence[dict[str, Any]],
+    estimate: tuple[float, float] | None,
+    now: float | None = None,
+    running_since: float | None = None,
+) -> str:
+    """The state as a person reads it.
+
+    Parameters
+    ----------
+    jobs : this folder's jobs in the queue (`controller.queue`); empty on a machine without HTCondor
+    estimate : hours in all, least and most
+    running_since : when the controller started (seconds since the epoch), for the time that is left
+    """
+    from alignsec.condor.controller import STATES, describe
+
+    every = [s for shards in found.values() for s in shards]
+    ended = sum(s.ended for s in every)
+    settled, images = sum(s.settled for s in every), sum(s.images for s in every)
+    hours = sum(s.seconds for s in every) / 3600
+    complete = sum(all(s.ended for s in shards) for shards in found.values())
+    lines = [
+        f"models:  {complete} of {len(found)} attacked",
+        f"shards:  {ended} of {len(every)}",
+        f"images:  {settled} of {images} settled ({100 * settled / max(images, 1):.1f} %)",
+        f"hours:   {hours:.2f} of attack so far"
+        + (f"; {estimate[0]:.1f} to {estimate[1]:.1f} were estimated in all" if estimate else ""),
+    ]
+    if jobs:
+        states = Counter(STATES.get(j["JobStatus"], str(j["JobStatus"])) for j in jobs)
+        rules = Counter(str(j.get("JobBatchName", "")).rpartition("-")[0] for j in jobs)
+        lines.append("queue:   " + ", ".join(f"{n} {state}" for state, n in states.most_common()))
+        lines.append("         " + ", ".join(f"{n} {rule}" for rule, n in rules.most_common()))
+    now = time.time() if now is None else now
+    if running_since is not None and 0 < settled < images:
+        left = (now - running_since) * (images - settled) / settled
+        lines.append(f"left:    about {left / 3600:.1f} h at the pace since the controller started")
+    lines += [f"held:    {line}" for line in describe([j for j in jobs if j["JobStatus"] == 5])]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,137 @@
+"""Images as one archive per shard, for machines that share no file system: written once, sent whole, checked.
+
+A folder of packs holds ``index.json``, and for every shard its table ``<shard>.parquet`` and its archive
+``<shard>.tar`` with the image files as they are (arrays as ``.npy``). The archives may lie elsewhere
+(`images.address`): index and tables are small and stay with the study.
+"""
+
+import io
+import json
+import tarfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alignsec.errors import AlignsecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+INDEX = "index.json"
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    # owner, mode and times as tarfile's defaults, so that the same images give the same bytes
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def pack(
+    source: str,
+    path: str | None,
+    count: int,
+    per_shard: int,
+    out: Path,
+    seed: int = 0,
+    stratified: bool = False,
+) -> Path:
+    """Write the first `count` images of the seeded order as packs into the folder `out`; returns its index.
+
+    Shards that are there with the same content are left, so that an interrupted packing goes on.
+
+    Raises
+    ------
+    AlignsecError
+        As `images.shard`.
+    """
+    from tqdm import tqdm
+
+    from alignsec import images, tables
+    from alignsec.provenance import file_hash
+    from alignsec.tables import atomic, write_text
+
+    shards = []
+    for i, start in enumerate(tqdm(range(0, count, per_shard), unit="shard")):
+        name = f"{i:04d}"
+        archive, table = out / f"{name}.tar", out / f"{name}.parquet"
+        rows = images.shard(source, path, start, min(start + per_shard, count), seed, stratified)
+        members = [f"{r.image}{'.npy' if images.is_array(rows) else ''}" for r in rows.itertuples()]
+        packed = rows.assign(path=[f"tar:{archive.name}!{m}" for m in members])
+        if not (archive.is_file() and table.is_file() and tables.read(table, "images").equals(packed)):
+            with (
+                atomic(archive) as temporary,
+                tarfile.open(temporary, "w:", format=tarfile.PAX_FORMAT) as tar,
+            ):
+                for place, member in zip(rows["path"], members, strict=True):
+                    _add(tar, member, images.raw(place))
+            tables.write(packed, table, "images")
+        shards.append({"name": archive.name, "images": len(rows), "bytes": archive.stat().st_size,
+                       "sha256": file_hash(archive)})  # fmt: skip
+    index = {"format": FORMAT, "source": source, "seed": seed, "stratified": stratified, "per_shard": per_shard,
+             "shards": shards}  # fmt: skip
+    write_text(out / INDEX, json.dumps(index, indent=1) + "\n")
+    return out / INDEX
+
+
+@lru_cache(maxsize=4)
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a folder of packs.
+
+    Raises
+    ------
+    AlignsecError
+        There is none, or one of another format.
+    """
+    try:
+        index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AlignsecError(
+            f"images.path: {folder}: no folder of packs ({error}): make one with `alignsec images pack`"
+        ) from error
+    if index.get("format") != FORMAT:
+        raise AlignsecError(f"images.path: {folder}/{INDEX}: format {index.get('format')}, expected {FORMAT}")
+    return index
+
+
+def size(folder: Path) -> int:
+    """How many images the packs hold."""
+    return sum(s["images"] for s in read_index(folder)["shards"])
+
+
+def covering(folder: Path, start: int, stop: int) -> list[dict[str, Any]]:
+    """The index's entries of the archives that hold images `start` to `stop` (exclusive), with their paths."""
+    per = read_index(folder)["per_shard"]
+    entries = read_index(folder)["shards"][start // per : -(-stop // per)]
+    return [{**e, "path": str(folder / e["name"])} for e in entries]
+
+
+def shard(folder: Path, start: int, stop: int, seed: int, stratified: bool) -> "pd.DataFrame":
+    """Rows `start` to `stop` of the packs' tables, kind ``images``; the archives need not be there.
+
+    Raises
+    ------
+    AlignsecError
+        The packs are of another order than the study's.
+    """
+    import pandas as pd
+
+    from alignsec import tables
+
+    index = read_index(folder)
+    for key, wanted in (("seed", seed), ("stratified", stratified)):
+        if index[key] != wanted:
+            raise AlignsecError(
+                f"images.path: {folder}: packed with {key} {index[key]}, the study has {wanted}: pack again or "
+                f"set {key} to {index[key]}"
+            )
+    parts = [
+        tables.read(folder / Path(e["name"]).with_suffix(".parquet"), "images")
+        for e in covering(folder, start, stop)
+    ]
+    rows = pd.concat(parts, ignore_index=True)
+    first = start // index["per_shard"] * index["per_shard"]
+    rows = rows.iloc[start - first : stop - first].reset_index(drop=True)
+    rows["path"] = [p.replace("tar:", f"tar:{folder}/", 1) for p in rows["path"]]
+    return rows

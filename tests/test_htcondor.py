@@ -1,0 +1,332 @@
+"""The study on a real HTCondor pool without a shared file system, and what happens to it there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from alignsec.condor import site
+from alignsec.errors import AlignsecError
+from tests.htcondor import pool as pools
+from tests.htcondor.pool import Pool, Study, wait
+from tests.test_workflow import BIN, CONFIG, MODELS, ROOT
+
+REMOTE = {"train_demo", "measure_demo", "preflight", "attack", "corruptions"}
+# hold times, or the place of the run
+OWN = {"provenance.json", "preflight.json", "models.csv"}
+OWN_KINDS = {".log", ".tsv", ".ledger"}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    if why := pools.missing():
+        pytest.skip(why)
+    made = Pool()
+    made.start()
+    yield made
+    made.stop()
+
+
+def rows(models: list[list[str]]) -> pd.DataFrame:
+    from alignsec import sheet
+
+    return pd.DataFrame(models, columns=sheet.COLUMNS)
+
+
+def same_files(here: Path, there: Path) -> None:
+    """Both hold the same files with the same bytes, but for times."""
+    names = [{p.relative_to(f) for p in f.rglob("*") if p.is_file()} for f in (here, there)]
+    assert names[0] == names[1]
+    for name in sorted(names[0]):
+        if name.suffix in OWN_KINDS or name.name in OWN:
+            continue
+        if name.name.endswith("status.json"):
+            contents = [json.loads((f / name).read_text()) for f in (here, there)]
+            for content in contents:
+                for key in ("seconds", "peak_memory_mb"):
+                    content.get("cost", {}).pop(key, None)
+            assert contents[0] == contents[1], name
+        else:
+            assert (here / name).read_bytes() == (there / name).read_bytes(), name
+
+
+def test_the_study_without_a_shared_file_system_equals_the_local_one(pool: Pool, tmp_path: Path) -> None:
+    study = Study(pool, "whole", CONFIG, rows(MODELS))
+    running = study.controller()
+    wait(lambda: "submitted to HTCondor" in study.log())
+    # one folder, one controller
+    second = study.snakemake("-n")
+    assert second.returncode == 0, second.stdout  # which only looks
+    second = study.snakemake()
+    assert second.returncode == 1
+    assert "another controller runs here (process" in second.stdout
+    assert running.wait(timeout=300) == 0, study.log()
+
+    jobs = {int(i) for i in re.findall(r"submitted to HTCondor Cluster ID (\d+)", study.log())}
+    ended = {
+        int(i): (code, name.rpartition("-")[0])
+        for i, code, name in pool.history("ClusterId", "ExitCode", "JobBatchName")
+    }
+    assert jobs and jobs <= set(ended)
+    assert {ended[j] for j in jobs} == {("0", rule) for rule in REMOTE}  # and no light rule
+    assert pool.queue("ClusterId") == []
+
+    # the folder is closed to the jobs, which run as nobody
+    closed = pool.script("root", "su", "-s", "/bin/sh", "nobody", "-c", f"ls {study.inside}", check=False)
+    assert closed.returncode != 0 and "Permission denied" in closed.stderr
+    printed = [p.read_text() for p in (study.folder / ".snakemake" / "htcondor").rglob("*.err")]
+    assert len(printed) == len(jobs) and all("User: nobody" in text for text in printed)
+
+    # GPU jobs hold one device each, and never the same at a time
+    events = (study.folder / ".snakemake" / "htcondor" / "snakemake-rules.log").read_text()
+    held = [(gpu, start, end) for cluster, gpu, start, end in pools.executions(events)
+            if ended[cluster][1] in ("attack", "corruptions")]  # fmt: skip
+    assert len(held) == 8 and all(gpu and "," not in gpu for gpu, _, _ in held)
+    assert not any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for a, b in combinations(held, 2))
+
+    line = [str(BIN / "snakemake"), "-s", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "--cores", "2",
+            "--configfile", str(study.folder / "study.yaml")]  # fmt: skip
+    (tmp_path / "models.tsv").write_bytes((study.folder / "models.tsv").read_bytes())
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    same_files(tmp_path / "results", study.folder / "results")
+    again = study.snakemake()
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout
+
+
+def test_gpu_jobs_match_by_their_classad_only(pool: Pool) -> None:
+    """The pool's policy is the GPU Lab's."""
+    job = "executable=/bin/sh\ntransfer_executable=False\narguments=-c true\nrequest_gpus=1\nrequest_memory=64MB\nrequest_disk=10MB\n"
+    home = pool.root / "home" / "tester"
+    (home / "with.sub").write_text(job + "+WantGPULab = True\nqueue\n")
+    (home / "without.sub").write_text(job + "queue\n")
+    without = pool.run("condor_submit", "-terse", "/home/tester/without.sub").split(".")[0]
+    given = pool.run("condor_submit", "-terse", "/home/tester/with.sub").split(".")[0]
+    wait(lambda: [given] in pool.history("ClusterId"))
+    assert pool.queue("ClusterId", "JobStatus") == [[without, "1"]]
+    pool.run("condor_rm", without)
+
+
+# ---------------------------------------------------------------------------------------------------------
+# faults: one attack of seconds, something happens to it, and in the end nothing is lost or done twice
+
+FAULTS = CONFIG | {
+    "attack": {"epsilons": ["0.05"], "images_per_shard": 24, "batch_size": 4},
+    "images": {"source": "digits", "count": 24},
+    "preflight": {"images": 0},
+}
+TARGET = "results/small/models/cnn/attack/0000.parquet"
+
+
+@pytest.fixture(scope="module")
+def prepared(pool: Pool) -> Study:
+    """All but the attack is made, and an unbroken attack kept aside."""
+    study = Study(pool, "prepared", FAULTS, rows(MODELS[2:3]))
+    done = study.snakemake(TARGET)
+    assert done.returncode == 0, done.stdout
+    for path in study.result("models/cnn/attack").iterdir():
+        path.rename(study.folder / f"unbroken-{path.name}")
+    return study
+
+
+class Attack:
+    """A copy of the prepared study whose attack is under way."""
+
+    def __init__(self, prepared: Study, name: str, **profile: object) -> None:
+        self.study = Study.__new__(Study)
+        self.study.pool, self.study.name, self.study.inside = prepared.pool, name, f"/home/tester/{name}"
+        self.pool = prepared.pool
+        self.study.folder = prepared.folder.with_name(name)
+        subprocess.run(["rm", "-rf", str(self.study.folder)], check=True)
+        subprocess.run(["cp", "-a", str(prepared.folder), str(self.study.folder)], check=True)
+        subprocess.run(["rm", "-rf", str(self.study.folder / ".snakemake" / "htcondor")], check=True)
+        (self.study.folder / "controller.log").unlink(missing_ok=True)
+        more = profile.pop("default-resources", {})
+        assert isinstance(more, dict)
+        self.study.profile(**profile, **{"default-resources": more})
+        self.unbroken = self.study.folder / "unbroken-0000.parquet"
+        self.ledger = self.study.result("models/cnn/attack/0000.ledger")
+        self.running = self.study.controller(TARGET)
+
+    def records(self) -> list[dict[str, object]]:
+        if not self.ledger.is_file():
+            return []
+        return [json.loads(line.rpartition("\t")[0]) for line in self.ledger.read_text().splitlines()]
+
+    def under_way(self, done: int = 8) -> str:
+        """Wait until the access point knows of that many finished units; the job's cluster."""
+        wait(lambda: sum(r.get("kind") == "done" for r in self.records()) >= done)
+        self.before = self.ledger.read_bytes()
+        return self.pool.queue("ClusterId")[0][0]
+
+    def ends_as_unbroken(self, executions: int) -> None:
+        assert self.running.wait(timeout=200) == 0, self.study.log()
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(self.study.result("models/cnn/attack/0000.parquet")),
+            pd.read_parquet(self.unbroken),
+        )
+        after = self.ledger.read_bytes()
+        assert after.startswith(self.before), "what the access point knew is the beginning of what it knows"
+        seen = [
+            (r["unit"], r["epsilon"], image)
+            for r in self.records() if r.get("kind") == "done" for image in r["images"]  # type: ignore[attr-defined]
+        ]  # fmt: skip
+        assert len(seen) == len(set(seen)), "an image was attacked twice by the same attack"
+        events = "".join(
+            p.read_text() for p in (self.study.folder / ".snakemake" / "htcondor").glob("*rules.log")
+        )
+        assert events.count("Job executing on host") >= executions
+        assert self.pool.queue("ClusterId") == []
+
+
+@pytest.mark.slow
+def test_evicted_in_mid_attack(prepared: Study) -> None:
+    attack = Attack(prepared, "evicted")
+    attack.pool.run("condor_vacate_job", attack.under_way())
+    attack.ends_as_unbroken(executions=2)
+
+
+@pytest.mark.slow
+def test_removed_in_mid_attack(prepared: Study) -> None:
+    attack = Attack(prepared, "removed")
+    attack.pool.run("condor_rm", attack.under_way())
+    attack.ends_as_unbroken(executions=2)
+
+
+@pytest.mark.slow
+def test_held_for_memory_and_tried_with_more(prepared: Study) -> None:
+    attack = Attack(
+        prepared, "memory", **{"set-resources": {"attack": {"request_memory": "f'{500 * attempt}MB'"}}}
+    )
+    attack.under_way(1)
+    attack.ends_as_unbroken(executions=2)
+    assert "memory usage" in attack.study.log().lower()
+
+
+@pytest.mark.slow
+def test_held_for_disk_and_tried_with_more(prepared: Study) -> None:
+    attack = Attack(
+        prepared,
+        "disk",
+        **{"set-resources": {"attack": {"request_disk": "f'{1 if attempt == 1 else 900}MB'"}}},
+    )
+    attack.under_way(1)
+    attack.ends_as_unbroken(executions=2)
+    assert "disk" in attack.study.log().lower()
+
+
+@pytest.mark.slow
+def test_machine_killed_and_back(prepared: Study) -> None:
+    lease = {"set-resources": {"attack": {"htcondor_submit_job_lease_duration": 20}}}
+    attack = Attack(prepared, "machine", **lease)
+    attack.under_way()
+    for daemon in ("condor_startd", "condor_starter", "alignsec.condor.job"):
+        attack.pool.kill(daemon)
+    attack.ends_as_unbroken(executions=2)
+
+
+@pytest.mark.slow
+def test_schedd_killed_and_back(prepared: Study) -> None:
+    attack = Attack(prepared, "schedd")
+    attack.under_way()
+    attack.pool.kill("condor_schedd")
+    attack.ends_as_unbroken(executions=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["remove", "wait"])
+def test_controller_killed_and_run_again(prepared: Study, policy: str) -> None:
+    attack = Attack(prepared, f"controller-{policy}", **{"default-resources": {"strays": policy}})
+    cluster = attack.under_way()
+    attack.pool.kill("bin/snakemake")
+    attack.running.wait(timeout=30)
+    attack.running = attack.study.controller(TARGET)
+    attack.ends_as_unbroken(executions=2)
+    log = attack.study.log()
+    assert "jobs of an earlier run of this folder are in the queue" in log and f"{cluster} (attack-" in log
+    assert ("they have ended" if policy == "wait" else "removed 1 of them") in log
+    assert "removed the lock of a run that was killed" in log
+
+
+@pytest.mark.slow
+def test_stopped_by_its_own_deadline(prepared: Study) -> None:
+    attack = Attack(prepared, "deadline", **{"set-resources": {"attack": {"classad_AlignsecDeadline": 25}}})
+    attack.under_way(2)
+    attack.ends_as_unbroken(executions=2)
+    assert len(attack.pool.history("ClusterId")) > 0
+    assert "stopped before its time was up" in "".join(
+        p.read_text() for p in (attack.study.folder / ".snakemake" / "htcondor").rglob("*.err")
+    )
+
+
+@pytest.mark.slow
+def test_checkpoints_where_there_is_no_line(prepared: Study) -> None:
+    """Without chirp the job ends with status 85 now and then, and HTCondor starts it again in its place."""
+    without: dict[str, Any] = {
+        "set-resources": {"attack": {"classad_WantIOProxy": False}},
+        "environment": ["ALIGNSEC_CHECKPOINT_EVERY=15"],
+    }
+    attack = Attack(prepared, "checkpoint", **without)
+    assert attack.running.wait(timeout=200) == 0, attack.study.log()
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(attack.study.result("models/cnn/attack/0000.parquet")),
+        pd.read_parquet(attack.unbroken),
+    )
+    events = (attack.study.folder / ".snakemake" / "htcondor" / "snakemake-rules.log").read_text()
+    assert len(re.findall(r"^00[36] .*checkpoint|Job was checkpointed", events, re.M)) >= 1, events
+
+
+# ---------------------------------------------------------------------------------------------------------
+
+
+LENGTHS = {"short": 12.0, "medium": 24.0, "long": 168.0}
+
+
+@pytest.mark.parametrize(
+    ("hours", "length"),
+    [(None, "short"), (1, "short"), (10.8, "short"), (10.9, "medium"), (30, "long"), (999, "long")],
+)
+def test_job_length_is_the_shortest_that_fits(hours: float | None, length: str) -> None:
+    assert site.job_length(hours, LENGTHS) == length
+
+
+def test_the_deadline_comes_before_the_limit() -> None:
+    assert site.deadline(12) == 11.5 * 3600
+    assert site.deadline(1) == 0.95 * 3600
+
+
+def test_what_a_site_must_set_is_asked_for() -> None:
+    with pytest.raises(AlignsecError, match="container_image is not set"):
+        site.read({"container_image": "unset"}, 1, False)
+    with pytest.raises(AlignsecError, match="'short' is not like short=12"):
+        site.read({"gpu_job_lengths": "short"}, 1, False)
+    found = site.read({"gpu_job_lengths": "long=168 short=12"}, 4, False)
+    assert list(found.lengths) == ["short", "long"] and found.attempts == 4
+    assert site.read({"gpu_job_lengths": "none"}, 1, False).lengths == {}
+
+
+def test_versions_of_both_sides_are_compared(tmp_path: Path) -> None:
+    """An image of other code refuses at once, and leaves what HTCondor wants to find."""
+    (tmp_path / ".job.ad").write_text(
+        'AlignsecVersions = "snakemake 1.0, alignsec 0 (x)"\nShouldTransferFiles = "YES"\nTransferOutput = "a/b.txt,c"\n'
+    )
+    environment = os.environ | {
+        "_CONDOR_JOB_AD": str(tmp_path / ".job.ad"),
+        "_CONDOR_SCRATCH_DIR": str(tmp_path),
+    }
+    done = subprocess.run([sys.executable, "-m", "alignsec.condor.job", "--version"], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 3
+    assert (
+        f"the access point has snakemake 1.0, alignsec 0 (x), this container {site.versions()}" in done.stderr
+    )
+    assert (tmp_path / "a" / "b.txt").read_bytes() == b"" and (tmp_path / "c").exists()
