@@ -1,15 +1,21 @@
-# Everything a job needs: the locked packages and alignsec itself. The packages bring the CUDA libraries; the
-# host brings the driver.
-FROM python:3.11-slim-bookworm
-LABEL org.opencontainers.image.title="alignsec" org.opencontainers.image.licenses="MIT"
-ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 BS_INSTALL_DEPENDENCIES=no
-WORKDIR /opt/alignsec
-COPY requirements.lock ./
-RUN pip install uv==0.13.9 && uv pip install --system --no-cache --require-hashes -r requirements.lock
-COPY pyproject.toml README.md LICENSE ./
-COPY src ./src
-COPY workflow/schemas ./workflow/schemas
-RUN uv pip install --system --no-cache --no-deps .
+# Everything a job needs: the locked packages and alignsec itself. The packages bring CUDA's libraries, the host its
+# driver. docker build -t alignsec . ; what the layers do is in container/*.sh, which the tests run as well.
+FROM nvidia/cuda:13.0.2-base-ubuntu24.04
+LABEL org.opencontainers.image.title="alignsec" \
+      org.opencontainers.image.description="Adversarial robustness against human-likeness of vision models" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="0.1.0"
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3 python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+# the packages first: they change less often than the code
+COPY container/install.sh requirements.lock pyproject.toml README.md LICENSE /opt/source/
+COPY src /opt/source/src
+COPY workflow/schemas /opt/source/workflow/schemas
+RUN bash /opt/source/install.sh /opt/source /opt/alignsec
+ENV PATH=/opt/alignsec/bin:$PATH PYTHONDONTWRITEBYTECODE=1 BS_INSTALL_DEPENDENCIES=no
+COPY container/smoke.sh /opt/source/
 RUN useradd --create-home alignsec
 USER alignsec
-RUN alignsec devices && alignsec config readme > /dev/null
+WORKDIR /home/alignsec
+RUN bash /opt/source/smoke.sh

@@ -9,6 +9,10 @@ if "study" not in config:
     configfile: "config/config.yaml"
 
 
+# used with --sdm apptainer: apptainer build alignsec.sif container/alignsec.def
+container: "alignsec.sif"
+
+
 report: "workflow/report/workflow.rst"
 
 

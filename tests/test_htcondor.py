@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from alignsec.condor import site
 from alignsec.errors import AlignsecError
@@ -141,7 +144,7 @@ def prepared(pool: Pool) -> Study:
 class Attack:
     """A copy of the prepared study whose attack is under way."""
 
-    def __init__(self, prepared: Study, name: str, **profile: object) -> None:
+    def __init__(self, prepared: Study, name: str, start: bool = True, **profile: Any) -> None:
         self.study = Study.__new__(Study)
         self.study.pool, self.study.name, self.study.inside = prepared.pool, name, f"/home/tester/{name}"
         self.pool = prepared.pool
@@ -150,12 +153,11 @@ class Attack:
         subprocess.run(["cp", "-a", str(prepared.folder), str(self.study.folder)], check=True)
         subprocess.run(["rm", "-rf", str(self.study.folder / ".snakemake" / "htcondor")], check=True)
         (self.study.folder / "controller.log").unlink(missing_ok=True)
-        more = profile.pop("default-resources", {})
-        assert isinstance(more, dict)
-        self.study.profile(**profile, **{"default-resources": more})
+        self.study.profile(**profile)
         self.unbroken = self.study.folder / "unbroken-0000.parquet"
         self.ledger = self.study.result("models/cnn/attack/0000.ledger")
-        self.running = self.study.controller(TARGET)
+        if start:
+            self.running = self.study.controller(TARGET)
 
     def records(self) -> list[dict[str, object]]:
         if not self.ledger.is_file():
@@ -214,11 +216,17 @@ def test_held_for_memory_and_tried_with_more(prepared: Study) -> None:
 
 @pytest.mark.slow
 def test_held_for_disk_and_tried_with_more(prepared: Study) -> None:
+    ballast = prepared.folder / "ballast"
+    ballast.write_bytes(bytes(100_000_000))
     attack = Attack(
         prepared,
         "disk",
-        **{"set-resources": {"attack": {"request_disk": "f'{1 if attempt == 1 else 900}MB'"}}},
+        **{
+            "set-resources": {"attack": {"request_disk": "f'{1 if attempt == 1 else 900}MB'"}},
+            "default-resources": {"htcondor_transfer_input_files": "ballast"},
+        },
     )
+    ballast.unlink()
     attack.under_way(1)
     attack.ends_as_unbroken(executions=2)
     assert "disk" in attack.study.log().lower()
@@ -283,6 +291,120 @@ def test_checkpoints_where_there_is_no_line(prepared: Study) -> None:
     )
     events = (attack.study.folder / ".snakemake" / "htcondor" / "snakemake-rules.log").read_text()
     assert len(re.findall(r"^00[36] .*checkpoint|Job was checkpointed", events, re.M)) >= 1, events
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", [True, False])
+def test_images_come_as_packs_and_a_damaged_one_is_refused(
+    prepared: Study, address: bool, tmp_path: Path
+) -> None:
+    """From staging by HTCondor's own transfer, or from the run's folder."""
+    from alignsec import packs
+
+    pool, name = prepared.pool, f"packs-{address}"
+    staging = pool.root / "var" / "staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True, mode=0o755)
+    source = {
+        "source": "packs",
+        "path": "packs",
+        "address": "file:///var/staging" if address else None,
+        "count": 24,
+    }
+    study = Study(pool, name, FAULTS | {"images": source}, rows(MODELS[2:3]), {"retries": 0})
+    packs.pack("digits", None, 24, 24, study.folder / "packs")
+    archive = study.folder / "packs" / "0000.tar"
+    if address:
+        archive = archive.rename(staging / "0000.tar")
+    archive.chmod(0o644)
+    good = archive.read_bytes()
+    study.own()
+    archive.write_bytes(good[:3000] + b"X" + good[3001:])
+    broken = study.snakemake(TARGET)
+    assert broken.returncode == 1, broken.stdout
+    printed = "".join(
+        p.read_text() for p in (study.folder / ".snakemake" / "htcondor" / "attack").glob("*.err")
+    )
+    assert re.search(r"0000\.tar: its SHA-256 is [0-9a-f]{64}, its index has [0-9a-f]{64}", printed), printed
+    archive.write_bytes(good)
+    done = study.snakemake(TARGET)
+    assert done.returncode == 0, done.stdout
+    found = pd.read_parquet(study.result("models/cnn/attack/0000.parquet"))
+    pd.testing.assert_frame_equal(found, pd.read_parquet(prepared.folder / "unbroken-0000.parquet"))
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_a_job_itself(prepared: Study) -> None:
+    """A schedd that is killed starts the controller again, which clears up after itself."""
+    attack = Attack(prepared, "universe", start=False)
+    attack.pool.run(
+        "condor_submit", f"snakemake=--configfile study.yaml -- {TARGET}", "profile=pool", "htcondor/controller.sub",
+        folder=attack.study.inside,
+    )  # fmt: skip
+    attack.under_way()
+    attack.pool.kill("condor_schedd")
+    wait(lambda: attack.study.result("models/cnn/attack/0000.status.json").is_file(), 200)
+    wait(lambda: attack.pool.run("condor_q", "-af", "ClusterId", check=False) == "", 60)
+    attack.running = subprocess.Popen(["true"])
+    attack.ends_as_unbroken(executions=1)
+
+
+@pytest.mark.slow
+def test_three_hundred_jobs_of_a_second(pool: Pool) -> None:
+    """Everything done, nothing lost; the rate is printed."""
+    folder = pool.root / "home" / "tester" / "many"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "job.sh").write_text(
+        "#!/bin/bash\nsleep 1; mkdir -p out\nfor a; do case $a in one:*) n=${a#one:n=};; esac; done\necho $n > out/$n.txt\n"
+    )
+    (folder / "job.sh").chmod(0o755)
+    (folder / "Snakefile").write_text(
+        'rule all:\n    localrule: True\n    input: [f"out/{i}.txt" for i in range(300)]\n'
+        'rule one:\n    output: "out/{n}.txt"\n    shell: "sleep 1; echo {wildcards.n} > {output}"\n'
+    )
+    (folder / "pool").mkdir()
+    (folder / "pool" / "config.yaml").write_text(
+        "executor: htcondor\nshared-fs-usage: none\njobs: 300\nseconds-between-status-checks: 1\nmax-jobs-per-second: 100\n"
+        "htcondor-jobdir: .snakemake/htcondor\nlatency-wait: 5\n"
+        "default-resources:\n  job_wrapper: job.sh\n  request_memory: 64MB\n  request_disk: 10MB\n"
+    )
+    subprocess.run(["chown", "-R", f"{pools.UID}:{pools.UID}", str(folder)], check=True)
+    folder.chmod(0o700)
+    start = time.monotonic()
+    pool.run("snakemake", "--profile", "pool", folder="/home/tester/many")
+    took = time.monotonic() - start
+    assert sorted(int(p.read_text()) for p in (folder / "out").iterdir()) == list(range(300))
+    events = (folder / ".snakemake" / "htcondor" / "snakemake-rules.log").read_text()
+    stamps = [m[1] for m in re.finditer(r"^000 \(\d+\.000\.000\) (\S+ \S+) Job submitted", events, re.M)]
+    assert len(stamps) == 300 and events.count("Job terminated") == 300
+    first, last = (pd.Timestamp(s) for s in (min(stamps), max(stamps)))
+    print(
+        f"300 jobs in {took:.0f} s, submitted at {300 / max((last - first).total_seconds(), 1):.0f} per second"
+    )
+
+
+@pytest.mark.slow
+def test_with_a_shared_file_system() -> None:
+    """The other profile: nothing is sent, the ledger is written where it belongs."""
+    if why := pools.missing():
+        pytest.skip(why)
+    pool = Pool("shared")
+    pool.start()
+    try:
+        study = Study(pool, "shared", FAULTS, rows(MODELS[2:3]))
+        given = yaml.safe_load((ROOT / "htcondor" / "shared" / "config.yaml").read_text())
+        given |= pools.PROFILE
+        given["default-resources"] |= {"gpu_capability": "'7.0'", "classad_AlignsecSimulatedGPUs": True,
+                                       "gpu_job_lengths": "short=12"}  # fmt: skip
+        (study.folder / "pool" / "config.yaml").write_text(yaml.safe_dump(given))
+        study.own()
+        done = study.snakemake(TARGET)
+        assert done.returncode == 0, done.stdout
+        assert len(pd.read_parquet(study.result("models/cnn/attack/0000.parquet"))) == 24
+        assert study.result("models/cnn/attack/0000.ledger").stat().st_size > 0
+    finally:
+        pool.stop()
 
 
 # ---------------------------------------------------------------------------------------------------------
