@@ -6,7 +6,7 @@ source=$(realpath "$1") target=$2
 uv=0.13.9
 python3 -m venv "$target"
 "$target/bin/python" -m pip install --quiet --no-cache-dir "uv==$uv"
-"$target/bin/uv" pip install --quiet ${UV_KEEP_CACHE:+--link-mode copy} --python "$target/bin/python" --require-hashes \
+"$target/bin/uv" pip install --quiet --python "$target/bin/python" --require-hashes \
   -r "$source/requirements.lock"
 "$target/bin/uv" pip install --quiet --python "$target/bin/python" --no-deps "$source"
 [ -n "${UV_KEEP_CACHE:-}" ] || rm -rf "${UV_CACHE_DIR:-$HOME/.cache/uv}"

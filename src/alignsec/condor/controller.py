@@ -58,12 +58,17 @@ def queue(folder: Path, more: str = "") -> list[dict[str, Any]]:
     AlignsecError
         The access point's schedd does not answer.
     """
-    try:
-        found = _bindings().Schedd().query(constraint=_ours(folder, more), projection=ATTRIBUTES)
-    except Exception as error:
-        raise AlignsecError(
-            f"HTCondor's schedd does not answer ({error}): is this an access point? Try condor_q"
-        ) from error
+    for patience in (1.0, 5.0, 0.0):
+        try:
+            found = _bindings().Schedd().query(constraint=_ours(folder, more), projection=ATTRIBUTES)
+            break
+        except Exception as error:
+            # a schedd that was restarted refuses the session that it does not remember, once
+            if not patience:
+                raise AlignsecError(
+                    f"HTCondor's schedd does not answer ({error}): is this an access point? Try condor_q"
+                ) from error
+            time.sleep(patience)
     return [dict(ad) for ad in found]
 
 

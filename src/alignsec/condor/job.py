@@ -2,8 +2,8 @@
 
 HTCondor returns a job's files when it ends by itself. A job that is evicted, held, removed or whose machine dies
 would lose them; so the file that the job ad names (`AlignsecState`) is fetched from the access point at the start and
-sent back as it grows, over the job's own line there (chirp). Without such a line the job checkpoints: it ends with
-status 85 now and then, HTCondor keeps the file and starts it again in the same place.
+sent back as it grows, over the job's own line there (chirp). Where there is no such line, or one out of order, the job
+checkpoints: it ends with status 85 now and then, HTCondor keeps the file and starts it again in the same place.
 
 Run as ``python -m alignsec.condor.job ARGUMENTS-OF-SNAKEMAKE`` by htcondor/job.sh.
 """
@@ -76,6 +76,7 @@ class Line:
     def __init__(self, ad: Mapping[str, Any], scratch: Path) -> None:
         config = Path(os.environ.get("_CONDOR_CHIRP_CONFIG") or scratch / ".chirp.config")
         self.works = bool(ad.get("WantIOProxy")) and config.is_file()
+        self._said = ""
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:
@@ -105,7 +106,7 @@ class Line:
             if type(error).__name__ != "DoesntExist":
                 # to put what is not allowed would leave the protocol out of step, and break the job's own
                 self.works = False
-                print(f"{name} was not fetched: {type(error).__name__}: {error}", file=sys.stderr)
+                self._say(f"{name} was not fetched: {type(error).__name__}: {error}")
 
     def send(self, name: str) -> bool:
         """Copy the file there under a temporary name and rename it; returns whether that worked."""
@@ -116,9 +117,14 @@ class Line:
                 chirp.put(name, f"{name}.coming", mode=0o644)
                 chirp.rename(f"{name}.coming", name)
         except Exception as error:  # noqa: BLE001 - as above: the next copy may come through
-            print(f"{name} was not sent: {type(error).__name__}: {error}", file=sys.stderr)
+            self._say(f"{name} was not sent: {type(error).__name__}: {error}")
             return False
         return True
+
+    def _say(self, text: str) -> None:
+        if text != self._said:  # a line that is out of order stays so
+            print(text, file=sys.stderr, flush=True)
+        self._said = text
 
 
 def _mark(path: Path) -> tuple[int, int] | None:
@@ -165,16 +171,16 @@ def run(words: Sequence[str], ad: Mapping[str, Any], scratch: Path, line: Line) 
     from alignsec.isolation import end
 
     state = str(ad.get("AlignsecState", ""))
-    every, checkpoint = _seconds("ALIGNSEC_SEND_EVERY", SEND_EVERY), None
-    start = time.monotonic()
+    every, checkpoint = (
+        _seconds("ALIGNSEC_SEND_EVERY", SEND_EVERY),
+        _seconds("ALIGNSEC_CHECKPOINT_EVERY", CHECKPOINT_EVERY),
+    )
     deadline = float(ad["AlignsecDeadline"]) if "AlignsecDeadline" in ad else None
-    sent: tuple[int, int] | None = None
     if state:
         line.fetch(state)
-        sent = _mark(Path(state))
-        if not line.works:
-            checkpoint = _seconds("ALIGNSEC_CHECKPOINT_EVERY", CHECKPOINT_EVERY)
-    began_with, looked = sent, start
+    # what the access point has, and since when
+    safe, start = _mark(Path(state)) if state else None, time.monotonic()
+    safe_at = looked = start
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, lambda got, _frame: stopped.append(got))
@@ -198,17 +204,22 @@ def run(words: Sequence[str], ad: Mapping[str, Any], scratch: Path, line: Line) 
                 code = AGAIN
                 break
             found = _mark(Path(state)) if state else None
-            if checkpoint is not None and found != began_with and now - start > checkpoint:
-                code = CHECKPOINT
-                break
-            if found not in (None, sent) and now - looked >= every:
+            if found in (None, safe):
+                continue
+            if now - looked >= every:
                 looked = now
                 if line.send(state):
-                    sent = found
+                    safe, safe_at = found, now
+                    continue
+            # no line, or one that is out of order, as after a restart of the schedd
+            if now - safe_at > checkpoint:
+                print("a checkpoint, as there is no line to the access point", file=sys.stderr)
+                code = CHECKPOINT
+                break
     finally:
         end(process)
     # what was settled since the last copy; while HTCondor waits for this process to end
-    if state and _mark(Path(state)) not in (None, sent):
+    if state and _mark(Path(state)) not in (None, safe):
         line.send(state)
     return code
 
