@@ -251,6 +251,16 @@ def test_schedd_killed_and_back(prepared: Study) -> None:
 
 
 @pytest.mark.slow
+def test_jobs_are_submitted_to_a_schedd_that_was_restarted(pool: Pool) -> None:
+    study = Study(pool, "resubmit", CONFIG, rows(MODELS[:3]))
+    running = study.controller("zoo")
+    wait(lambda: study.log().count("submitted to HTCondor") >= 3)
+    pool.kill("condor_schedd")
+    assert running.wait(timeout=200) == 0, study.log()
+    assert study.log().count("submitted to HTCondor") >= 6
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["remove", "wait"])
 def test_controller_killed_and_run_again(prepared: Study, policy: str) -> None:
     attack = Attack(prepared, f"controller-{policy}", **{"default-resources": {"strays": policy}})
@@ -270,10 +280,8 @@ def test_stopped_by_its_own_deadline(prepared: Study) -> None:
     attack = Attack(prepared, "deadline", **{"set-resources": {"attack": {"classad_AlignsecDeadline": 25}}})
     attack.under_way(2)
     attack.ends_as_unbroken(executions=2)
-    assert len(attack.pool.history("ClusterId")) > 0
-    assert "stopped before its time was up" in "".join(
-        p.read_text() for p in (attack.study.folder / ".snakemake" / "htcondor").rglob("*.err")
-    )
+    events = (attack.study.folder / ".snakemake" / "htcondor" / "snakemake-rules.log").read_text()
+    assert "Job terminated and was requeued" in events and "(return value 75)" in events
 
 
 @pytest.mark.slow
@@ -281,7 +289,7 @@ def test_checkpoints_where_there_is_no_line(prepared: Study) -> None:
     """Without chirp the job ends with status 85 now and then, and HTCondor starts it again in its place."""
     without: dict[str, Any] = {
         "set-resources": {"attack": {"classad_WantIOProxy": False}},
-        "environment": ["ALIGNSEC_CHECKPOINT_EVERY=15"],
+        "environment": ["ALIGNSEC_CHECKPOINT_EVERY=20"],
     }
     attack = Attack(prepared, "checkpoint", **without)
     assert attack.running.wait(timeout=200) == 0, attack.study.log()
@@ -289,8 +297,8 @@ def test_checkpoints_where_there_is_no_line(prepared: Study) -> None:
         pd.read_parquet(attack.study.result("models/cnn/attack/0000.parquet")),
         pd.read_parquet(attack.unbroken),
     )
-    events = (attack.study.folder / ".snakemake" / "htcondor" / "snakemake-rules.log").read_text()
-    assert len(re.findall(r"^00[36] .*checkpoint|Job was checkpointed", events, re.M)) >= 1, events
+    rounds = attack.pool.run("condor_history", "-limit", "1", "-af", "CheckpointNumber")
+    assert int(rounds) >= 1
 
 
 @pytest.mark.slow
