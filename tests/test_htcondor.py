@@ -444,6 +444,17 @@ def test_what_a_site_must_set_is_asked_for() -> None:
     assert site.read({"gpu_job_lengths": "none"}, 1, False).lengths == {}
 
 
+def test_images_that_no_job_would_find_are_refused() -> None:
+    nowhere = site.read({}, 1, False)
+    whole = {"names": ["fog"], "path": None}
+    site.check_images(nowhere, {"source": "packs"}, whole)
+    with pytest.raises(AlignsecError, match=r"images\.source folders is a path on this machine.*images pack"):
+        site.check_images(nowhere, {"source": "folders"}, whole)
+    with pytest.raises(AlignsecError, match=r"corruptions\.path data/c is a folder on this machine"):
+        site.check_images(nowhere, {"source": "digits"}, {"names": ["fog"], "path": "data/c"})
+    site.check_images(site.read({}, 1, True), {"source": "folders"}, whole)
+
+
 def test_versions_of_both_sides_are_compared(tmp_path: Path) -> None:
     """An image of other code refuses at once, and leaves what HTCondor wants to find."""
     (tmp_path / ".job.ad").write_text(

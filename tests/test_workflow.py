@@ -154,6 +154,22 @@ def test_one_bad_model_is_listed_and_stops_nothing(study: Path) -> None:
     assert set(models["model"]) == {"mlp standard", "lab/mlp noise", "cnn"}
 
 
+def test_a_transient_exclusion_is_tried_again_on_request(study: Path) -> None:
+    """By the target of that name; a missing package that is still missing is left alone."""
+    results = study / "results" / "small"
+    report = results / "models" / "broken" / "preflight.json"
+    assert "again" not in snakemake(study, "-n", "retry_excluded").stderr
+    changed = json.loads(report.read_text()) | {"reason": "timeout: no end after 1 s", "transient": True}
+    times = report.stat()
+    report.write_text(json.dumps(changed))
+    os.utime(report, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert "again: broken (timeout: no end after 1 s)" in snakemake(study, "-n", "retry_excluded").stderr
+    assert json.loads(report.read_text()) == changed
+    done = snakemake(study, "retry_excluded")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(report.read_text())["reason"].startswith("missing package: no_such_package")
+
+
 def test_scores_are_measured_on_the_weights(study: Path) -> None:
     import torch
 

@@ -56,6 +56,8 @@ if CONDOR:
             attempts=1 + (_ASKED.retries or 0),
             shared=bool(workflow.storage_settings.shared_fs_usage),
         )
+        if ATTACKS:
+            _site.check_images(SITE, CONFIG["images"], CONFIG["corruptions"])
         VERSIONS = _site.versions()
         if not any(getattr(_ASKED, name, None) for name in _LOOKS):
             CONTROLLER = _controller.Controller(Path.cwd())
@@ -98,12 +100,15 @@ def condor_needs(
         gpu_memory_mb=int(gpu_memory_gb * 1000),
         hours=lambda wildcards: JOB_HOURS.get(MODELS[wildcards.model]["model"]),
         inputs=always,
-        returned=returns,
+        returned=[*returns, *([KEPT] if ledger and CONFIG["attack"]["keep"] else [])],
         state=ledger_of if ledger else None,
         staged=packs if packed else None,
         address=address,
         sent=sent,
     )
+
+
+KEPT = f"{R}/models/{{wildcards.model}}/attack/{{wildcards.shard}}.adversarials.npz"
 
 
 def ledger_of(wildcards):

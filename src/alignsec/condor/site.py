@@ -57,6 +57,28 @@ def read(given: Mapping[str, str], attempts: int, shared: bool) -> Site:
     )
 
 
+def check_images(site: Site, images: Mapping[str, Any], corruptions: Mapping[str, Any]) -> None:
+    """Refuse a study whose images no job would find, before anything is submitted.
+
+    Raises
+    ------
+    AlignsecError
+        Images or corrupted images lie in a folder here, and the pool's machines do not see it.
+    """
+    if site.shared:
+        return
+    if images["source"] in ("npz", "imagenet-val", "folders"):
+        raise AlignsecError(
+            f"config: images.source {images['source']} is a path on this machine, which the pool's machines do not see: "
+            "pack the images (alignsec images pack, docs/chtc.md) and set images.source to packs"
+        )
+    if corruptions["names"] and corruptions["path"]:
+        raise AlignsecError(
+            f"config: corruptions.path {corruptions['path']} is a folder on this machine, which the pool's machines do "
+            "not see: use the profile htcondor/shared, or corruptions made on the fly (corruptions.path: null)"
+        )
+
+
 def job_length(hours: float | None, lengths: Mapping[str, float]) -> str:
     """The shortest class that the estimated hours fit in, with a tenth to spare.
 
