@@ -66,6 +66,7 @@ if CONDOR:
             for _model in MODELS:  # HTCondor makes one missing folder for what comes back, not two
                 Path(R, "logs", "attack", _model).mkdir(parents=True, exist_ok=True)
                 Path(R, "models", _model, "attack").mkdir(parents=True, exist_ok=True)
+            _controller.be_patient()  # from here on: without an access point, a run is told so at once
             _controller.set_events_aside(Path(_ASKED.htcondor_jobdir or ".snakemake/htcondor"))
     except AlignsecError as error:
         raise WorkflowError(str(error))

@@ -4,12 +4,13 @@ The executor plugin does not take up the jobs of an earlier run, nor remove a jo
 that starts first sees to what its folder has in the queue, and one that ends removes what is held.
 """
 
+import contextlib
 import json
 import os
 import socket
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,44 @@ class Controller:
         note.write_text(
             json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now}), encoding="utf-8"
         )
+
+
+def be_patient(seconds: float = 900.0) -> None:
+    """Let the executor plugin's submissions wait for a schedd that is being restarted.
+
+    The plugin gives up a whole run when one submission fails, and the first after a restart of the schedd always does:
+    its session is not known there any more. Only what fails before anything is submitted is tried again.
+    """
+    htcondor = _bindings()
+    plain = htcondor.Schedd
+
+    class Patient(plain):  # type: ignore[misc, valid-type]
+        def __init__(self, location: Any = None) -> None:
+            self._location = location
+            self._wait(lambda: plain.__init__(self, location))
+
+        def submit(self, *arguments: Any, **options: Any) -> Any:
+            return self._wait(lambda: plain.submit(self, *arguments, **options))
+
+        def _wait(self, do: Callable[[], Any]) -> Any:
+            until, pause = time.monotonic() + seconds, 1.0
+            while True:
+                try:
+                    return do()
+                except Exception as error:
+                    text = str(error)
+                    if not any(t in text for t in ("connect to schedd", "SECMAN", "locate")):
+                        raise
+                    if time.monotonic() > until:
+                        raise
+                    print(f"the schedd does not answer ({text}): waiting for it", flush=True)
+                    time.sleep(pause)
+                    pause = min(2 * pause, 30.0)
+                    # it may be elsewhere by now
+                    with contextlib.suppress(Exception):
+                        plain.__init__(self, self._location)
+
+    htcondor.Schedd = Patient
 
 
 def since(folder: Path) -> float | None:
