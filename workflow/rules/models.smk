@@ -134,6 +134,7 @@ rule attack:
             gpu=True,
             gpu_memory_gb=8,
             ledger=True,
+            images=shard_range,
             returns=["{log}", f"{R}/logs/attack/{{wildcards.model}}/{{wildcards.shard}}.tsv"],
         ),
     params:
