@@ -445,14 +445,41 @@ def test_what_a_site_must_set_is_asked_for() -> None:
 
 
 def test_images_that_no_job_would_find_are_refused() -> None:
-    nowhere = site.read({}, 1, False)
+    apart, together = site.read({}, 1, False), site.read({}, 1, True)
     whole = {"names": ["fog"], "path": None}
-    site.check_images(nowhere, {"source": "packs"}, whole)
+    packs = {"source": "packs", "path": "data/packs", "address": None}
+    site.check(apart, packs, whole, "a.tsv", ROOT)
     with pytest.raises(AlignsecError, match=r"images\.source folders is a path on this machine.*images pack"):
-        site.check_images(nowhere, {"source": "folders"}, whole)
+        site.check(apart, {"source": "folders"}, whole, "a.tsv", ROOT)
     with pytest.raises(AlignsecError, match=r"corruptions\.path data/c is a folder on this machine"):
-        site.check_images(nowhere, {"source": "digits"}, {"names": ["fog"], "path": "data/c"})
-    site.check_images(site.read({}, 1, True), {"source": "folders"}, whole)
+        site.check(apart, {"source": "digits"}, {"names": ["fog"], "path": "data/c"}, "a.tsv", ROOT)
+    with pytest.raises(AlignsecError, match=r"images\.path /data/packs: .* or set images\.address"):
+        site.check(apart, packs | {"path": "/data/packs"}, whole, "a.tsv", ROOT)
+    site.check(apart, packs | {"path": "/data/packs", "address": "osdf:///x"}, whole, "a.tsv", ROOT)
+    with pytest.raises(AlignsecError, match=r"models\.sheet \.\./a\.tsv"):
+        site.check(apart, packs, whole, "../a.tsv", ROOT)
+    with pytest.raises(AlignsecError, match="no Snakefile here"):
+        site.check(together, packs, whole, "a.tsv", ROOT / "src")
+    site.check(together, {"source": "folders"}, whole, "/x/a.tsv", ROOT)
+
+
+def test_the_image_is_fetched_beside_packs_and_has_room() -> None:
+    """HTCondor's own list of what is sent has the image in it; a list of ours must, too."""
+    given = {
+        "container_image": "osdf:///chtc/staging/u/x.sif",
+        "image_mb": "12000",
+        "gpu_job_lengths": "none",
+    }
+    found = site.commands(
+        site.read(given, 1, False), versions="v", memory_mb=1000, disk_mb=lambda _: 500, inputs=["Snakefile"],
+        staged=lambda _: [{"name": "0000.tar", "sha256": "ab", "path": "packs/0000.tar"}],
+        address="osdf:///chtc/staging/u/packs/", sent=lambda input: ["Snakefile", *input],
+    )  # fmt: skip
+    assert found["classad_TransferInput"](None, ["weights.pt"]) == (
+        "Snakefile,weights.pt,osdf:///chtc/staging/u/packs/0000.tar,osdf:///chtc/staging/u/x.sif"
+    )
+    assert found["classad_AlignsecStaged"](None) == "0000.tar=ab"
+    assert found["request_disk"](None, attempt=2) == "13000MB"
 
 
 def test_versions_of_both_sides_are_compared(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import os
 import struct
+import sys
 import tarfile
 import zlib
 from pathlib import Path
@@ -264,3 +266,31 @@ def test_corruptions_are_seeded_per_image_and_grow_with_severity() -> None:
         assert mild.max() <= 1
     with pytest.raises(AlignsecError, match="gaussian_noise"):
         corruptions.corrupt(pixels, "gausian_noise", 1, 0)
+
+
+@pytest.mark.parametrize("source", ["folders", "npz", "packs", "tar"])
+def test_relative_paths_hold_in_a_process_that_stands_elsewhere(
+    source: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study's configuration names its images from the run's folder; models run in processes of their own."""
+    from alignsec import isolation, packs, tables
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(data_dir)
+    path, kind = (
+        {"folders": "data/imagenet_sample", "npz": "data/cifar10/test_head_256.npz"}.get(source),
+        source,
+    )
+    if source == "packs":
+        packs.pack("digits", None, 3, 3, tmp_path / "packed")
+        path = "packed"
+    elif source == "tar":
+        path, kind = "some.tar", "folders"
+        with tarfile.open(path, "w") as tar:
+            tar.add(data_dir / "imagenet_sample", "all")
+    tables.write(images.shard(kind, path, 0, 3, 0), tmp_path / "t.parquet", "images")
+    given = {"table": str(tmp_path / "t.parquet")}
+    found = isolation.call(
+        "tests.children:pixel_sum", given, environment={"PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    assert found.excluded is None and found.value > 0

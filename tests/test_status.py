@@ -41,12 +41,12 @@ def test_the_text_has_states_hours_and_what_is_held() -> None:
         {"ClusterId": 7, "JobStatus": 2, "JobBatchName": "attack-3"},
         {"ClusterId": 8, "JobStatus": 5, "JobBatchName": "attack-4", "HoldReason": "memory usage exceeded"},
     ]
-    text = status.text(found, jobs, (1.0, 4.0), now=10_000, running_since=0)
+    text = status.text(found, jobs, (1.0, 4.0))
     assert "models:  1 of 2 attacked" in text
     assert "images:  10 of 16 settled (62.5 %)" in text
     assert "hours:   1.50 of attack so far; 1.0 to 4.0 were estimated in all" in text
     assert "queue:   1 running, 1 held" in text and "2 attack" in text
-    assert "left:    about 1.7 h" in text
+    assert "left:    about 0.9 h with 1 at a time" in text
     assert "held:    8 (attack-4): held: memory usage exceeded" in text
 
 

@@ -108,7 +108,7 @@ def status(
     epsilons = [epsilon.parse(e) for e in resolved["attack"]["epsilons"]]
     found = told.collect(models, results, shards, epsilons, resolved["attack"]["norm"])
     estimate = told.estimated_hours(results / "zoo" / "estimate.csv")
-    print(told.text(found, jobs, estimate, running_since=controller.since(folder)), end="")
+    print(told.text(found, jobs, estimate), end="")
 
 
 @config_.command("readme")

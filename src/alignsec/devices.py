@@ -5,7 +5,6 @@ system ends with its process, so a killed job gives its device back.
 """
 
 import contextlib
-import getpass
 import os
 import shutil
 import subprocess
@@ -66,7 +65,7 @@ def acquire(folder: Path | None = None, wait: float = 0.5) -> Iterator[str | Non
     if not devices:
         yield None
         return
-    folder = folder or Path(tempfile.gettempdir()) / f"alignsec-gpu-{encode(getpass.getuser())}"
+    folder = folder or Path(tempfile.gettempdir()) / f"alignsec-gpu-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True)
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     while True:

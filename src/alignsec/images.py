@@ -47,7 +47,7 @@ def _arrays(source: str, path: str | None) -> tuple["np.ndarray", "np.ndarray"]:
         _, _, x, y = digits()
         return x, y
     try:
-        with np.load(str(path), allow_pickle=False) as file:
+        with np.load(_here(str(path)), allow_pickle=False) as file:
             raw, labels = file["images"], file["labels"]
     except (OSError, ValueError, KeyError) as error:
         raise AlignsecError(
@@ -138,15 +138,20 @@ def _members(archive: str) -> dict[str, tuple[int, int]]:
     return found
 
 
+def _here(place: str) -> str:
+    """A relative path of a manifest as an absolute one: a model's own process stands elsewhere (ALIGNSEC_FOLDER)."""
+    return str(Path(os.environ.get("ALIGNSEC_FOLDER", ""), place).absolute())
+
+
 def _locate(archive: str) -> str:
     """An archive that was sent to this machine for this job (ALIGNSEC_STAGED) stands for the one that is named."""
     staged = Path(os.environ.get("ALIGNSEC_STAGED", ""), Path(archive).name)
-    return str(staged) if "ALIGNSEC_STAGED" in os.environ and staged.is_file() else archive
+    return str(staged) if "ALIGNSEC_STAGED" in os.environ and staged.is_file() else _here(archive)
 
 
 def _read(place: str) -> bytes:
     if not place.startswith("tar:"):
-        return Path(place).read_bytes()
+        return Path(_here(place)).read_bytes()
     archive, _, member = place.removeprefix("tar:").partition("!")
     archive = _locate(archive)
     try:
@@ -383,7 +388,7 @@ def as_files(manifest: "pd.DataFrame") -> Iterator[list[Path]]:
                 )
             with Image.open(io.BytesIO(raw)) as image:
                 if image.mode == "RGB" and not place.startswith("tar:"):
-                    paths.append(Path(place))
+                    paths.append(Path(_here(place)))
                 elif image.mode == "RGB":
                     paths.append(Path(folder, f"{i:06d}{PurePosixPath(place).suffix}"))
                     paths[-1].write_bytes(raw)

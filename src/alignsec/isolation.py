@@ -9,6 +9,7 @@ it with all its children. Arguments go in and the result comes out as JSON; noth
 import contextlib
 import importlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -94,7 +95,8 @@ def call(
 
     # a batch system's limit comes as a variable: the whole machine is not this job's
     given = float(os.environ.get("ALIGNSEC_MEMORY_MB", 0)) * 1e6
-    limit = memory or int(given or MEMORY_SHARE * psutil.virtual_memory().total)
+    asked = min(memory or math.inf, given or math.inf)
+    limit = int(min(asked, MEMORY_SHARE * psutil.virtual_memory().total) if asked == math.inf else asked)
     with tempfile.TemporaryDirectory(prefix="alignsec-") as place:
         stands, inbox, outbox = Path(place, "cwd"), Path(place, "in.json"), Path(place, "out.json")
         stands.mkdir()
@@ -102,7 +104,9 @@ def call(
         # the package may be found relative to where we stand; a path from the environment may be relative as well
         path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path)
         outside = {k: _absolute(k, v) for k, v in os.environ.items()} | {"PYTHONPATH": path}
-        variables = ENVIRONMENT | (OFFLINE if offline else {}) | dict(environment or {})
+        # relative paths inside files (manifests) are meant from here, while the child stands elsewhere
+        standing = {"ALIGNSEC_FOLDER": os.environ.get("ALIGNSEC_FOLDER", str(Path.cwd()))}
+        variables = ENVIRONMENT | standing | (OFFLINE if offline else {}) | dict(environment or {})
         start = time.monotonic()
         process: subprocess.Popen[bytes] | _Forked
         if preload:

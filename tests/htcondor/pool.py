@@ -124,7 +124,7 @@ class Study:
         given = yaml.safe_load((ROOT / "htcondor" / "config.yaml").read_text())
         defaults = given["default-resources"] | DEFAULTS | more.pop("default-resources", {})
         environment = more.pop("environment", ["ALIGNSEC_SEND_EVERY=0.2"])
-        for container in ("universe", "container_image"):
+        for container in ("universe", "container_image", "image_mb"):
             defaults.pop(container)
         defaults["environment"] = ";".join([f"PATH={self.pool.path}", *environment])
         given |= PROFILE | {"default-resources": defaults} | more

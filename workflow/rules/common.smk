@@ -8,6 +8,7 @@ from snakemake.io import report as in_report
 
 from alignsec import account as _account
 from alignsec import config as _config
+from alignsec import locks as _locks
 from alignsec import registry as _registry
 from alignsec import sheet as _sheet
 from alignsec.errors import AlignsecError
@@ -68,12 +69,13 @@ def retry_excluded():
     models = Path(R) / "models"
     for model, reason, _ in _account.transient(models):
         print(f"again: {model} ({reason})", file=sys.stderr)
-    if not asked().dryrun:
-        _account.retry(models)
-
-
-if workflow.is_main_process and "retry_excluded" in sys.argv:
-    retry_excluded()
+    if asked().dryrun:
+        return
+    if alive := _locks.running(Path.cwd()):
+        raise WorkflowError(
+            f"a Snakemake run is alive here (process {alive[0]}): wait for it, or end it first"
+        )
+    _account.retry(models)
 
 
 def check_early():

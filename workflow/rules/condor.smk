@@ -4,7 +4,8 @@ _GIVEN = {
     name: str(value.raw).strip("'\"")
     for name, value in (workflow.resource_settings.default_resources or {}).items()
 }
-CONDOR = workflow.is_main_process and "job_wrapper" in _GIVEN
+HTCONDOR = "job_wrapper" in _GIVEN  # here and in the jobs
+CONDOR = HTCONDOR and workflow.is_main_process
 
 
 localrules:
@@ -57,7 +58,7 @@ if CONDOR:
             shared=bool(workflow.storage_settings.shared_fs_usage),
         )
         if ATTACKS:
-            _site.check_images(SITE, CONFIG["images"], CONFIG["corruptions"])
+            _site.check(SITE, CONFIG["images"], CONFIG["corruptions"], SHEET, Path.cwd())
         VERSIONS = _site.versions()
         if not any(getattr(_ASKED, name, None) for name in _LOOKS):
             CONTROLLER = _controller.Controller(Path.cwd())
@@ -124,3 +125,8 @@ def remove_held():
                 print(f"held, and removed from the queue: {line}", file=sys.stderr)
         except AlignsecError as error:  # the run's own end is not to be changed by this
             print(f"warning: held jobs were not looked for: {error}", file=sys.stderr)
+
+
+# after the folder is this run's own
+if workflow.is_main_process and "retry_excluded" in sys.argv:
+    retry_excluded()

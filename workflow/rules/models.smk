@@ -26,7 +26,8 @@ rule preflight:
         f"{R}/models/{{model}}/preflight.json",
     log:
         f"{R}/logs/preflight/{{model}}.log",
-    retries: 1
+    # on a pool, as often as the profile says, each time with more memory
+    retries: 0 if HTCONDOR else 1
     conda:
         "../../envs/models.yaml"
     threads: 1

@@ -75,7 +75,12 @@ def queue(folder: Path, more: str = "") -> list[dict[str, Any]]:
 
 def _remove(folder: Path, more: str = "") -> None:
     htcondor = _bindings()
-    htcondor.Schedd().act(htcondor.JobAction.Remove, _ours(folder, more), "alignsec: its controller is gone")
+    try:
+        htcondor.Schedd().act(
+            htcondor.JobAction.Remove, _ours(folder, more), "alignsec: its controller is gone"
+        )
+    except Exception as error:
+        raise AlignsecError(f"{folder}: jobs could not be removed from the queue: {error}") from error
 
 
 def describe(jobs: Sequence[dict[str, Any]]) -> list[str]:
@@ -100,7 +105,9 @@ class Controller:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            who = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+            who = {}
+            with contextlib.suppress(OSError, ValueError):  # it may be about to be written
+                who = json.loads(note.read_text(encoding="utf-8"))
             raise AlignsecError(
                 f"{folder}: another controller runs here (process {who.get('process', '?')} on "
                 f"{who.get('host', '?')}, since {who.get('since', '?')}): follow it with `alignsec status`, or end it "
@@ -150,13 +157,7 @@ def be_patient(seconds: float = 900.0) -> None:
     htcondor.Schedd = Patient
 
 
-def since(folder: Path) -> float | None:
-    """When the last controller of the folder started, in seconds since the epoch."""
-    note = folder / ".snakemake" / "controller.json"
-    return note.stat().st_mtime if note.is_file() else None
-
-
-def recover(folder: Path, policy: str = "remove", poll: float = 2.0) -> list[str]:
+def recover(folder: Path, policy: str = "remove", poll: float = 20.0) -> list[str]:
     """Bring the folder into the state that a run may start from; returns what was done, in sentences.
 
     Parameters
@@ -191,7 +192,7 @@ def recover(folder: Path, policy: str = "remove", poll: float = 2.0) -> list[str
                     raise AlignsecError(
                         f"{folder}: jobs of an earlier run do not leave the queue: see condor_q, and run again"
                     )
-                time.sleep(min(poll, 1.0))
+                time.sleep(min(poll, 2.0))
             said.append(f"removed {len(left)} of them; what they settled is in their ledgers")
     if locks.unlock(folder):
         said.append("removed the lock of a run that was killed")

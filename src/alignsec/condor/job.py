@@ -100,7 +100,10 @@ class Line:
         try:
             with self._open() as chirp:
                 chirp.fetch(name, str(temporary))  # relative: to the run's folder there
-            temporary.replace(here)
+            # after a checkpoint, what is here may be ahead; a ledger only grows
+            if not here.is_file() or here.stat().st_size < temporary.stat().st_size:
+                temporary.replace(here)
+            temporary.unlink(missing_ok=True)
         except Exception as error:  # noqa: BLE001 - of a library that raises all kinds; the job can do without
             temporary.unlink(missing_ok=True)
             if type(error).__name__ != "DoesntExist":
@@ -176,6 +179,8 @@ def run(words: Sequence[str], ad: Mapping[str, Any], scratch: Path, line: Line) 
         _seconds("ALIGNSEC_CHECKPOINT_EVERY", CHECKPOINT_EVERY),
     )
     deadline = float(ad["AlignsecDeadline"]) if "AlignsecDeadline" in ad else None
+    # of the job's present run on this machine: transfers and earlier checkpoints count for the pool's limits as well
+    already = max(0.0, time.time() - float(ad.get("JobCurrentStartDate") or time.time()))
     if state:
         line.fetch(state)
     # what the access point has, and since when
@@ -199,11 +204,13 @@ def run(words: Sequence[str], ad: Mapping[str, Any], scratch: Path, line: Line) 
                 code = 128 + stopped[0]
                 break
             now = time.monotonic()
-            if deadline is not None and now - start > deadline:
-                print("stopped before its time was up: it goes on from its ledger", file=sys.stderr)
-                code = AGAIN
-                break
             found = _mark(Path(state)) if state else None
+            if deadline is not None and now - start + already > deadline:
+                # what is not on the access point is given to HTCondor first; the next process here stops at once
+                kept = found in (None, safe) or line.send(state)
+                print("stopped before its time was up: it goes on from its ledger", file=sys.stderr)
+                code = AGAIN if kept else CHECKPOINT
+                break
             if found in (None, safe):
                 continue
             if now - looked >= every:

@@ -19,8 +19,9 @@ class Site(NamedTuple):
     """What differs between pools: the profile's own values (`htcondor/config.yaml`, default-resources)."""
 
     lengths: dict[str, float]  # GPUJobLength -> hours, shortest first; empty: the pool has no such classes
-    staging: str = ""  # requirement of jobs that read staged files
-    capability: str = ""
+    capability: str = ""  # the least compute capability of a GPU
+    image: str = ""  # the container's, as the profile names it
+    image_mb: int = 0  # what it takes on the disk of the machine that runs a job
     send: tuple[str, ...] = ()
     attempts: int = 1
     shared: bool = False
@@ -49,22 +50,29 @@ def read(given: Mapping[str, str], attempts: int, shared: bool) -> Site:
             ) from None
     return Site(
         dict(sorted(lengths.items(), key=lambda pair: pair[1])),
-        given.get("staging_requirements", ""),
         given.get("gpu_capability", ""),
+        given.get("container_image", ""),
+        int(given.get("image_mb", 0)),
         tuple(w.strip() for w in given.get("htcondor_transfer_input_files", "").split(",") if w.strip()),
         attempts,
         shared,
     )
 
 
-def check_images(site: Site, images: Mapping[str, Any], corruptions: Mapping[str, Any]) -> None:
-    """Refuse a study whose images no job would find, before anything is submitted.
+def check(
+    site: Site, images: Mapping[str, Any], corruptions: Mapping[str, Any], sheet: str | None, folder: Path
+) -> None:
+    """Refuse a study whose files no job would find, before anything is submitted.
 
     Raises
     ------
     AlignsecError
-        Images or corrupted images lie in a folder here, and the pool's machines do not see it.
+        The run does not start in a checkout, or images, sheet or packs lie where the pool's machines do not see them and
+        from where they are not sent.
     """
+    for name in ("Snakefile", WRAPPER):
+        if not (folder / name).is_file():
+            raise AlignsecError(f"{folder}: no {name} here: start the run in the checkout's own folder")
     if site.shared:
         return
     if images["source"] in ("npz", "imagenet-val", "folders"):
@@ -77,6 +85,15 @@ def check_images(site: Site, images: Mapping[str, Any], corruptions: Mapping[str
             f"config: corruptions.path {corruptions['path']} is a folder on this machine, which the pool's machines do "
             "not see: use the profile htcondor/shared, or corruptions made on the fly (corruptions.path: null)"
         )
+    paths = {"models.sheet": sheet}
+    if images["source"] == "packs" and images["address"] is None:
+        paths["images.path"] = images["path"]
+    for key, path in paths.items():
+        if path is not None and (Path(path).is_absolute() or ".." in Path(path).parts or " " in path):
+            raise AlignsecError(
+                f"config: {key} {path}: what is sent to jobs must lie below the run's folder, by a relative path without "
+                "spaces: move it there" + (", or set images.address" if key == "images.path" else "")
+            )
 
 
 def job_length(hours: float | None, lengths: Mapping[str, float]) -> str:
@@ -132,7 +149,7 @@ def commands(
     found: dict[str, Any] = {
         "request_memory": lambda wildcards, attempt: f"{memory_mb * attempt}MB",
         "request_disk": lambda wildcards, attempt: (
-            f"{int(disk_mb(wildcards) if callable(disk_mb) else disk_mb) * attempt}MB"
+            f"{site.image_mb + int(disk_mb(wildcards) if callable(disk_mb) else disk_mb) * attempt}MB"
         ),
         "classad_AlignsecVersions": versions,
         "classad_AlignsecLastAttempt": lambda wildcards, attempt: attempt >= site.attempts,
@@ -156,9 +173,11 @@ def commands(
         else:
             assert sent is not None
             files, place = sent, address.rstrip("/")
-            # the whole list, as the plugin would change an address that it is given (`file:///` to `file:/`)
+            # the whole list, as the plugin would change an address that it is given (`file:///` to `file:/`); with the
+            # image, which HTCondor puts at the end of a list that it makes itself
+            image = [site.image] if site.image and not site.image.startswith("docker:") else []
             found["classad_TransferInput"] = lambda wildcards, input: ",".join(
-                [*files(input), *site.send, *(f"{place}/{e['name']}" for e in packs(wildcards))]
+                [*files(input), *site.send, *(f"{place}/{e['name']}" for e in packs(wildcards)), *image]
             )
     if state is not None:
         found["classad_AlignsecState"] = state

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,8 +89,6 @@ def text(
     found: dict[str, list[Shard]],
     jobs: Sequence[dict[str, Any]],
     estimate: tuple[float, float] | None,
-    now: float | None = None,
-    running_since: float | None = None,
 ) -> str:
     """The state as a person reads it.
 
@@ -99,7 +96,6 @@ def text(
     ----------
     jobs : this folder's jobs in the queue (`controller.queue`); empty on a machine without HTCondor
     estimate : hours in all, least and most
-    running_since : when the controller started (seconds since the epoch), for the time that is left
     """
     from alignsec.condor.controller import STATES, describe
 
@@ -120,9 +116,11 @@ def text(
         rules = Counter(str(j.get("JobBatchName", "")).rpartition("-")[0] for j in jobs)
         lines.append("queue:   " + ", ".join(f"{n} {state}" for state, n in states.most_common()))
         lines.append("         " + ", ".join(f"{n} {rule}" for rule, n in rules.most_common()))
-    now = time.time() if now is None else now
-    if running_since is not None and 0 < settled < images:
-        left = (now - running_since) * (images - settled) / settled
-        lines.append(f"left:    about {left / 3600:.1f} h at the pace since the controller started")
+    under_way = sum(not s.ended and s.seconds > 0 for s in every)
+    if under_way and 0 < settled < images:
+        left = hours / settled * (images - settled) / under_way
+        lines.append(
+            f"left:    about {left:.1f} h with {under_way} at a time, at the pace of the images so far"
+        )
     lines += [f"held:    {line}" for line in describe([j for j in jobs if j["JobStatus"] == 5])]
     return "\n".join(lines) + "\n"
