@@ -6,7 +6,8 @@ source=$(realpath "$1") target=$2
 uv=0.13.9
 python3 -m venv "$target"
 "$target/bin/python" -m pip install --quiet --no-cache-dir "uv==$uv"
-"$target/bin/uv" pip install --quiet --python "$target/bin/python" --require-hashes \
+cache=(--no-cache) # it would double the layer
+[ -z "${UV_KEEP_CACHE:-}" ] || cache=()
+"$target/bin/uv" pip install --quiet "${cache[@]}" --python "$target/bin/python" --require-hashes \
   -r "$source/requirements.lock"
-"$target/bin/uv" pip install --quiet --python "$target/bin/python" --no-deps "$source"
-[ -n "${UV_KEEP_CACHE:-}" ] || rm -rf "${UV_CACHE_DIR:-$HOME/.cache/uv}"
+"$target/bin/uv" pip install --quiet "${cache[@]}" --python "$target/bin/python" --no-deps "$source"

@@ -8,38 +8,6 @@ HTCONDOR = "job_wrapper" in _GIVEN  # here and in the jobs
 CONDOR = HTCONDOR and workflow.is_main_process
 
 
-localrules:
-    all,
-    zoo,
-    figures,
-    tables,
-    model_sheet,
-    retry_excluded,
-    fetch_scores,
-    parse_scores,
-    read_registry,
-    merge_registry,
-    propose_sheet,
-    shard_images,
-    sample_images,
-    gather_images,
-    account,
-    robustness,
-    join,
-    correlate,
-    summary,
-    explorer,
-    provenance,
-    heatmap,
-    forest,
-    scatter,
-    curves,
-    within_between,
-    p_values,
-    tsne,
-    missingness,
-
-
 if CONDOR:
     import os
 
