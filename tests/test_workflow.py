@@ -165,7 +165,7 @@ def test_a_transient_exclusion_is_tried_again_on_request(study: Path) -> None:
     os.utime(report, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert "again: broken (timeout: no end after 1 s)" in snakemake(study, "-n", "retry_excluded").stderr
     assert json.loads(report.read_text()) == changed
-    done = snakemake(study, "retry_excluded")
+    done = snakemake(study, "--", "retry_excluded")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(report.read_text())["reason"].startswith("missing package: no_such_package")
 
