@@ -42,6 +42,7 @@ rule all:
 rule retry_excluded:
     input:
         rules.all.input,
+        AGAIN,
 
 
 if CONDOR:

@@ -425,17 +425,6 @@ def estimate(
 
 
 @app.command()
-def retry(
-    folder: Annotated[Path, typer.Argument(help="Folder of the models: results/<study>/models.")],
-) -> None:
-    """Forget the exclusions that another attempt may change; the next run makes them again."""
-    from alignsec import account as acc
-
-    for model, reason in acc.retry(folder):
-        print(f"again: {model} ({reason})")
-
-
-@app.command()
 def attack(
     name: str,
     source: Source = typer.Option(),

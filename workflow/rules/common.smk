@@ -63,19 +63,24 @@ def asked():
 
 
 def retry_excluded():
-    """Before the DAG is built: transient exclusions are no outputs any more (a dry run only names them)."""
+    """Before the DAG is built: transient exclusions are no outputs any more (a dry run only names them).
+
+    Returns the files; they have to be asked for, as Snakemake leaves a missing file in the middle be.
+    """
     if "retry_excluded" not in asked().targets:
-        return
-    models = Path(R) / "models"
-    for model, reason, _ in _account.transient(models):
+        return []
+    models, files = Path(R) / "models", []
+    for model, reason, paths in _account.transient(models):
         print(f"again: {model} ({reason})", file=sys.stderr)
+        files += map(str, paths)
     if asked().dryrun:
-        return
+        return files
     if alive := _locks.running(Path.cwd()):
         raise WorkflowError(
             f"a Snakemake run is alive here (process {alive[0]}): wait for it, or end it first"
         )
     _account.retry(models)
+    return files
 
 
 def check_early():

@@ -96,5 +96,4 @@ def remove_held():
 
 
 # after the folder is this run's own
-if workflow.is_main_process and "retry_excluded" in sys.argv:
-    retry_excluded()
+AGAIN = retry_excluded() if workflow.is_main_process and "retry_excluded" in sys.argv else []
