@@ -471,8 +471,8 @@ def test_the_image_is_fetched_beside_packs_and_has_room() -> None:
         "gpu_job_lengths": "none",
     }
     found = site.commands(
-        site.read(given, 1, False), versions="v", memory_mb=1000, disk_mb=lambda _: 500, inputs=["Snakefile"],
-        staged=lambda _: [{"name": "0000.tar", "sha256": "ab", "path": "packs/0000.tar"}],
+        site.read(given, 1, False), versions="v", memory_mb=1000, disk_mb=200, inputs=["Snakefile"],
+        staged=lambda _: [{"name": "0000.tar", "sha256": "ab", "path": "packs/0000.tar", "bytes": 10**8}],
         address="osdf:///chtc/staging/u/packs/", sent=lambda input: ["Snakefile", *input],
     )  # fmt: skip
     assert found["classad_TransferInput"](None, ["weights.pt"]) == (

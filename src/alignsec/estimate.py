@@ -11,7 +11,9 @@ Assumptions, all of them in the table that is printed:
   random weights is, measured when this runs.
 """
 
+import csv
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -132,6 +134,14 @@ def table(
              fits, note)
         )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a written table that have an estimate, as text; none where there is no table."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as handle:
+        return [row for row in csv.DictReader(handle) if row["hours_high"]]
 
 
 def text(rows: "pd.DataFrame", speed: Speed, models: int, assumptions: Sequence[str] = ()) -> str:

@@ -145,8 +145,9 @@ def _here(place: str) -> str:
 
 def _locate(archive: str) -> str:
     """An archive that was sent to this machine for this job (ALIGNSEC_STAGED) stands for the one that is named."""
-    staged = Path(os.environ.get("ALIGNSEC_STAGED", ""), Path(archive).name)
-    return str(staged) if "ALIGNSEC_STAGED" in os.environ and staged.is_file() else _here(archive)
+    folder = os.environ.get("ALIGNSEC_STAGED")
+    staged = Path(folder, Path(archive).name) if folder is not None else None
+    return str(staged) if staged is not None and staged.is_file() else _here(archive)
 
 
 def _read(place: str) -> bytes:

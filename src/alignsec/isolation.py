@@ -96,7 +96,7 @@ def call(
     # a batch system's limit comes as a variable: the whole machine is not this job's
     given = float(os.environ.get("ALIGNSEC_MEMORY_MB", 0)) * 1e6
     asked = min(memory or math.inf, given or math.inf)
-    limit = int(min(asked, MEMORY_SHARE * psutil.virtual_memory().total) if asked == math.inf else asked)
+    limit = int(asked if asked < math.inf else MEMORY_SHARE * psutil.virtual_memory().total)
     with tempfile.TemporaryDirectory(prefix="alignsec-") as place:
         stands, inbox, outbox = Path(place, "cwd"), Path(place, "in.json"), Path(place, "out.json")
         stands.mkdir()

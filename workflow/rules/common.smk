@@ -67,13 +67,14 @@ def retry_excluded():
 
     Returns the files; they have to be asked for, as Snakemake leaves a missing file in the middle be.
     """
-    if "retry_excluded" not in asked().targets:
+    command = asked()
+    if "retry_excluded" not in command.targets:
         return []
     models, files = Path(R) / "models", []
     for model, reason, paths in _account.transient(models):
         print(f"again: {model} ({reason})", file=sys.stderr)
         files += map(str, paths)
-    if asked().dryrun:
+    if command.dryrun:
         return files
     if alive := _locks.running(Path.cwd()):
         raise WorkflowError(

@@ -11,6 +11,7 @@ CONDOR = HTCONDOR and workflow.is_main_process
 if CONDOR:
     import os
 
+    from alignsec import estimate as _estimate
     from alignsec import packs as _packs
     from alignsec.condor import controller as _controller
     from alignsec.condor import site as _site
@@ -39,7 +40,8 @@ if CONDOR:
             _controller.set_events_aside(Path(_ASKED.htcondor_jobdir or ".snakemake/htcondor"))
     except AlignsecError as error:
         raise WorkflowError(str(error))
-    JOB_HOURS = _site.estimated_hours(Path(R) / "zoo" / "estimate.csv")
+    _ESTIMATE = _estimate.read(Path(R) / "zoo" / "estimate.csv")
+    JOB_HOURS = {row["model"]: float(row["job_hours_high"]) for row in _ESTIMATE}
 
 
 def condor_needs(
@@ -61,11 +63,7 @@ def condor_needs(
         SITE,
         versions=VERSIONS,
         memory_mb=memory_mb,
-        disk_mb=(
-            (lambda wildcards: disk_mb + 3 * sum(e["bytes"] for e in packs(wildcards)) / 1e6)
-            if packed
-            else disk_mb
-        ),
+        disk_mb=disk_mb,
         gpu=gpu,
         gpu_memory_mb=int(gpu_memory_gb * 1000),
         hours=lambda wildcards: JOB_HOURS.get(MODELS[wildcards.model]["model"]),

@@ -27,15 +27,7 @@ STATES = {
     6: "returning files",
     7: "suspended",
 }
-ATTRIBUTES = [
-    "ClusterId",
-    "ProcId",
-    "JobStatus",
-    "JobBatchName",
-    "HoldReason",
-    "JobCurrentStartDate",
-    "RemoteHost",
-]
+ATTRIBUTES = ["ClusterId", "JobStatus", "JobBatchName", "HoldReason"]
 _GONE_WITHIN = 120.0  # seconds, from being removed to being out of the queue
 _EVENTS = "snakemake-rules.log"
 

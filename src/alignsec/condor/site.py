@@ -116,7 +116,7 @@ def commands(
     *,
     versions: str,
     memory_mb: int,
-    disk_mb: int | Callable[[Any], float],
+    disk_mb: int,
     gpu: bool = False,
     gpu_memory_mb: int = 0,
     hours: Callable[[Any], float | None] | None = None,
@@ -133,7 +133,7 @@ def commands(
     ----------
     versions : of this side, which the job compares with its own
     memory_mb : of the first attempt; grows with each
-    disk_mb : the same; a number, or a function of the wildcards
+    disk_mb : the same, beside the image and, three times their size, the packs
     hours : of a GPU job, estimated, from the wildcards; None where unknown
     inputs : files that every job needs beside its rule's own inputs
     returned : files that come back beside the rule's outputs
@@ -146,11 +146,14 @@ def commands(
     -------
     Resource name -> value or function of ``wildcards`` (and ``attempt``), as Snakemake takes them
     """
+
+    def disk(wildcards: Any, attempt: int) -> str:
+        packs = staged(wildcards) if staged is not None else ()
+        return f"{site.image_mb + int(disk_mb + 3 * sum(e['bytes'] for e in packs) / 1e6) * attempt}MB"
+
     found: dict[str, Any] = {
         "request_memory": lambda wildcards, attempt: f"{memory_mb * attempt}MB",
-        "request_disk": lambda wildcards, attempt: (
-            f"{site.image_mb + int(disk_mb(wildcards) if callable(disk_mb) else disk_mb) * attempt}MB"
-        ),
+        "request_disk": disk,
         "classad_AlignsecVersions": versions,
         "classad_AlignsecLastAttempt": lambda wildcards, attempt: attempt >= site.attempts,
         # the job's own line to the access point, for the ledger
@@ -209,16 +212,6 @@ def commands(
                     "retry_until": f"ExitCode =!= {AGAIN}",
                 }
     return found
-
-
-def estimated_hours(table: Path) -> dict[str, float]:
-    """Model -> hours of its longest job, from ``zoo/estimate.csv`` (`alignsec.estimate`); empty where there is none."""
-    if not table.is_file():
-        return {}
-    import csv
-
-    with table.open(encoding="utf-8", newline="") as handle:
-        return {r["model"]: float(r["job_hours_high"]) for r in csv.DictReader(handle) if r["job_hours_high"]}
 
 
 def versions() -> str:

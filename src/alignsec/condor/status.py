@@ -1,12 +1,12 @@
 """How far a study is: jobs by state, images settled, hours used against the estimate, when it may end."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from alignsec.estimate import read as read_estimate
 from alignsec.names import encode
 
 
@@ -80,8 +80,7 @@ def estimated_hours(table: Path) -> tuple[float, float] | None:
     """Least and most hours in all, from ``zoo/estimate.csv``; None where there is none."""
     if not table.is_file():
         return None
-    with table.open(encoding="utf-8", newline="") as handle:
-        rows = [r for r in csv.DictReader(handle) if r["hours_high"]]
+    rows = read_estimate(table)
     return sum(float(r["hours_low"]) for r in rows), sum(float(r["hours_high"]) for r in rows)
 
 
