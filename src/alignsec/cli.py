@@ -49,6 +49,19 @@ def _sheet(path: Path | None) -> Any:
     return None if path is None else sheet.read(path)
 
 
+def _resolved(path: Path) -> dict[str, Any]:
+    """The configuration of a file with its defaults."""
+    import yaml
+
+    from alignsec import config
+
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise AlignsecError(f"{path}: not a readable YAML file: {error}") from error
+    return config.resolve(given or {})
+
+
 def _families(path: Path | None) -> dict[str, str] | None:
     rows = _sheet(path)
     return None if rows is None else dict(zip(rows["model"], rows["family"], strict=True))
@@ -89,13 +102,11 @@ def status(
     import importlib.util
     import shutil
 
-    import yaml
-
-    from alignsec import config, epsilon
+    from alignsec import epsilon
     from alignsec.condor import controller
     from alignsec.condor import status as told
 
-    resolved = config.resolve(yaml.safe_load((folder / configfile).read_text(encoding="utf-8")) or {})
+    resolved = _resolved(folder / configfile)
     if resolved["models"]["sheet"] is None or resolved["robustness"]["source"] != "attack":
         raise AlignsecError(f"{configfile}: this study attacks nothing")
     count, per = resolved["images"]["count"], resolved["attack"]["images_per_shard"]
@@ -132,11 +143,7 @@ def config_check(path: Path) -> None:
 
     from alignsec import config
 
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise AlignsecError(f"{path}: not a readable YAML file: {error}") from error
-    resolved = config.resolve(given or {})
+    resolved = _resolved(path)
     _warn(config.warnings(resolved))
     print(yaml.safe_dump(resolved, sort_keys=False), end="")
 

@@ -83,9 +83,8 @@ class Line:
         import warnings
 
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # the bindings look for a pool's configuration, which a job has none of
+            # the bindings look for a pool's configuration, which a job has none of
+            warnings.simplefilter("ignore")
             from htcondor.htchirp import HTChirp
         with HTChirp(timeout=60) as chirp:
             yield chirp
