@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from alignsec.isolation import note
+from alignsec.ground.isolation import note
 
 
 def answer(value: int) -> dict[str, int]:
@@ -59,7 +59,8 @@ def pixel_sum(table: str) -> float:
     """Of the images of a manifest, as a model's own process reads them."""
     import numpy as np
 
-    from alignsec import images, tables
+    from alignsec import images
+    from alignsec.ground import tables
 
     def preprocess(paths):  # type: ignore[no-untyped-def]
         assert all(p.is_absolute() for p in paths)

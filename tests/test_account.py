@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from alignsec import account, sheet
-from alignsec.errors import AlignsecError
-from alignsec.names import encode
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import encode
 
 
 def report(model: str, reason: str = "", **more: object) -> dict[str, object]:
-    from alignsec.reasons import Excluded, kind_of
+    from alignsec.ground.reasons import Excluded, kind_of
 
     transient = bool(reason) and Excluded(reason).transient
     base = {"model": model, "source": "brainscore", "status": "excluded" if reason else "ok", "reason": reason,

@@ -8,9 +8,10 @@ import pytest
 from scipy.stats import linregress
 from statsmodels.stats.multitest import multipletests
 
-from alignsec import latex, statistics, tables
-from alignsec.errors import AlignsecError
+from alignsec import latex, statistics
 from alignsec.figures import heatmap, save, scatter, target_colors, tsne
+from alignsec.ground import tables
+from alignsec.ground.errors import AlignsecError
 
 TARGETS = ["robust_top1@1/255", "robust_top1@4/255"]
 

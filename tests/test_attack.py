@@ -16,7 +16,7 @@ from alignsec.attack import batches, evaluate_robustness
 from alignsec.attack import screen as cheap
 from alignsec.attack.checks import ModelError
 from alignsec.attack.counting import Counted
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 from alignsec.zoo import PixelModel
 from benchmarks import models
 

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from alignsec import scores, sheet
-from alignsec.digits import digits
-from alignsec.errors import AlignsecError
+from alignsec.ground.digits import digits
+from alignsec.ground.errors import AlignsecError
 from alignsec.zoo import demo, demo_benchmarks
 from alignsec.zoo.base import Excluded, PixelModel
 

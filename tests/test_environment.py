@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from alignsec import config
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 ROOT = Path(__file__).resolve().parents[1]
 

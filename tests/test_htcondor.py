@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from alignsec.condor import site
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 from tests.htcondor import pool as pools
 from tests.htcondor.pool import Pool, Study, wait
 from tests.test_workflow import BIN, CONFIG, MODELS, ROOT

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from alignsec import corruptions, images
-from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import Excluded
 
 
 def test_a_larger_count_keeps_the_smaller_set_and_shards_tile_it() -> None:
@@ -273,7 +273,8 @@ def test_relative_paths_hold_in_a_process_that_stands_elsewhere(
     source: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A study's configuration names its images from the run's folder; models run in processes of their own."""
-    from alignsec import isolation, packs, tables
+    from alignsec import packs
+    from alignsec.ground import isolation, tables
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(data_dir)

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from alignsec import isolation
-from alignsec.errors import AlignsecError
-from alignsec.reasons import FLAGS, KINDS, Excluded, kind_of
+from alignsec.ground import isolation
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import FLAGS, KINDS, Excluded, kind_of
 
 HERE = "tests.children"
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from alignsec.attack import evaluate_robustness
 from alignsec.attack import ledger as book
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 from tests.test_attack import digits, linear, passes  # noqa: F401
 
 EPSILONS = [0.06, 0.1, 0.14]

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignsec.errors import AlignsecError
-from alignsec.names import closest, decode, encode
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import closest, decode, encode
 
 HOSTILE = [
     "../../etc/x:y=z",

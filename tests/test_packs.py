@@ -9,7 +9,7 @@ import pytest
 
 from alignsec import images, packs
 from alignsec.condor import job
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 
 @pytest.fixture(scope="module")

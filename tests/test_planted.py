@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from alignsec import findings, latex, robustness, statistics, tables, targets
+from alignsec import findings, latex, robustness, statistics, targets
 from alignsec.figures import curves, forest, heatmap, missingness, p_values, scatter, tsne, within_between
+from alignsec.ground import tables
 from tests import planted_study as planted
 
 MIDDLE = "robust_top1@0.5/255"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from alignsec import registry, scores, sheet
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 
 @pytest.fixture(scope="module")

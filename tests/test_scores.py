@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from alignsec import scores
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 GOOD = "model_name,average_vision,neural_vision,A1,A2,behavior_vision,B1\n" + "".join(
     f"m{i},{(0.1 * i + 0.25 * i) / 2:.4f},{0.1 * i:.4f},{0.05 * i:.4f},{0.15 * i:.4f},{0.25 * i:.4f},{0.25 * i:.4f}\n"

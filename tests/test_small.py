@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alignsec import devices, epsilon, locks, robustness, sheet, tables
-from alignsec.errors import AlignsecError
+from alignsec import epsilon, robustness, sheet
+from alignsec.ground import devices, locks, tables
+from alignsec.ground.errors import AlignsecError
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import pytest
 from scipy.stats import linregress
 from statsmodels.stats.multitest import multipletests
 
-from alignsec import statistics, tables
-from alignsec.errors import AlignsecError
+from alignsec import statistics
+from alignsec.ground import tables
+from alignsec.ground.errors import AlignsecError
 
 TARGETS = ["clean_top1", "robust_top1@1/255", "robust_top1@L2:0.5"]
 ESTIMATES = ["rho", "p", "q", "pearson_r", "r2", "slope", "intercept", "p_ols"]

@@ -17,9 +17,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from alignsec import images, preflight, tables, zoo
-from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded
+from alignsec import images, preflight, zoo
+from alignsec.ground import tables
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import Excluded
 from alignsec.zoo import normalisation
 from alignsec.zoo.base import PixelModel
 from alignsec.zoo.brainscore import wrap
@@ -412,7 +413,7 @@ def test_weights_with_code_in_them_are_refused_in_a_childs_environment(
 
     with (tmp_path / "w.pth").open("wb") as handle:
         pickle.dump({"a": Evil()}, handle)
-    from alignsec.isolation import ENVIRONMENT
+    from alignsec.ground.isolation import ENVIRONMENT
 
     for key, value in ENVIRONMENT.items():
         monkeypatch.setenv(key, value)
@@ -619,7 +620,7 @@ def test_a_sweep_leaves_reports_that_are_there(tmp_path: Path) -> None:
 def test_twelve_of_the_paper_studys_models_are_accounted_for_offline(tmp_path: Path) -> None:
     """A sample of the sheet, nothing planted: each ends with a status and a reason of the list."""
     from alignsec import account, sheet
-    from alignsec.reasons import KINDS
+    from alignsec.ground.reasons import KINDS
 
     rows = sheet.read(Path(__file__).parents[1] / "config" / "paper" / "models.tsv")
     assert len(rows) == 233

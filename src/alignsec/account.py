@@ -5,9 +5,9 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec.errors import AlignsecError
-from alignsec.names import encode
-from alignsec.reasons import FLAGS, KINDS
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import encode
+from alignsec.ground.reasons import FLAGS, KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ def counts(rows: "pd.DataFrame") -> "pd.DataFrame":
 def transient(folder: Path) -> list[tuple[str, str, list[Path]]]:
     """What another attempt may change: model, reason, and the files whose removal makes the workflow try again.
 
-    Transient reasons (`alignsec.reasons`), and missing packages that are installed by now.
+    Transient reasons (`alignsec.ground.reasons`), and missing packages that are installed by now.
     """
     import json
 

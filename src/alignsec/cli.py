@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -72,7 +72,7 @@ def devices(
     jobs: Annotated[bool, typer.Option(help="Print how many attack jobs may run at once.")] = False,
 ) -> None:
     """List this machine's GPUs as this process may use them."""
-    from alignsec.devices import visible
+    from alignsec.ground.devices import visible
 
     found = visible()
     if jobs:
@@ -87,7 +87,7 @@ def unlock(
     folder: Annotated[Path, typer.Argument(help="Working directory of the run.")] = Path(),
 ) -> None:
     """Remove the lock that a killed Snakemake run left, unless a run is alive there."""
-    from alignsec import locks
+    from alignsec.ground import locks
 
     if locks.unlock(folder.resolve()):
         print("removed the lock of a run that was killed", file=sys.stderr)
@@ -128,7 +128,7 @@ def config_readme(
 ) -> None:
     """Write the page of every configuration key."""
     from alignsec import config
-    from alignsec.tables import write_text
+    from alignsec.ground.tables import write_text
 
     if out is None:
         print(config.markdown(), end="")
@@ -162,7 +162,8 @@ def scores_parse(
     path: Path, out_scores: Path = typer.Option(), out_benchmarks: Path = typer.Option()
 ) -> None:
     """Turn any published export into tidy scores and the benchmark tree."""
-    from alignsec import scores, tables
+    from alignsec import scores
+    from alignsec.ground import tables
 
     parsed = scores.parse(path)
     tables.write(parsed.benchmarks, out_benchmarks, "benchmarks")
@@ -197,8 +198,8 @@ def scores_gather(
     sheet: Path = typer.Option(), folder: Path = typer.Option(), out: Path = typer.Option()
 ) -> None:
     """Write the demo networks' measured scores as a leaderboard file."""
-    from alignsec.names import encode
-    from alignsec.tables import write_text
+    from alignsec.ground.names import encode
+    from alignsec.ground.tables import write_text
     from alignsec.zoo import demo_benchmarks
 
     rows = _sheet(sheet)
@@ -216,7 +217,8 @@ def registry_read(
     """Read the registered names from the installed package's source, importing nothing."""
     import pandas as pd
 
-    from alignsec import registry, tables
+    from alignsec import registry
+    from alignsec.ground import tables
 
     if source == "demo":
         rows = _sheet(sheet)
@@ -243,7 +245,7 @@ def registry_merge(
 ) -> None:
     """Join leaderboard and registry by exact name; check the sheet against the result."""
     from alignsec import registry as reg
-    from alignsec import tables
+    from alignsec.ground import tables
 
     rows = _sheet(sheet)
     merged, unmatched = reg.merge(
@@ -263,7 +265,8 @@ def registry_merge(
 @registry_.command("propose")
 def registry_propose(merged: Path, out: Path = typer.Option()) -> None:
     """Write a model sheet of every merged model, for a person to review."""
-    from alignsec import registry, sheet, tables
+    from alignsec import registry, sheet
+    from alignsec.ground import tables
 
     sheet.write(registry.propose_sheet(tables.read(merged, "merged")), out)
     print(
@@ -283,7 +286,8 @@ def images_shard(
     clip: Annotated[bool, typer.Option(help="Of a smaller source, take all.")] = False,
 ) -> None:
     """List images START to STOP of the seeded order with their labels and checksums."""
-    from alignsec import images, tables
+    from alignsec import images
+    from alignsec.ground import tables
 
     stop = min(stop, images.size(source, path)) if clip else stop
     found = images.shard(source, path, start, stop, seed, stratified)
@@ -310,7 +314,8 @@ def images_pack(
 @images_.command("gather")
 def images_gather(folder: Path, count: int = typer.Option(), out: Path = typer.Option()) -> None:
     """Write the first COUNT shards of a folder as one manifest."""
-    from alignsec import images, tables
+    from alignsec import images
+    from alignsec.ground import tables
 
     shards = [tables.read(folder / f"{i:04d}.parquet", "images") for i in range(count)]
     tables.write(images.gather(shards), out, "images")
@@ -390,7 +395,7 @@ def account(
 ) -> None:
     """Write what became of every model in preflight, and count the reasons."""
     from alignsec import account as acc
-    from alignsec import tables
+    from alignsec.ground import tables
 
     rows = _sheet(sheet)
     top1: dict[str, float] = {}
@@ -419,7 +424,7 @@ def estimate(
     """Estimate the hours that attacking every model takes on this machine's device."""
     from alignsec import account as acc
     from alignsec import estimate as est
-    from alignsec import tables
+    from alignsec.ground import tables
 
     rows = _sheet(sheet)
     speed = est.measure()
@@ -522,7 +527,8 @@ def robustness_gather(
     ] = False,
 ) -> None:
     """Turn per-image verdicts into accuracies per model, with intervals."""
-    from alignsec import jobs, tables
+    from alignsec import jobs
+    from alignsec.ground import tables
 
     table, excluded, doubts = jobs.gather_robustness(
         list(_sheet(sheet)["model"]), folder, [f"{i:04d}" for i in range(shards)], corruptions, epsilon, norm,
@@ -547,7 +553,8 @@ def robustness_own(
     """Take a robustness table of your own in place of the attacks."""
     import pandas as pd
 
-    from alignsec import robustness, tables
+    from alignsec import robustness
+    from alignsec.ground import tables
 
     table = robustness.read_own(path)
     tables.write_csv(pd.DataFrame(columns=robustness.EXCLUDED), out_excluded)
@@ -568,8 +575,9 @@ def analysis_join(
     collapse: bool = typer.Option(False, help="One row for all models of the same weights."),
 ) -> None:
     """Put benchmarks and robustness side by side, one row per model, parents computed again."""
-    from alignsec import parents, statistics, tables
+    from alignsec import parents, statistics
     from alignsec import robustness as rob
+    from alignsec.ground import tables
 
     tree, rows = tables.read(benchmarks, "benchmarks"), _sheet(sheet)
     measured = tables.read(robustness, "robustness")
@@ -596,8 +604,9 @@ def analysis_correlate(
     seed: int = 0,
 ) -> None:
     """Correlate every benchmark with every target."""
-    from alignsec import statistics, tables
-    from alignsec.names import encode
+    from alignsec import statistics
+    from alignsec.ground import tables
+    from alignsec.ground.names import encode
 
     targets = list(dict.fromkeys(tables.read(robustness, "robustness")["target"]))
     table = statistics.correlate(
@@ -626,8 +635,8 @@ def figures_heatmap(
     colormap: str = "vlag",
 ) -> None:
     """Heatmap of Spearman rho, benchmarks by targets."""
-    from alignsec import tables
     from alignsec.figures import heatmap, save
+    from alignsec.ground import tables
 
     save(
         heatmap.draw(
@@ -648,8 +657,9 @@ def figures_scatter(
     point_size: float = 18,
 ) -> None:
     """Robust accuracy on average, neural, behavioral and engineering alignment."""
-    from alignsec import tables, targets
+    from alignsec import targets
     from alignsec.figures import save, scatter
+    from alignsec.ground import tables
 
     scores, table = tables.read(total, "total_scores"), tables.read(correlations, "correlations")
     for kind in ("average", "neural", "behavior", "engineering"):
@@ -671,8 +681,9 @@ def figures_tsne(
     seed: int = 0,
 ) -> None:
     """t-SNE and principal components of the models, coloured by robust accuracy."""
-    from alignsec import tables, targets
+    from alignsec import targets
     from alignsec.figures import save, tsne
+    from alignsec.ground import tables
 
     figure = tsne.draw(
         tables.read(total, "total_scores"),
@@ -690,8 +701,9 @@ def figures_forest(
     correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix."), rows: int = 30
 ) -> None:
     """Benchmarks ranked by |rho|, with intervals, raw beside partial."""
-    from alignsec import tables, targets
+    from alignsec import targets
     from alignsec.figures import forest, save
+    from alignsec.ground import tables
 
     table = tables.read(correlations, "correlations")
     save(forest.draw(table, targets.middle(table["target"]), rows=rows), out)
@@ -702,8 +714,9 @@ def figures_within(
     correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix.")
 ) -> None:
     """Correlations within families against those between them."""
-    from alignsec import tables, targets
+    from alignsec import targets
     from alignsec.figures import save, within_between
+    from alignsec.ground import tables
 
     table = tables.read(correlations, "correlations")
     save(within_between.draw(table, targets.middle(table["target"])), out)
@@ -714,8 +727,8 @@ def figures_p_values(
     correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix.")
 ) -> None:
     """Histogram of p over leaves and targets."""
-    from alignsec import tables
     from alignsec.figures import p_values, save
+    from alignsec.ground import tables
 
     save(p_values.draw(tables.read(correlations, "correlations")), out)
 
@@ -728,8 +741,8 @@ def figures_curves(
     sheet: Path | None = None,
 ) -> None:
     """Accuracy against epsilon, by family."""
-    from alignsec import tables
     from alignsec.figures import curves, save
+    from alignsec.ground import tables
 
     rows = tables.read(total, "total_scores")
     family = dict(zip(rows["model"], rows["family"], strict=True)) | (_families(sheet) or {})
@@ -744,8 +757,8 @@ def figures_missingness(
     out: Path = typer.Option(help="Without suffix."),
 ) -> None:
     """Which model was scored on which benchmark."""
-    from alignsec import tables
     from alignsec.figures import missingness, save
+    from alignsec.ground import tables
 
     figure = missingness.draw(
         tables.read(scores, "scores"),
@@ -764,7 +777,8 @@ def analysis_explorer(
     out: Path = typer.Option(),
 ) -> None:
     """Write the study as one page to explore, which opens without a network."""
-    from alignsec import explorer, tables
+    from alignsec import explorer
+    from alignsec.ground import tables
 
     text = explorer.page(
         tables.read(total, "total_scores"),
@@ -786,8 +800,8 @@ def _study(
 ) -> Any:
     import pandas as pd
 
-    from alignsec import tables
     from alignsec.findings import Study
+    from alignsec.ground import tables
 
     return Study(
         tables.read(total, "total_scores"),
@@ -812,7 +826,8 @@ def tables_(
     out: Path = typer.Option(help="Folder."),
 ) -> None:
     """Write the study's tables as CSV and LaTeX."""
-    from alignsec import findings, latex, tables
+    from alignsec import findings, latex
+    from alignsec.ground import tables
 
     study = _study(total, benchmarks, robustness, correlations, excluded, duplicates, warnings)
     for name, (frame, caption) in findings.all_tables(study).items():
@@ -833,7 +848,8 @@ def summary(
     out: Path = typer.Option(),
 ) -> None:
     """State the findings in sentences made from the numbers."""
-    from alignsec import findings, tables
+    from alignsec import findings
+    from alignsec.ground import tables
 
     found = _study(total, benchmarks, robustness, correlations, excluded, duplicates, warnings)
     tables.write_text(out, findings.summary(found, study))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alignsec import epsilon
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 Json = dict[str, Any]
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alignsec.errors import AlignsecError
-from alignsec.names import closest
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import closest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 
 def parse(text: str) -> float:

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec import packs
-from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import Excluded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ def _arrays(source: str, path: str | None) -> tuple["np.ndarray", "np.ndarray"]:
     import numpy as np
 
     if source == "digits":
-        from alignsec.digits import digits
+        from alignsec.ground.digits import digits
 
         _, _, x, y = digits()
         return x, y
@@ -444,7 +444,7 @@ def load(
                 ) from error
     pixels = np.concatenate(parts)
     if kept is not None:
-        from alignsec.tables import atomic
+        from alignsec.ground.tables import atomic
 
         with atomic(kept) as temporary, temporary.open("wb") as handle:
             np.save(handle, _packed(pixels))

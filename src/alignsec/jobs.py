@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignsec import epsilon as eps
-from alignsec import isolation
-from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded, memory_excludes
-from alignsec.tables import SCHEMAS, empty, read, write, write_text
+from alignsec.ground import isolation
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import Excluded, memory_excludes
+from alignsec.ground.tables import SCHEMAS, empty, read, write, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,10 +114,11 @@ def attack(
     """
     import torch
 
-    from alignsec import devices, images
+    from alignsec import images
     from alignsec.attack import evaluate_robustness
     from alignsec.attack.checks import ModelError
     from alignsec.attack.ledger import OtherJob
+    from alignsec.ground import devices
 
     manifest = read(shard, "images")
     torch.set_num_threads(threads)
@@ -193,7 +194,8 @@ def corruptions(
     import torch
 
     from alignsec import corruptions as made
-    from alignsec import devices, images
+    from alignsec import images
+    from alignsec.ground import devices
 
     if folder is None:
         made.check_names(names)
@@ -240,7 +242,7 @@ def gather_robustness(
     AlignsecError
         Two models were run on different images, or none could be run.
     """
-    from alignsec.names import encode
+    from alignsec.ground.names import encode
     from alignsec.robustness import doubts, read_status, summarise
 
     attacks, statuses, corrupted = [], [], []

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,9 +48,10 @@ def pack(
     """
     from tqdm import tqdm
 
-    from alignsec import images, tables
-    from alignsec.provenance import file_hash
-    from alignsec.tables import atomic, write_text
+    from alignsec import images
+    from alignsec.ground import tables
+    from alignsec.ground.hashes import file_hash
+    from alignsec.ground.tables import atomic, write_text
 
     shards = []
     for i, start in enumerate(tqdm(range(0, count, per_shard), unit="shard")):
@@ -117,7 +118,7 @@ def shard(folder: Path, start: int, stop: int, seed: int, stratified: bool) -> "
     """
     import pandas as pd
 
-    from alignsec import tables
+    from alignsec.ground import tables
 
     index = read_index(folder)
     for key, wanted in (("seed", seed), ("stratified", stratified)):

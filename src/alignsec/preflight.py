@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec import isolation
-from alignsec.isolation import note
-from alignsec.provenance import weights_hash
-from alignsec.reasons import Excluded, kind_of, memory_excludes
+from alignsec.ground import isolation
+from alignsec.ground.hashes import weights_hash
+from alignsec.ground.isolation import note
+from alignsec.ground.reasons import Excluded, kind_of, memory_excludes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +66,7 @@ def preflight(
     timeout, memory : limits of the process, in seconds and resident bytes
     offline : refuse connections to other machines
     retries : further attempts after a transient failure, where the model may be online
-    exclude_flags : flags (`alignsec.reasons.FLAGS`) that exclude
+    exclude_flags : flags (`alignsec.ground.reasons.FLAGS`) that exclude
     side_effects : ``exclude`` or ``allow`` a plugin that prints over 4 MiB, writes other files than weights where it
         stands, or leaves another default dtype or device
 
@@ -148,8 +148,8 @@ def sweep(
     """
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
+    from alignsec.ground.names import encode
     from alignsec.jobs import write_json
-    from alignsec.names import encode
 
     def one(model: str, source: str, spec: str) -> tuple[str, dict[str, Any]]:
         report = preflight(model, source, spec or model, preload=PRELOAD, **options)
@@ -322,7 +322,8 @@ def _accuracy(model: "PixelModel", path: Path, source: str, report: dict[str, An
     import numpy as np
     import torch
 
-    from alignsec import images, tables, zoo
+    from alignsec import images, zoo
+    from alignsec.ground import tables
 
     manifest = tables.read(path, "images")
     found: dict[str, Any] = {"flags": list(report["flags"])}

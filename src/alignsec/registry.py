@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -323,7 +323,7 @@ def propose_sheet(merged: "pd.DataFrame", source: str = "installed") -> "pd.Data
 
 def check_sheet(sheet: "pd.DataFrame", known: Iterable[str]) -> None:
     """Raise ``AlignsecError`` for the ``brainscore`` rows that the merge does not know, with the closest names."""
-    from alignsec.names import closest
+    from alignsec.ground.names import closest
 
     names = set(known)
     asked = sheet.loc[sheet["source"] == "brainscore", "model"]

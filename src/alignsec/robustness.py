@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignsec import epsilon as eps
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 from alignsec.targets import conditional, is_share
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def weights_of(sheet: "pd.DataFrame", folder: Path | None) -> "pd.DataFrame":
     """Model and what its weights are known by: their hash from preflight below `folder`, else source and spec."""
     import pandas as pd
 
-    from alignsec.names import encode
+    from alignsec.ground.names import encode
 
     keys = []
     for model, source, spec in zip(sheet["model"], sheet["source"], sheet["spec"], strict=True):

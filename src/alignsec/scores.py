@@ -17,8 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alignsec.errors import AlignsecError
-from alignsec.names import closest
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import closest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +57,7 @@ def fetch(source: str, out: Path | str, sha256: str | None) -> str:
 
     import pooch
 
-    from alignsec.tables import atomic
+    from alignsec.ground.tables import atomic
 
     remote = re.match(r"https?://", source)
     if not remote and not Path(source).is_file():

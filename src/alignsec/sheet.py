@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alignsec.errors import AlignsecError
-from alignsec.names import encode
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import encode
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ def read(path: Path | str) -> "pd.DataFrame":
 
 def write(frame: "pd.DataFrame", path: Path | str) -> None:
     """Write a sheet that `read` reads back to the letter."""
-    from alignsec.tables import write_text
+    from alignsec.ground.tables import write_text
 
     columns = [*COLUMNS, *(c for c in OPTIONAL if c in frame)]
     rows = ["\t".join(columns)] + ["\t".join(map(str, r)) for r in frame[columns].itertuples(index=False)]

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from alignsec import families
-from alignsec.errors import AlignsecError
-from alignsec.names import closest
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import closest
+from alignsec.ground.tables import SCHEMAS, dtype
 from alignsec.parents import with_exported
-from alignsec.tables import SCHEMAS, dtype
 from alignsec.targets import clean, control_of
 
 if TYPE_CHECKING:

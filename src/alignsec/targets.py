@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from alignsec import epsilon as eps
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 _WORDS = {
     "clean_top1": "clean top-1",

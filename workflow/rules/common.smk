@@ -8,11 +8,11 @@ from snakemake.io import report as in_report
 
 from alignsec import account as _account
 from alignsec import config as _config
-from alignsec import locks as _locks
+from alignsec.ground import locks as _locks
 from alignsec import registry as _registry
 from alignsec import sheet as _sheet
-from alignsec.errors import AlignsecError
-from alignsec.names import encode
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import encode
 
 try:
     CONFIG = _config.resolve(config)

@@ -5,7 +5,7 @@ from math import ceil
 
 import torch
 
-from alignsec.reasons import out_of_memory
+from alignsec.ground.reasons import out_of_memory
 
 CPU_BATCH = 64  # on a CPU larger batches are no faster, and a kill loses more
 GPU_BATCH = 1024

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from alignsec.attack.judge import ATTACKS, VERSIONS
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 
 class ModelError(AlignsecError):
-    """The model cannot be attacked; `kind` is one of `alignsec.reasons.KINDS`."""
+    """The model cannot be attacked; `kind` is one of `alignsec.ground.reasons.KINDS`."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)

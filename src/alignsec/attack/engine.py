@@ -29,9 +29,9 @@ from alignsec.attack.judge import Judge
 from alignsec.attack.known import Known, key, stage_name, tolerance
 from alignsec.attack.ledger import Ledger, images_hash
 from alignsec.attack.progress import Progress
-from alignsec.errors import AlignsecError
-from alignsec.provenance import weights_hash
-from alignsec.reasons import out_of_memory
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.hashes import weights_hash
+from alignsec.ground.reasons import out_of_memory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -654,7 +654,7 @@ def _cost(run: _Evaluation, device: str, version: str) -> dict[str, Any]:
 
 
 def _write_kept(path: Path, kept: dict[int, tuple[float, np.ndarray]]) -> None:
-    from alignsec.tables import atomic
+    from alignsec.ground.tables import atomic
 
     arrays: dict[str, np.ndarray] = {}
     for prefix, dtype in (("", np.float16), ("exact_", np.float32)):

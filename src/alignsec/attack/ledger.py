@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 FORMAT = 1
 

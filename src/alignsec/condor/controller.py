@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignsec import locks
-from alignsec.errors import AlignsecError
+from alignsec.ground import locks
+from alignsec.ground.errors import AlignsecError
 
 POLICIES = ("remove", "wait")
 STATES = {

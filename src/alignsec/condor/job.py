@@ -151,7 +151,7 @@ def placeholders(ad: Mapping[str, Any]) -> None:
 
 def damaged(ad: Mapping[str, Any]) -> str | None:
     """What is wrong with the archives that were sent (`AlignsecStaged`: name=SHA-256 ...), or None."""
-    from alignsec.provenance import file_hash
+    from alignsec.ground.hashes import file_hash
 
     for entry in str(ad.get("AlignsecStaged", "")).split():
         name, _, expected = entry.partition("=")
@@ -170,7 +170,7 @@ def _seconds(name: str, default: float) -> float:
 
 def run(words: Sequence[str], ad: Mapping[str, Any], scratch: Path, line: Line) -> int:
     """Run Snakemake on `words` to its end, or to the job's; returns the exit status for HTCondor."""
-    from alignsec.isolation import end
+    from alignsec.ground.isolation import end
 
     state = str(ad.get("AlignsecState", ""))
     every, checkpoint = (

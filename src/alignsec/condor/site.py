@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 WRAPPER = "htcondor/job.sh"
 UNSET = "unset"

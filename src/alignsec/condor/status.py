@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alignsec.estimate import read as read_estimate
-from alignsec.names import encode
+from alignsec.ground.names import encode
 
 
 class Shard(NamedTuple):

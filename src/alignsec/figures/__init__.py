@@ -97,7 +97,7 @@ def p_text(p: float, name: str = "p") -> str:
 
 def save(figure: "Figure", stem: Path | str) -> None:
     """Write `<stem>.pdf` and `<stem>.png`, the same bytes each time (dated by ``SOURCE_DATE_EPOCH``, else 1970)."""
-    from alignsec.tables import atomic
+    from alignsec.ground.tables import atomic
 
     made = datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC)
     with style():

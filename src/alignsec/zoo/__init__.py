@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 from alignsec.zoo.base import Excluded, PixelModel
 from alignsec.zoo.loading import contained
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded, out_of_memory
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import Excluded, out_of_memory
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alignsec.isolation import note
-from alignsec.reasons import Excluded
+from alignsec.ground.isolation import note
+from alignsec.ground.reasons import Excluded
 from alignsec.registry import plugin_of
 from alignsec.zoo import normalisation
 from alignsec.zoo.base import PixelModel

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from alignsec.digits import CLASSES, digits
-from alignsec.errors import AlignsecError
-from alignsec.names import closest
-from alignsec.tables import atomic
+from alignsec.ground.digits import CLASSES, digits
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import closest
+from alignsec.ground.tables import atomic
 from alignsec.zoo.base import Excluded, PixelModel
 
 SIDE = 8

@@ -58,7 +58,7 @@ def gabor_responses() -> tuple["np.ndarray", "np.ndarray"]:
     import numpy as np
     from scipy.signal import fftconvolve
 
-    from alignsec.digits import digits
+    from alignsec.ground.digits import digits
 
     images = digits()[2][:_PROBES, 0]
     grid = np.arange(-3, 4)
@@ -98,7 +98,7 @@ def observer() -> dict[str, "np.ndarray"]:
     import numpy as np
     from scipy.ndimage import gaussian_filter
 
-    from alignsec.digits import digits
+    from alignsec.ground.digits import digits
 
     train_x, train_y, test_x, _ = digits()
 
@@ -117,7 +117,7 @@ def observer() -> dict[str, "np.ndarray"]:
 @lru_cache(maxsize=1)
 def _corrupted() -> dict[str, "np.ndarray"]:
     from alignsec.corruptions import corrupt
-    from alignsec.digits import digits
+    from alignsec.ground.digits import digits
 
     return {c: corrupt(digits()[2], name, severity, _SEED) for c, (name, severity) in _CONDITIONS.items()}
 
@@ -140,7 +140,7 @@ def measure(model: "PixelModel") -> dict[str, float]:
     from sklearn.linear_model import RidgeCV
     from sklearn.model_selection import KFold, cross_val_predict
 
-    from alignsec.digits import digits
+    from alignsec.ground.digits import digits
 
     _, _, test_x, test_y = digits()
     early, late = _features(model, test_x[:_PROBES])

@@ -6,9 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alignsec.errors import AlignsecError
-from alignsec.isolation import note
-from alignsec.reasons import Excluded
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.isolation import note
+from alignsec.ground.reasons import Excluded
 from alignsec.zoo.base import PixelModel
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded, out_of_memory
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import Excluded, out_of_memory
 
 CONNECT_TIMEOUT = 30.0  # seconds without an answer, for sockets that set none of their own
 _LOCAL = ("localhost", "127.", "::1", "0.0.0.0")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from alignsec.reasons import Excluded
+from alignsec.ground.reasons import Excluded
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alignsec.errors import AlignsecError
-from alignsec.isolation import note
-from alignsec.names import closest
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.isolation import note
+from alignsec.ground.names import closest
 from alignsec.zoo.base import PixelModel
 from alignsec.zoo.brainscore import wrap
 from alignsec.zoo.loading import timm_from_cache

@@ -7,7 +7,7 @@ Snakemake wildcard, a case-insensitive disk and HTCondor's transfer lists (no ``
 import re
 from collections.abc import Iterable
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-.")
 _LONGEST = 200  # bytes; ext4 and APFS allow 255, and suffixes follow

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 
 def is_snakemake(command: Sequence[str]) -> bool:

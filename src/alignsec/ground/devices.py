@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from alignsec.errors import AlignsecError
-from alignsec.names import encode
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import encode
 
 
 def visible() -> list[str]:

@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from alignsec.errors import AlignsecError
-from alignsec.reasons import Excluded
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import Excluded
 
 OUTPUT_LIMIT = 1 << 20  # bytes that a child may print at once; what is above is counted and dropped
 OUTPUT_RATE = 4 << 10  # bytes per second on top, so that the progress bar of a long job goes on
@@ -113,7 +113,14 @@ def call(
             process, opened = _fork(stands, inbox, outbox, variables, preload)
         else:
             process = subprocess.Popen(
-                [sys.executable, "-m", "alignsec.isolation", str(inbox), str(outbox), str(os.getpid())],
+                [
+                    sys.executable,
+                    "-m",
+                    "alignsec.ground.isolation",
+                    str(inbox),
+                    str(outbox),
+                    str(os.getpid()),
+                ],
                 cwd=stands,
                 env=outside | variables,
                 stdin=subprocess.DEVNULL,
@@ -385,6 +392,6 @@ def _die_with(parent: int) -> None:
 
 if __name__ == "__main__":
     # as a module of its own name, so that `note` and the functions that import it see one state
-    import alignsec.isolation as itself
+    import alignsec.ground.isolation as itself
 
     itself._main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

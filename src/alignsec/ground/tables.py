@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
 
 if TYPE_CHECKING:
     import pandas as pd
