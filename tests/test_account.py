@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alignsec import account, sheet
+from alignsec import account
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
+from alignsec.study import sheet
 
 
 def report(model: str, reason: str = "", **more: object) -> dict[str, object]:

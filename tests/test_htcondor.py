@@ -39,7 +39,7 @@ def pool() -> Iterator[Pool]:
 
 
 def rows(models: list[list[str]]) -> pd.DataFrame:
-    from alignsec import sheet
+    from alignsec.study import sheet
 
     return pd.DataFrame(models, columns=sheet.COLUMNS)
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from alignsec import findings, latex, robustness, statistics, targets
+from alignsec import findings, latex, robustness, statistics
 from alignsec.figures import curves, forest, heatmap, missingness, p_values, scatter, tsne, within_between
 from alignsec.ground import tables
+from alignsec.study import targets
 from tests import planted_study as planted
 
 MIDDLE = "robust_top1@0.5/255"

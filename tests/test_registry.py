@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alignsec import registry, scores, sheet
+from alignsec import registry, scores
 from alignsec.ground.errors import AlignsecError
+from alignsec.study import sheet
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alignsec import epsilon, robustness, sheet
+from alignsec import robustness
 from alignsec.ground import devices, locks, tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.study import epsilon, sheet
 
 
 @pytest.mark.parametrize(

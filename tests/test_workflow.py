@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from alignsec import sheet
 from alignsec.ground import locks, names
+from alignsec.study import sheet
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

@@ -619,8 +619,9 @@ def test_a_sweep_leaves_reports_that_are_there(tmp_path: Path) -> None:
 
 def test_twelve_of_the_paper_studys_models_are_accounted_for_offline(tmp_path: Path) -> None:
     """A sample of the sheet, nothing planted: each ends with a status and a reason of the list."""
-    from alignsec import account, sheet
+    from alignsec import account
     from alignsec.ground.reasons import KINDS
+    from alignsec.study import sheet
 
     rows = sheet.read(Path(__file__).parents[1] / "config" / "paper" / "models.tsv")
     assert len(rows) == 233
@@ -644,7 +645,7 @@ def test_the_documented_cifar_model_and_its_row(
     """The module and the sheet in docs/zoo.md, as they stand there."""
     import re
 
-    from alignsec import sheet
+    from alignsec.study import sheet
 
     blocks = re.findall(r"```(\w*)\n(.*?)```", DOC.read_text(encoding="utf-8"), re.S)
     (code,) = [body for kind, body in blocks if kind == "python"]

@@ -44,7 +44,7 @@ def _warn(texts: list[str]) -> None:
 
 
 def _sheet(path: Path | None) -> Any:
-    from alignsec import sheet
+    from alignsec.study import sheet
 
     return None if path is None else sheet.read(path)
 
@@ -53,7 +53,7 @@ def _resolved(path: Path) -> dict[str, Any]:
     """The configuration of a file with its defaults."""
     import yaml
 
-    from alignsec import config
+    from alignsec.study import config
 
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -102,9 +102,9 @@ def status(
     import importlib.util
     import shutil
 
-    from alignsec import epsilon
     from alignsec.condor import controller
     from alignsec.condor import status as told
+    from alignsec.study import epsilon
 
     resolved = _resolved(folder / configfile)
     if resolved["models"]["sheet"] is None or resolved["robustness"]["source"] != "attack":
@@ -127,8 +127,8 @@ def config_readme(
     out: Annotated[Path | None, typer.Option(help="File; default: standard output.")] = None,
 ) -> None:
     """Write the page of every configuration key."""
-    from alignsec import config
     from alignsec.ground.tables import write_text
+    from alignsec.study import config
 
     if out is None:
         print(config.markdown(), end="")
@@ -141,7 +141,7 @@ def config_check(path: Path) -> None:
     """Check a configuration file and print it with its defaults."""
     import yaml
 
-    from alignsec import config
+    from alignsec.study import config
 
     resolved = _resolved(path)
     _warn(config.warnings(resolved))
@@ -265,8 +265,9 @@ def registry_merge(
 @registry_.command("propose")
 def registry_propose(merged: Path, out: Path = typer.Option()) -> None:
     """Write a model sheet of every merged model, for a person to review."""
-    from alignsec import registry, sheet
+    from alignsec import registry
     from alignsec.ground import tables
+    from alignsec.study import sheet
 
     sheet.write(registry.propose_sheet(tables.read(merged, "merged")), out)
     print(
@@ -657,9 +658,9 @@ def figures_scatter(
     point_size: float = 18,
 ) -> None:
     """Robust accuracy on average, neural, behavioral and engineering alignment."""
-    from alignsec import targets
     from alignsec.figures import save, scatter
     from alignsec.ground import tables
+    from alignsec.study import targets
 
     scores, table = tables.read(total, "total_scores"), tables.read(correlations, "correlations")
     for kind in ("average", "neural", "behavior", "engineering"):
@@ -681,9 +682,9 @@ def figures_tsne(
     seed: int = 0,
 ) -> None:
     """t-SNE and principal components of the models, coloured by robust accuracy."""
-    from alignsec import targets
     from alignsec.figures import save, tsne
     from alignsec.ground import tables
+    from alignsec.study import targets
 
     figure = tsne.draw(
         tables.read(total, "total_scores"),
@@ -701,9 +702,9 @@ def figures_forest(
     correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix."), rows: int = 30
 ) -> None:
     """Benchmarks ranked by |rho|, with intervals, raw beside partial."""
-    from alignsec import targets
     from alignsec.figures import forest, save
     from alignsec.ground import tables
+    from alignsec.study import targets
 
     table = tables.read(correlations, "correlations")
     save(forest.draw(table, targets.middle(table["target"]), rows=rows), out)
@@ -714,9 +715,9 @@ def figures_within(
     correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix.")
 ) -> None:
     """Correlations within families against those between them."""
-    from alignsec import targets
     from alignsec.figures import save, within_between
     from alignsec.ground import tables
+    from alignsec.study import targets
 
     table = tables.read(correlations, "correlations")
     save(within_between.draw(table, targets.middle(table["target"])), out)
@@ -859,7 +860,7 @@ def summary(
 def provenance(config: str, folder: Path = typer.Option(), out: Path = typer.Option()) -> None:
     """Record what produced a study. CONFIG is the resolved configuration as JSON."""
     from alignsec.jobs import write_json
-    from alignsec.provenance import describe
+    from alignsec.study.provenance import describe
 
     write_json(out, describe(json.loads(config), folder))
 

@@ -8,8 +8,8 @@ import math
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from alignsec import targets as names
 from alignsec.parents import with_exported
+from alignsec.study import targets as names
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alignsec import targets as names
 from alignsec.parents import PREFIX, leaves_below
+from alignsec.study import targets as names
 
 if TYPE_CHECKING:
     import pandas as pd

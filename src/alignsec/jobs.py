@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec import epsilon as eps
 from alignsec.ground import isolation
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded, memory_excludes
 from alignsec.ground.tables import SCHEMAS, empty, read, write, write_text
+from alignsec.study import epsilon as eps
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec import epsilon as eps
 from alignsec.ground.errors import AlignsecError
-from alignsec.targets import conditional, is_share
+from alignsec.study import epsilon as eps
+from alignsec.study.targets import conditional, is_share
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.ground.tables import SCHEMAS, dtype
 from alignsec.parents import with_exported
-from alignsec.targets import clean, control_of
+from alignsec.study.targets import clean, control_of
 
 if TYPE_CHECKING:
     import numpy as np

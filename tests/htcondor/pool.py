@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from alignsec import sheet
+from alignsec.study import sheet
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("pool.sh")

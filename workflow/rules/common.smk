@@ -7,10 +7,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import report as in_report
 
 from alignsec import account as _account
-from alignsec import config as _config
+from alignsec.study import config as _config
 from alignsec.ground import locks as _locks
 from alignsec import registry as _registry
-from alignsec import sheet as _sheet
+from alignsec.study import sheet as _sheet
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
 

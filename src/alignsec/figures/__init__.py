@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec.targets import label as target_label
-from alignsec.targets import radius
+from alignsec.study.targets import label as target_label
+from alignsec.study.targets import radius
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from alignsec.figures import COLUMN, OTHER, family_styles, message, style
-from alignsec.targets import radius, robust
+from alignsec.study.targets import radius, robust
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,11 +3,10 @@
 import difflib
 from collections.abc import Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from alignsec import epsilon
 from alignsec.ground.errors import AlignsecError
+from alignsec.study import epsilon
 
 Json = dict[str, Any]
 
@@ -16,9 +15,7 @@ def schema() -> Json:
     """The JSON schema that ships with the workflow."""
     import yaml
 
-    inside = Path(str(resources.files("alignsec"))) / "config.schema.yaml"
-    checkout = Path(__file__).resolve().parents[2] / "workflow" / "schemas" / "config.schema.yaml"
-    path = inside if inside.is_file() else checkout
+    path = resources.files("alignsec.study") / "config.schema.yaml"
     loaded: Json = yaml.safe_load(path.read_text(encoding="utf-8"))
     return loaded
 
@@ -104,7 +101,7 @@ def markdown() -> str:
     lines = [
         "# Configuration",
         "",
-        "Generated from `workflow/schemas/config.schema.yaml` by `alignsec config readme`; edit the schema.",
+        "Generated from `src/alignsec/study/config.schema.yaml` by `alignsec config readme`; edit the schema.",
         "",
         "| study | file | what it does |",
         "|---|---|---|",

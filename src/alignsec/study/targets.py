@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from alignsec import epsilon as eps
 from alignsec.ground.errors import AlignsecError
+from alignsec.study import epsilon as eps
 
 _WORDS = {
     "clean_top1": "clean top-1",
