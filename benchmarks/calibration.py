@@ -96,7 +96,7 @@ def draws(families: pd.Series, leaderboard: str | None) -> dict[str, np.ndarray]
     for n in (12, 25, 47, 180):
         found[f"{n} drawn at random"] = families.sample(n, random_state=n)
     if leaderboard:
-        from alignsec import scores
+        from alignsec.leaderboard import export as scores
 
         parsed = scores.parse(leaderboard)
         wide = parsed.scores.pivot(index="model", columns="benchmark", values="score")

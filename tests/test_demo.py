@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import nn
 
-from alignsec import scores
 from alignsec.ground.digits import digits
 from alignsec.ground.errors import AlignsecError
+from alignsec.leaderboard import export as scores
 from alignsec.study import sheet
 from alignsec.zoo import demo, demo_benchmarks
 from alignsec.zoo.base import Excluded, PixelModel

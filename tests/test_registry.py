@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alignsec import registry, scores
 from alignsec.ground.errors import AlignsecError
+from alignsec.leaderboard import export as scores
+from alignsec.leaderboard import merge, proposed, registry
 from alignsec.study import sheet
 
 
@@ -25,7 +26,7 @@ def test_installed_registry(installed: pd.DataFrame) -> None:
 
 def test_real_merge_is_exact_and_reports_near_matches(data_dir: Path, installed: pd.DataFrame) -> None:
     parsed = scores.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
-    merged, unmatched = registry.merge(parsed.scores, parsed.benchmarks, installed)
+    merged, unmatched = merge.merge(parsed.scores, parsed.benchmarks, installed)
     assert len(merged) == 233
     assert set(merged["model"]) == set(parsed.scores["model"]) & set(installed["model"])
     near = unmatched[(unmatched["side"] == "leaderboard") & (unmatched["similarity"] == 1)]
@@ -34,8 +35,8 @@ def test_real_merge_is_exact_and_reports_near_matches(data_dir: Path, installed:
     assert not set(near["model"]) & set(merged["model"])
     assert len(unmatched) == 443 + 741 - 2 * 233
     reviewed = pd.read_csv(data_dir / "brainscore" / "model_families.csv")
-    proposed = reviewed["registry_name"].map(registry.propose_family)
-    assert (proposed == reviewed["family"]).mean() >= 0.99
+    guessed = reviewed["registry_name"].map(proposed.propose_family)
+    assert (guessed == reviewed["family"]).mean() >= 0.99
 
 
 def test_registrations_that_are_not_literal_are_listed_not_lost(tmp_path: Path) -> None:
@@ -60,13 +61,13 @@ def test_sheet_rows_unknown_to_the_merge_name_the_closest() -> None:
         [["resnet5O", "brainscore", "", "f", ""], ["mine", "factory", "a:b", "f", ""]], columns=sheet.COLUMNS
     )
     with pytest.raises(AlignsecError, match=r"'resnet5O' \(closest: 'resnet50'\)"):
-        registry.check_sheet(rows, ["resnet50", "alexnet"])
-    registry.check_sheet(rows.tail(1), [])
+        merge.check_sheet(rows, ["resnet50", "alexnet"])
+    merge.check_sheet(rows.tail(1), [])
 
 
 def test_proposed_sheet_can_be_read(tmp_path: Path) -> None:
     merged = pd.DataFrame({"model": [" a/b", "resnet:x"], "plugin": "p", "family": "f"})
-    sheet.write(registry.propose_sheet(merged), tmp_path / "m.tsv")
+    sheet.write(proposed.propose_sheet(merged), tmp_path / "m.tsv")
     back = sheet.read(tmp_path / "m.tsv").set_index("model")
     assert back.loc["resnet:x", "family"] == "resnet"
     assert back.loc[" a/b", "source"] == "brainscore"

@@ -567,7 +567,8 @@ def test_a_name_that_nobody_registered_is_told_without_running_anything() -> Non
 def test_a_missing_package_is_named_without_running_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from alignsec import registry, requirements
+    from alignsec import requirements
+    from alignsec.leaderboard import plugins, registry
 
     plugin = tmp_path / "models" / "mine"
     plugin.mkdir(parents=True)
@@ -581,8 +582,8 @@ def test_a_missing_package_is_named_without_running_anything(
     )
     (plugin / "beside.py").write_text("x = 1\n")
     (plugin / "requirements.txt").write_text("no-such-one @ git+https://example.org/one\ntorch\n# comment\n")
-    assert requirements.missing_imports(plugin) == ["no_such_one"]
-    assert requirements.wanted(plugin) == {
+    assert plugins.missing_imports(plugin) == ["no_such_one"]
+    assert plugins.wanted(plugin) == {
         "no_such_one": "no-such-one @ git+https://example.org/one",
         "no_such_late": "no_such_late",
     }

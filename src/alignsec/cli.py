@@ -151,7 +151,7 @@ def config_check(path: Path) -> None:
 @scores_.command("fetch")
 def scores_fetch(source: str, out: Out, sha256: str | None = None) -> None:
     """Copy or download a leaderboard file, its SHA-256 checked."""
-    from alignsec import scores
+    from alignsec.leaderboard import export as scores
 
     found = scores.fetch(source, out, sha256 or None)
     print(f"{source}: SHA-256 {found}, {'as asked for' if sha256 else 'unchecked (scores.sha256 is null)'}")
@@ -162,8 +162,8 @@ def scores_parse(
     path: Path, out_scores: Path = typer.Option(), out_benchmarks: Path = typer.Option()
 ) -> None:
     """Turn any published export into tidy scores and the benchmark tree."""
-    from alignsec import scores
     from alignsec.ground import tables
+    from alignsec.leaderboard import export as scores
 
     parsed = scores.parse(path)
     tables.write(parsed.benchmarks, out_benchmarks, "benchmarks")
@@ -217,8 +217,8 @@ def registry_read(
     """Read the registered names from the installed package's source, importing nothing."""
     import pandas as pd
 
-    from alignsec import registry
     from alignsec.ground import tables
+    from alignsec.leaderboard import registry
 
     if source == "demo":
         rows = _sheet(sheet)
@@ -244,18 +244,18 @@ def registry_merge(
     sheet: Path | None = None,
 ) -> None:
     """Join leaderboard and registry by exact name; check the sheet against the result."""
-    from alignsec import registry as reg
     from alignsec.ground import tables
+    from alignsec.leaderboard import merge
 
     rows = _sheet(sheet)
-    merged, unmatched = reg.merge(
+    merged, unmatched = merge.merge(
         tables.read(scores, "scores"),
         tables.read(benchmarks, "benchmarks"),
         tables.read(registry, "registry"),
         _families(sheet),
     )
     if rows is not None:
-        reg.check_sheet(rows, merged["model"])
+        merge.check_sheet(rows, merged["model"])
     tables.write_csv(unmatched, out_unmatched)
     tables.write(merged, out, "merged")
     near = int((unmatched["similarity"] == 1).sum())
@@ -265,11 +265,11 @@ def registry_merge(
 @registry_.command("propose")
 def registry_propose(merged: Path, out: Path = typer.Option()) -> None:
     """Write a model sheet of every merged model, for a person to review."""
-    from alignsec import registry
     from alignsec.ground import tables
+    from alignsec.leaderboard import proposed
     from alignsec.study import sheet
 
-    sheet.write(registry.propose_sheet(tables.read(merged, "merged")), out)
+    sheet.write(proposed.propose_sheet(tables.read(merged, "merged")), out)
     print(
         f"{out}: review it (families are guessed from the names), then copy it to config/ and set models.sheet"
     )

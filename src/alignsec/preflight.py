@@ -197,12 +197,12 @@ def _side_effects(outcome: isolation.Outcome, changed: Sequence[str]) -> list[st
 
 def _absent(spec: str) -> Excluded | None:
     """What can be told of a Brain-Score model without running its plugin."""
-    from alignsec import registry, requirements
+    from alignsec.leaderboard import plugins, registry
 
     plugin = registry.plugin_of(spec)
     if plugin is None:
         return Excluded(f"not in registry: brainscore_vision has no model {spec!r}")
-    missing = requirements.missing_imports(registry.plugin_folder(plugin))
+    missing = plugins.missing_imports(registry.plugin_folder(plugin))
     return Excluded(f"missing package: {', '.join(missing)}") if missing else None
 
 

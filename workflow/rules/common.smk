@@ -9,7 +9,7 @@ from snakemake.io import report as in_report
 from alignsec import account as _account
 from alignsec.study import config as _config
 from alignsec.ground import locks as _locks
-from alignsec import registry as _registry
+from alignsec.leaderboard import merge as _merge
 from alignsec.study import sheet as _sheet
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
@@ -89,7 +89,7 @@ def check_early():
     if SHEET is not None:
         scores = CONFIG["scores"]
         try:
-            _registry.check_early(
+            _merge.check_early(
                 _sheet.read(SHEET), scores["source"], scores["sha256"], CONFIG["registry"]["source"]
             )
         except AlignsecError as error:

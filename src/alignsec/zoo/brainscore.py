@@ -7,7 +7,7 @@ from typing import Any
 
 from alignsec.ground.isolation import note
 from alignsec.ground.reasons import Excluded
-from alignsec.registry import plugin_of
+from alignsec.leaderboard.registry import plugin_of
 from alignsec.zoo import normalisation
 from alignsec.zoo.base import PixelModel
 from alignsec.zoo.loading import timm_from_cache

@@ -11,25 +11,19 @@ import math
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
+from alignsec.leaderboard.tree import build, canonical_names, display_name, tree_order
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-ROOTS = ("average_vision", "neural_vision", "behavior_vision", "engineering_vision")
-CATEGORIES = {f"{c}_vision": c for c in ("neural", "behavior", "engineering")}
 PUBLISHED_RANGE = (-0.067, 1.2)  # of every score published up to May 2025
-TOLERANCE = (
-    0.00101  # of a parent against its children's mean: both are rounded to three decimals, so .001 can occur
-)
 _META = {"model_name", "model", "model_id", "rank", "layers", "filtered_score"}
 _LARGEST = 200 * 2**20  # bytes of leaderboard.csv inside a ZIP; real ones are below 1 MB
 
@@ -125,9 +119,9 @@ def parse(path: Path | str) -> Parsed:
     header, rows = _rows(text, path)
     keys = [_key(name) for name in header]
     model_column = _model_column(header, keys, path)
-    canonical = _canonical_names()
+    canonical = canonical_names()
     columns = [i for i, key in enumerate(keys) if key not in _META]
-    names = [canonical.get(_short(header[i]), header[i]) for i in columns]
+    names = [canonical.get(display_name(header[i]), header[i]) for i in columns]
     if not columns:
         raise AlignsecError(f"{path}: no benchmark column; the header is {', '.join(header)}")
     twice = [n for n, count in Counter(names).items() if count > 1]
@@ -142,7 +136,7 @@ def parse(path: Path | str) -> Parsed:
         raise AlignsecError(
             f"{path}:{blank[0]}: column {header[model_column]!r} is empty: every row needs a model"
         )
-    benchmarks, notes = _tree(names, values, breadth_first=zipped)
+    benchmarks, notes = build(names, values, breadth_first=zipped)
     warnings += notes
 
     leaf = benchmarks["is_leaf"].to_numpy()
@@ -326,136 +320,3 @@ def _cells(
             f"{path}: {len(outside) - 20} more scores outside the published range {low} to {high}"
         )
     return values, status, warnings
-
-
-# ---- the tree ----------------------------------------------------------------------------------------------
-
-
-def _short(name: str) -> str:
-    """Display form of a benchmark id: no version suffix, no lower-case lab prefix, no case."""
-    name = re.sub(r"_v\d+$", "", name.strip())
-    return re.sub(r"^[a-z]+\.(?=[A-Z])", "", name).lower()
-
-
-def known_tree() -> dict[str, str | None]:
-    """Benchmark to parent in the leaderboard of May 2025, for exports whose columns do not tell."""
-    text = (resources.files("alignsec") / "benchmark_tree.csv").read_text(encoding="utf-8")
-    return {row["benchmark"]: row["parent"] or None for row in csv.DictReader(io.StringIO(text))}
-
-
-def _canonical_names() -> dict[str, str]:
-    short: dict[str, list[str]] = {}
-    for name in known_tree():
-        short.setdefault(_short(name), []).append(name)
-    return {s: names[0] for s, names in short.items() if len(names) == 1}
-
-
-def derive_parents(names: list[str], values: "np.ndarray") -> dict[str, str]:
-    """Child to parent, from columns in depth-first order (a parent before its children).
-
-    Read right to left: a column that equals the mean of the next k subtree roots (a missing child counts as
-    0, as Brain-Score computes it) is their parent. A coincidence is no evidence: the column must vary.
-
-    Parameters
-    ----------
-    values : (models, benchmarks) float, NaN where there is no score
-    """
-    import numpy as np
-
-    filled = np.nan_to_num(values)
-    parents: dict[str, str] = {}
-    stack: list[int] = []  # roots of the subtrees right of here, nearest last
-    for i in reversed(range(len(names))):
-        rows = np.isfinite(values[:, i])
-        distinct = len(np.unique(values[rows, i]))
-        enough = 2 if names[i] in ROOTS else 5
-        children: list[int] = []
-        # engineering stands apart from the average, so no average may take it in
-        limit = next(
-            (k for k, j in enumerate(reversed(stack)) if names[j] == "engineering_vision"), len(stack)
-        )
-        if distinct >= enough:
-            total = np.zeros(int(rows.sum()))
-            for k, j in enumerate(list(reversed(stack))[:limit], 1):
-                total += filled[rows, j]
-                deviation = np.abs(total / k - values[rows, i])
-                # scores of 1 and above are published with fewer decimals, so a few rows may stray
-                if (deviation <= TOLERANCE).mean() >= 0.95 and deviation.max() <= 20 * TOLERANCE:
-                    children = stack[-k:]
-                    break
-        for j in children:
-            parents[names[j]] = names[i]
-            stack.remove(j)
-        stack.append(i)
-    return parents
-
-
-def tree_order(parents: Mapping[str, str | None]) -> list[str]:
-    """Benchmarks depth first, siblings in the order given (the ZIP export lists them breadth first)."""
-    children: dict[str | None, list[str]] = {}
-    for name, parent in parents.items():
-        children.setdefault(parent, []).append(name)
-    order: list[str] = []
-    stack = children.get(None, [])[::-1]
-    while stack:
-        order.append(name := stack.pop())
-        stack += children.get(name, [])[::-1]
-    return order
-
-
-def _tree(names: list[str], values: "np.ndarray", breadth_first: bool) -> tuple["pd.DataFrame", list[str]]:
-    """The table of kind ``benchmarks`` (without counts), in the order of the columns, and warnings."""
-    import pandas as pd
-
-    known = known_tree()
-    present = set(names)
-    parents: dict[str, str | None] = dict.fromkeys(names)
-    if not breadth_first:
-        parents |= derive_parents(names, values)
-    current: str | None = None  # the category whose columns are being read, in depth-first order
-    unknown = []
-    for name in names:
-        if name in CATEGORIES:
-            current = name
-        if parents[name] is not None or name == "engineering_vision" or name == "average_vision":
-            continue
-        ancestor = known.get(name)
-        while ancestor is not None and ancestor not in present:
-            ancestor = known.get(ancestor)
-        if ancestor is None and name not in known:
-            if breadth_first:
-                ancestor = _by_region(name, present)
-            elif current is not None:
-                ancestor = current
-            if ancestor is None:
-                unknown.append(name)
-        parents[name] = ancestor
-    rows = []
-    for name in names:
-        depth, at, category = 0, name, CATEGORIES.get(name)
-        while (above := parents[at]) is not None:
-            depth, at = depth + 1, above
-            category = category or CATEGORIES.get(at)
-        if category is None and name in known:
-            category = _known_category(name, known)
-        rows.append(
-            (name, parents[name], category, depth, name not in parents.values() and name not in ROOTS)
-        )
-    warnings = [f"benchmark {n!r} is unknown, and its columns do not tell its category" for n in unknown]
-    frame = pd.DataFrame(rows, columns=["benchmark", "parent", "category", "depth", "is_leaf"])
-    return frame, warnings
-
-
-def _known_category(name: str, known: dict[str, str | None]) -> str | None:
-    at: str | None = name
-    while at is not None:
-        if at in CATEGORIES:
-            return CATEGORIES[at]
-        at = known[at]
-    return None
-
-
-def _by_region(name: str, present: set[str]) -> str | None:
-    """Parent of a neural benchmark whose id names a visual area (`Lab2027.V4-rdm`)."""
-    found = re.search(r"\.(V1|V2|V4|IT)\b", name)
-    return found[1] if found and found[1] in present else None

@@ -1,0 +1,117 @@
+"""Leaderboard and registry joined by exact name; the sheet checked against both."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alignsec.ground.errors import AlignsecError
+from alignsec.leaderboard.proposed import propose_family
+from alignsec.leaderboard.registry import demo_registry, read_registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+UNMATCHED = ["model", "side", "closest", "similarity"]
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[\s_\-.:/=]+", "", name.lower())
+
+
+def merge(
+    scores: "pd.DataFrame",
+    benchmarks: "pd.DataFrame",
+    registry: "pd.DataFrame",
+    families: Mapping[str, str] | None = None,
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Models that are on the leaderboard and in the registry, by exact name.
+
+    Near-matches are reported and never used: of the published names, those that only normalising brings
+    together belong to different submissions.
+
+    Returns
+    -------
+    (merged, unmatched)
+        `merged`: table of kind ``merged``, one column per benchmark; `unmatched`: model, side
+        (``leaderboard`` or ``registry``), closest name of the other side, and their similarity in [0, 1]
+        after removing case and separators (1: equal but for those).
+
+    Raises
+    ------
+    AlignsecError
+        No model is in both.
+    """
+    import pandas as pd
+    from rapidfuzz import fuzz, process
+
+    wide = scores.pivot(index="model", columns="benchmark", values="score")[list(benchmarks["benchmark"])]
+    plugins = dict(zip(registry["model"], registry["plugin"], strict=True))
+    both = [m for m in dict.fromkeys(scores["model"]) if m in plugins]
+    if not both:
+        raise AlignsecError(
+            f"none of the leaderboard's {len(wide)} models is among the registry's {len(plugins)}: "
+            "check scores.source and registry.source"
+        )
+    merged = wide.loc[both].astype(float)
+    known = families or {}
+    merged.insert(0, "plugin", [plugins[m] for m in both])
+    merged.insert(1, "family", [known.get(m) or propose_family(m) for m in both])
+    merged.columns.name = None
+
+    sides = {"leaderboard": list(wide.index), "registry": list(plugins)}
+    rows = []
+    for side, other in (("leaderboard", "registry"), ("registry", "leaderboard")):
+        alone = [m for m in sides[side] if m not in set(sides[other])]
+        if not alone:
+            continue
+        likeness = process.cdist(
+            [_normalised(m) for m in alone], [_normalised(m) for m in sides[other]], scorer=fuzz.ratio
+        )
+        for i, model in enumerate(alone):
+            j = int(likeness[i].argmax())
+            rows.append((model, side, sides[other][j], round(float(likeness[i, j]) / 100, 3)))
+    rows.sort(key=lambda r: (-r[3], r[1], r[0]))
+    return merged.reset_index(), pd.DataFrame(rows, columns=UNMATCHED)
+
+
+def check_sheet(sheet: "pd.DataFrame", known: Iterable[str]) -> None:
+    """Raise ``AlignsecError`` for the ``brainscore`` rows that the merge does not know, with the closest names."""
+    from alignsec.ground.names import closest
+
+    names = set(known)
+    asked = sheet.loc[sheet["source"] == "brainscore", "model"]
+    unknown = [m for m in asked if m not in names]
+    if unknown:
+        near = "; ".join(f"{m!r} (closest: {closest(m, names)[0][0]!r})" for m in unknown[:5])
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise AlignsecError(
+            f"the sheet asks for models that are not both on the leaderboard and in the registry: {near}{more}: "
+            "correct the names or remove the rows (registry/unmatched.csv lists what is on one side only)"
+        )
+
+
+def check_early(sheet: "pd.DataFrame", source: str, sha256: str | None, registry: str) -> None:
+    """Check a sheet against a local leaderboard file before any job runs; the merge checks it again.
+
+    Does nothing where it cannot be told yet (a leaderboard to be measured or downloaded) or need not be (no
+    ``brainscore`` row).
+
+    Raises
+    ------
+    AlignsecError
+        As `scores.fetch`, `scores.parse`, `read_registry` and `check_sheet`.
+    """
+    from tempfile import TemporaryDirectory
+
+    from alignsec.leaderboard import export as scores
+
+    if source == "demo" or "://" in source or not (sheet["source"] == "brainscore").any():
+        return
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / Path(source).name
+        scores.fetch(source, copy, sha256)
+        listed = scores.parse(copy).scores["model"]
+    found = demo_registry(sheet) if registry == "demo" else read_registry(registry)[0]
+    check_sheet(sheet, set(listed) & set(found["model"]))
