@@ -26,9 +26,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch import nn
 
-from benchmarks.models import EPSILONS, MODELS
+from benchmarks.models import EPSILONS
+from benchmarks.models import MODELS
 
 PEERS = ("engine", "reference", "torchattacks")
 

@@ -7,7 +7,8 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch import nn
 
 
 def data_folder() -> Path:

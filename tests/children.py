@@ -59,11 +59,11 @@ def pixel_sum(table: str) -> float:
     """Of the images of a manifest, as a model's own process reads them."""
     import numpy as np
 
-    from alignsec import images
     from alignsec.ground import tables
+    from alignsec.images.pixels import load as load_pixels
 
     def preprocess(paths):  # type: ignore[no-untyped-def]
         assert all(p.is_absolute() for p in paths)
         return np.stack([np.full((3, 2, 2), len(p.read_bytes()) / 1e6, dtype=np.float32) for p in paths])
 
-    return float(images.load(tables.read(Path(table), "images"), preprocess)[0].sum())
+    return float(load_pixels(tables.read(Path(table), "images"), preprocess)[0].sum())

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alignsec import parents, robustness
+from alignsec import parents
+from alignsec import robustness
 from alignsec.leaderboard import export as scores
 
 PLANTED = ("Geirhos2021stylized-error_consistency", "tong.Coggan2024_fMRI.V1-rdm")

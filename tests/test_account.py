@@ -13,7 +13,8 @@ from alignsec.study import sheet
 
 
 def report(model: str, reason: str = "", **more: object) -> dict[str, object]:
-    from alignsec.ground.reasons import Excluded, kind_of
+    from alignsec.ground.reasons import Excluded
+    from alignsec.ground.reasons import kind_of
 
     transient = bool(reason) and Excluded(reason).transient
     base = {"model": model, "source": "brainscore", "status": "excluded" if reason else "ok", "reason": reason,

@@ -8,8 +8,13 @@ import pytest
 from scipy.stats import linregress
 from statsmodels.stats.multitest import multipletests
 
-from alignsec import latex, statistics
-from alignsec.figures import heatmap, save, scatter, target_colors, tsne
+from alignsec import latex
+from alignsec import statistics
+from alignsec.figures import heatmap
+from alignsec.figures import save
+from alignsec.figures import scatter
+from alignsec.figures import target_colors
+from alignsec.figures import tsne
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 

@@ -17,8 +17,10 @@ from alignsec.ground.digits import digits
 from alignsec.ground.errors import AlignsecError
 from alignsec.leaderboard import export as scores
 from alignsec.study import sheet
-from alignsec.zoo import demo, demo_benchmarks
-from alignsec.zoo.base import Excluded, PixelModel
+from alignsec.zoo import demo
+from alignsec.zoo import demo_benchmarks
+from alignsec.zoo.base import Excluded
+from alignsec.zoo.base import PixelModel
 
 SHEET = Path(__file__).parents[1] / "config" / "demo" / "models.tsv"
 LEAVES = [b for names in demo_benchmarks.CATEGORIES.values() for b in names]

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alignsec import explorer, statistics
+from alignsec import explorer
+from alignsec import statistics
 from alignsec.ground import tables
 
 TARGETS = ["clean_top1", "robust_top1@1/255", "median_distance"]

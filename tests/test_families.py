@@ -10,12 +10,16 @@ import pandas as pd
 import pingouin
 import pytest
 import statsmodels.api as sm
-from scipy.stats import binomtest, rankdata, spearmanr
+from scipy.stats import binomtest
+from scipy.stats import rankdata
+from scipy.stats import spearmanr
 from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from alignsec import families, robustness, statistics
+from alignsec import families
+from alignsec import robustness
+from alignsec import statistics
 
 # printed by `Rscript tests/reference.R < tests/reference.csv` (R 4.2.2)
 R = {

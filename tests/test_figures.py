@@ -11,8 +11,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from alignsec import figures, statistics
-from alignsec.figures import heatmap, save, scatter, tsne
+from alignsec import figures
+from alignsec import statistics
+from alignsec.figures import heatmap
+from alignsec.figures import save
+from alignsec.figures import scatter
+from alignsec.figures import tsne
 
 TARGETS = ["robust_top1@8/255", "robust_top1@0.001", "robust_top1@1/255"]
 BENCHMARKS = pd.DataFrame(

@@ -19,8 +19,13 @@ import yaml
 from alignsec.condor import site
 from alignsec.ground.errors import AlignsecError
 from tests.htcondor import pool as pools
-from tests.htcondor.pool import Pool, Study, wait
-from tests.test_workflow import BIN, CONFIG, MODELS, ROOT
+from tests.htcondor.pool import Pool
+from tests.htcondor.pool import Study
+from tests.htcondor.pool import wait
+from tests.test_workflow import BIN
+from tests.test_workflow import CONFIG
+from tests.test_workflow import MODELS
+from tests.test_workflow import ROOT
 
 REMOTE = {"train_demo", "measure_demo", "preflight", "attack", "corruptions"}
 # hold times, or the place of the run
@@ -307,7 +312,7 @@ def test_images_come_as_packs_and_a_damaged_one_is_refused(
     prepared: Study, address: bool, tmp_path: Path
 ) -> None:
     """From staging by HTCondor's own transfer, or from the run's folder."""
-    from alignsec import packs
+    from alignsec.images import packing
 
     pool, name = prepared.pool, f"packs-{address}"
     staging = pool.root / "var" / "staging"
@@ -320,7 +325,7 @@ def test_images_come_as_packs_and_a_damaged_one_is_refused(
         "count": 24,
     }
     study = Study(pool, name, FAULTS | {"images": source}, rows(MODELS[2:3]), {"retries": 0})
-    packs.pack("digits", None, 24, 24, study.folder / "packs")
+    packing.pack("digits", None, 24, 24, study.folder / "packs")
     archive = study.folder / "packs" / "0000.tar"
     if address:
         archive = archive.rename(staging / "0000.tar")

@@ -15,9 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from alignsec import corruptions, images
+from alignsec import robustness_corruptions
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
+from alignsec.images import corrupt as corruptions
+from alignsec.images import shards as images
+from alignsec.images import sources
+from alignsec.images.pixels import as_files
+from alignsec.images.pixels import load as load_pixels
 
 
 def test_a_larger_count_keeps_the_smaller_set_and_shards_tile_it() -> None:
@@ -32,20 +37,20 @@ def test_a_larger_count_keeps_the_smaller_set_and_shards_tile_it() -> None:
 
 def test_pixels_are_checked_against_the_manifest() -> None:
     frame = images.shard("digits", None, 0, 4, 0)
-    pixels, labels = images.load(frame)
+    pixels, labels = load_pixels(frame)
     assert pixels.shape == (4, 1, 8, 8)
     assert pixels.min() >= 0
     assert pixels.max() <= 1
     assert labels.tolist() == frame["label"].tolist()
     frame.loc[1, "sha256"] = "0" * 64
     with pytest.raises(AlignsecError, match="not the one of the manifest"):
-        images.load(frame)
+        load_pixels(frame)
 
 
 def test_npz_and_its_errors(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 4), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=x, labels=np.arange(5))
-    pixels, labels = images.load(images.shard("npz", str(tmp_path / "a.npz"), 0, 5, 0))
+    pixels, labels = load_pixels(images.shard("npz", str(tmp_path / "a.npz"), 0, 5, 0))
     np.testing.assert_array_equal(pixels, (x / np.float32(255))[labels])
     np.savez(tmp_path / "b.npz", images=x)
     with pytest.raises(AlignsecError, match="`labels`"):
@@ -56,15 +61,15 @@ def test_real_photographs_get_imagenet_labels(data_dir: Path) -> None:
     """Label = place of the synset among all thousand in order, for each of the 37 files (one per class)."""
     folder = data_dir / "imagenet_sample"
     frame = images.shard("folders", str(folder), 0, images.size("folders", str(folder)), 0)
-    synsets = sorted(images.imagenet().synsets)
+    synsets = sorted(sources.imagenet().synsets)
     assert len(synsets) == 1000
     assert len(frame) == 37
     for path, label in zip(frame["path"], frame["label"], strict=True):
         assert label == synsets.index(Path(path).parent.name), path
     # as torchvision's class list has them: 30 is the bullfrog, 927 the trifle
-    assert images.imagenet().synsets["n01641577"] == 30
-    assert images.imagenet().synsets["n07613480"] == 927
-    seen = images.load(frame.head(2), lambda paths: np.zeros((len(paths), 3, 2, 2), np.float32))[0]
+    assert sources.imagenet().synsets["n01641577"] == 30
+    assert sources.imagenet().synsets["n07613480"] == 927
+    seen = load_pixels(frame.head(2), lambda paths: np.zeros((len(paths), 3, 2, 2), np.float32))[0]
     assert seen.shape == (2, 3, 2, 2)
 
 
@@ -90,11 +95,11 @@ def test_validation_files_are_labelled_by_name(tmp_path: Path, layout: str) -> N
     frame = images.shard("imagenet-val", str(source), 0, 3, 0)
     assert {Path(n).stem: v for n, v in zip(frame["image"], frame["label"], strict=True)} == VAL
     assert "3 of 3 files are not the published JPEGs" in frame.attrs["warnings"][0]
-    with images.as_files(frame) as paths:
+    with as_files(frame) as paths:
         sizes = {Image.open(p).size for p in paths}
     assert sizes == {(40, 30), (41, 30), (42, 30)}
     picture(folder / "mine.JPEG")
-    images._files.cache_clear()
+    sources.files_of.cache_clear()
     with pytest.raises(AlignsecError, match=r"mine\.JPEG: not an ImageNet validation file"):
         images.size("imagenet-val", str(folder))
 
@@ -104,7 +109,7 @@ def test_a_validation_file_under_anothers_name_is_refused(
 ) -> None:
     first, other, _ = VAL
     path = picture(tmp_path / "val" / f"{first}.JPEG")
-    table = images.imagenet()
+    table = sources.imagenet()
     digest = hashlib.sha1(path.read_bytes()).hexdigest()
     published = table._replace(sha1={**table.sha1, first: digest})
     monkeypatch.setattr(images, "imagenet", lambda: published)
@@ -162,7 +167,7 @@ def test_images_that_no_model_can_take_are_named(tmp_path: Path) -> None:
             images.shard("folders", str(tmp_path), 0, 1, 0)
     Image.fromarray(np.zeros((9, 9), np.uint16)).save(place / "a.png")
     path.unlink()
-    images._files.cache_clear()
+    sources.files_of.cache_clear()
     with pytest.raises(AlignsecError, match=r"mode I;16 .*convert it to 8-bit RGB"):
         images.shard("folders", str(tmp_path), 0, 1, 0)
 
@@ -173,7 +178,7 @@ def test_grey_cmyk_and_transparent_images_reach_a_model_as_rgb(tmp_path: Path) -
     picture(tmp_path / "n01440764" / "clear.png", "RGBA")
     picture(tmp_path / "n01440764" / "plain.png", "RGB")
     frame = images.shard("folders", str(tmp_path), 0, 4, 0)
-    with images.as_files(frame) as paths:
+    with as_files(frame) as paths:
         opened = [Image.open(p) for p in paths]
         assert {i.mode for i in opened} == {"RGB"}
         grey = paths[list(frame["image"]).index("n01440764/grey.JPEG")]
@@ -206,20 +211,20 @@ def test_pixels_of_a_geometry_are_kept_and_shared(tmp_path: Path) -> None:
         rows = [np.asarray(Image.open(p).resize((8, 8))).transpose(2, 0, 1) for p in paths]
         return (np.stack(rows).astype(np.float64) / 255).astype(np.float32)
 
-    first, labels = images.load(frame, preprocess, tmp_path / "cache")
-    second, _ = images.load(frame, preprocess, tmp_path / "cache")
+    first, labels = load_pixels(frame, preprocess, tmp_path / "cache")
+    second, _ = load_pixels(frame, preprocess, tmp_path / "cache")
     assert calls == [3]
     np.testing.assert_array_equal(first, second)
     assert labels.tolist() == [0, 0, 0]
     (kept,) = (tmp_path / "cache").glob("*.npy")
     assert np.load(kept).dtype == np.uint8
-    images.load(frame.head(2), preprocess, tmp_path / "cache")  # other images, other file
+    load_pixels(frame.head(2), preprocess, tmp_path / "cache")  # other images, other file
     assert calls == [3, 2]
-    floats, _ = images.load(frame, lambda p: preprocess(p) * np.float32(0.999), tmp_path / "other")
-    again, _ = images.load(frame, preprocess, tmp_path / "other")
+    floats, _ = load_pixels(frame, lambda p: preprocess(p) * np.float32(0.999), tmp_path / "other")
+    again, _ = load_pixels(frame, preprocess, tmp_path / "other")
     np.testing.assert_array_equal(floats, again)
     with pytest.raises(Excluded, match="images do not fit: its preprocessing fails"):
-        images.load(frame, lambda p: 1 / 0)  # type: ignore[arg-type,return-value]
+        load_pixels(frame, lambda p: 1 / 0)  # type: ignore[arg-type,return-value]
 
 
 def test_imagenet_c_files_are_matched_and_not_resized_twice(tmp_path: Path) -> None:
@@ -248,7 +253,7 @@ def test_imagenet_c_files_are_matched_and_not_resized_twice(tmp_path: Path) -> N
             return torch.stack([x.mean((1, 2, 3)) + i for i in range(7, 0, -1)], 1)
 
     model = PixelModel(Bright(), (0.0,) * 3, (1.0,) * 3, input_size=16)
-    table = corruptions.evaluate(
+    table = robustness_corruptions.evaluate(
         model, frame, np.zeros((2, 3, 16, 16), np.float32), ["fog"], [2], 0, tmp_path / "c"
     )
     assert table["correct"].tolist() == [True, True]  # label 0 has the largest logit
@@ -256,7 +261,7 @@ def test_imagenet_c_files_are_matched_and_not_resized_twice(tmp_path: Path) -> N
 
 
 def test_corruptions_are_seeded_per_image_and_grow_with_severity() -> None:
-    pixels, _ = images.load(images.shard("digits", None, 0, 16, 0))
+    pixels, _ = load_pixels(images.shard("digits", None, 0, 16, 0))
     for name in corruptions.ON_THE_FLY:
         mild, strong = (corruptions.corrupt(pixels, name, s, 0) for s in (1, 5))
         alone = corruptions.corrupt(pixels[5:6], name, 1, 0)
@@ -273,8 +278,9 @@ def test_relative_paths_hold_in_a_process_that_stands_elsewhere(
     source: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A study's configuration names its images from the run's folder; models run in processes of their own."""
-    from alignsec import packs
-    from alignsec.ground import isolation, tables
+    from alignsec.ground import isolation
+    from alignsec.ground import tables
+    from alignsec.images import packing
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").symlink_to(data_dir)
@@ -283,7 +289,7 @@ def test_relative_paths_hold_in_a_process_that_stands_elsewhere(
         source,
     )
     if source == "packs":
-        packs.pack("digits", None, 3, 3, tmp_path / "packed")
+        packing.pack("digits", None, 3, 3, tmp_path / "packed")
         path = "packed"
     elif source == "tar":
         path, kind = "some.tar", "folders"

@@ -18,7 +18,8 @@ from torch import nn
 from alignsec.attack import evaluate_robustness
 from alignsec.attack import ledger as book
 from alignsec.ground.errors import AlignsecError
-from tests.test_attack import digits, linear, passes  # noqa: F401
+from tests.test_attack import linear
+from tests.test_attack import passes
 
 EPSILONS = [0.06, 0.1, 0.14]
 FORK = multiprocessing.get_context("fork")
@@ -82,7 +83,7 @@ def child(*arguments: Any) -> int:
     return process.exitcode
 
 
-def test_twenty_kills_in_every_stage_end_with_the_same_data(digits, tmp_path: Path) -> None:  # noqa: F811
+def test_twenty_kills_in_every_stage_end_with_the_same_data(digits, tmp_path: Path) -> None:
     model, x, y = digits
     x, y = x[:7], y[:7]
     whole, whole_count = tmp_path / "whole.ledger", tmp_path / "whole.count"

@@ -7,15 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alignsec import images, packs
 from alignsec.condor import job
 from alignsec.ground.errors import AlignsecError
+from alignsec.images import packing
+from alignsec.images import packs
+from alignsec.images import shards as images
+from alignsec.images.pixels import as_files
+from alignsec.images.pixels import load as load_pixels
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("packs")
-    packs.pack("digits", None, 10, 4, place, seed=3)
+    packing.pack("digits", None, 10, 4, place, seed=3)
     return place
 
 
@@ -27,17 +31,17 @@ def test_packed_images_are_the_sources(folder: Path) -> None:
         packed = images.shard("packs", str(folder), start, stop, 3)
         pd.testing.assert_frame_equal(plain.drop(columns="path"), packed.drop(columns="path"))
         assert images.checksum(plain) == images.checksum(packed)
-        for a, b in zip(images.load(plain), images.load(packed), strict=True):
+        for a, b in zip(load_pixels(plain), load_pixels(packed), strict=True):
             assert np.array_equal(a, b) and a.dtype == b.dtype
 
 
 def test_packed_files_are_the_sources_bytes(data_dir: Path, tmp_path: Path) -> None:
     sample = str(data_dir / "imagenet_sample")
-    packs.pack("folders", sample, 6, 3, tmp_path, stratified=True)
+    packing.pack("folders", sample, 6, 3, tmp_path, stratified=True)
     plain = images.shard("folders", sample, 0, 6, 0, stratified=True)
     packed = images.shard("packs", str(tmp_path), 0, 6, 0, stratified=True)
     assert images.checksum(plain) == images.checksum(packed)
-    with images.as_files(packed) as given, images.as_files(plain) as files:
+    with as_files(packed) as given, as_files(plain) as files:
         assert [a.read_bytes() for a in given] == [b.read_bytes() for b in files]
 
 
@@ -45,7 +49,7 @@ def test_packing_again_changes_nothing_and_mends_what_is_missing(folder: Path) -
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     times = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.tar")}
     (folder / "0001.tar").unlink()
-    packs.pack("digits", None, 10, 4, folder, seed=3)
+    packing.pack("digits", None, 10, 4, folder, seed=3)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
     assert {n for n, t in times.items() if (folder / n).stat().st_mtime_ns != t} == {"0001.tar"}
 
@@ -61,9 +65,9 @@ def test_archives_that_were_sent_stand_for_those_that_are_named(
     shutil.copy(folder / "0000.tar", scratch)
     rows = images.shard("packs", str(index_only), 0, 4, 3)
     with pytest.raises(AlignsecError, match="cannot be read"):
-        images.load(rows)
+        load_pixels(rows)
     monkeypatch.setenv("ALIGNSEC_STAGED", str(scratch))
-    assert len(images.load(rows)[0]) == 4
+    assert len(load_pixels(rows)[0]) == 4
 
 
 def test_what_is_wrong_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,18 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from alignsec import findings, latex, robustness, statistics
-from alignsec.figures import curves, forest, heatmap, missingness, p_values, scatter, tsne, within_between
+from alignsec import findings
+from alignsec import latex
+from alignsec import robustness
+from alignsec import statistics
+from alignsec.figures import curves
+from alignsec.figures import forest
+from alignsec.figures import heatmap
+from alignsec.figures import missingness
+from alignsec.figures import p_values
+from alignsec.figures import scatter
+from alignsec.figures import tsne
+from alignsec.figures import within_between
 from alignsec.ground import tables
 from alignsec.study import targets
 from tests import planted_study as planted

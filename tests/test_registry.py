@@ -7,7 +7,9 @@ import pytest
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.leaderboard import export as scores
-from alignsec.leaderboard import merge, proposed, registry
+from alignsec.leaderboard import merge
+from alignsec.leaderboard import proposed
+from alignsec.leaderboard import registry
 from alignsec.study import sheet
 
 

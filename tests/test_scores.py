@@ -12,6 +12,7 @@ import pytest
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.leaderboard import export as scores
+from alignsec.leaderboard.tree import known_tree
 
 GOOD = "model_name,average_vision,neural_vision,A1,A2,behavior_vision,B1\n" + "".join(
     f"m{i},{(0.1 * i + 0.25 * i) / 2:.4f},{0.1 * i:.4f},{0.05 * i:.4f},{0.15 * i:.4f},{0.25 * i:.4f},{0.25 * i:.4f}\n"
@@ -46,7 +47,7 @@ def test_real_leaderboard(data_dir: Path) -> None:
     # names differing by a leading space are different submissions
     assert sum(m.startswith(" ") for m in parsed.scores["model"].unique()) == 3
     assert set(parsed.scores["status"]) == {"scored", "failed", "missing"}
-    known = tree.known_tree()
+    known = known_tree()
     assert {b: p for b, p in parents.items() if p} == {b: p for b, p in known.items() if p}
 
 

@@ -11,9 +11,12 @@ import pandas as pd
 import pytest
 
 from alignsec import robustness
-from alignsec.ground import devices, locks, tables
+from alignsec.ground import devices
+from alignsec.ground import locks
+from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
-from alignsec.study import epsilon, sheet
+from alignsec.study import epsilon
+from alignsec.study import sheet
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 from alignsec.condor import status
-from alignsec.condor.job import arguments, environment, placeholders, read_ad
+from alignsec.condor.job import arguments
+from alignsec.condor.job import environment
+from alignsec.condor.job import placeholders
+from alignsec.condor.job import read_ad
 
 
 def ledger(path: Path, *records: dict[str, object]) -> None:

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from alignsec.ground import locks, names
+from alignsec.ground import locks
+from alignsec.ground import names
 from alignsec.study import sheet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -174,7 +175,8 @@ def test_a_transient_exclusion_is_tried_again_on_request(study: Path) -> None:
 def test_scores_are_measured_on_the_weights(study: Path) -> None:
     import torch
 
-    from alignsec.zoo import demo, demo_benchmarks
+    from alignsec.zoo import demo
+    from alignsec.zoo import demo_benchmarks
 
     place = study / "results" / "small" / "models" / "cnn"
     model = demo.load(MODELS[2][2], place / "weights.pt")

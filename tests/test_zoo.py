@@ -7,7 +7,8 @@ import random
 import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from alignsec import images, preflight, zoo
+from alignsec import preflight
+from alignsec import zoo
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
+from alignsec.images import shards as images
+from alignsec.images.pixels import as_files
+from alignsec.images.pixels import load as load_pixels
 from alignsec.zoo import normalisation
 from alignsec.zoo.base import PixelModel
 from alignsec.zoo.brainscore import wrap
@@ -349,7 +354,7 @@ def _raise(error: BaseException) -> None:
 
 def _chained() -> None:
     try:
-        import no_such_module_here  # noqa: F401
+        import no_such_module_here
     except ImportError as error:
         raise RuntimeError("please install it") from error
 
@@ -469,8 +474,8 @@ def test_registered_models_are_attacked_with_the_epsilon_asked(
     assert model.trace is not None and len(model.trace.weight_files) == 1
     sample = str(data_dir / "imagenet_sample")
     frame = images.shard("folders", sample, 0, 2, 0)
-    pixels, _ = images.load(frame, model.preprocess)
-    with images.as_files(frame) as files:
+    pixels, _ = load_pixels(frame, model.preprocess)
+    with as_files(frame) as files:
         assert model.round_trip is not None and model.round_trip(files) < 1e-6
 
     seen: list[torch.Tensor] = []
@@ -568,7 +573,8 @@ def test_a_missing_package_is_named_without_running_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from alignsec import requirements
-    from alignsec.leaderboard import plugins, registry
+    from alignsec.leaderboard import plugins
+    from alignsec.leaderboard import registry
 
     plugin = tmp_path / "models" / "mine"
     plugin.mkdir(parents=True)

@@ -1,13 +1,17 @@
 """What became of every model of a study before the attacks: one row each, and the reasons counted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
-from alignsec.ground.reasons import FLAGS, KINDS
+from alignsec.ground.reasons import FLAGS
+from alignsec.ground.reasons import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,8 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
+from typing import Any
 
 import typer
 
@@ -184,7 +185,9 @@ def scores_measure(spec: str, weights: Path = typer.Option(), out: Path = typer.
     import torch
 
     from alignsec.jobs import write_json
-    from alignsec.zoo import Excluded, demo, demo_benchmarks
+    from alignsec.zoo import Excluded
+    from alignsec.zoo import demo
+    from alignsec.zoo import demo_benchmarks
 
     torch.set_num_threads(1)
     try:
@@ -287,8 +290,8 @@ def images_shard(
     clip: Annotated[bool, typer.Option(help="Of a smaller source, take all.")] = False,
 ) -> None:
     """List images START to STOP of the seeded order with their labels and checksums."""
-    from alignsec import images
     from alignsec.ground import tables
+    from alignsec.images import shards as images
 
     stop = min(stop, images.size(source, path)) if clip else stop
     found = images.shard(source, path, start, stop, seed, stratified)
@@ -307,16 +310,16 @@ def images_pack(
     stratified: Annotated[bool, typer.Option(help="Equally many of each class.")] = False,
 ) -> None:
     """Write images as one archive per shard, for machines without a shared file system."""
-    from alignsec import packs
+    from alignsec.images import packing
 
-    print(packs.pack(source, path, count, per_shard, out, seed, stratified))
+    print(packing.pack(source, path, count, per_shard, out, seed, stratified))
 
 
 @images_.command("gather")
 def images_gather(folder: Path, count: int = typer.Option(), out: Path = typer.Option()) -> None:
     """Write the first COUNT shards of a folder as one manifest."""
-    from alignsec import images
     from alignsec.ground import tables
+    from alignsec.images import shards as images
 
     shards = [tables.read(folder / f"{i:04d}.parquet", "images") for i in range(count)]
     tables.write(images.gather(shards), out, "images")
@@ -576,8 +579,9 @@ def analysis_join(
     collapse: bool = typer.Option(False, help="One row for all models of the same weights."),
 ) -> None:
     """Put benchmarks and robustness side by side, one row per model, parents computed again."""
-    from alignsec import parents, statistics
+    from alignsec import parents
     from alignsec import robustness as rob
+    from alignsec import statistics
     from alignsec.ground import tables
 
     tree, rows = tables.read(benchmarks, "benchmarks"), _sheet(sheet)
@@ -636,7 +640,8 @@ def figures_heatmap(
     colormap: str = "vlag",
 ) -> None:
     """Heatmap of Spearman rho, benchmarks by targets."""
-    from alignsec.figures import heatmap, save
+    from alignsec.figures import heatmap
+    from alignsec.figures import save
     from alignsec.ground import tables
 
     save(
@@ -658,7 +663,8 @@ def figures_scatter(
     point_size: float = 18,
 ) -> None:
     """Robust accuracy on average, neural, behavioral and engineering alignment."""
-    from alignsec.figures import save, scatter
+    from alignsec.figures import save
+    from alignsec.figures import scatter
     from alignsec.ground import tables
     from alignsec.study import targets
 
@@ -682,7 +688,8 @@ def figures_tsne(
     seed: int = 0,
 ) -> None:
     """t-SNE and principal components of the models, coloured by robust accuracy."""
-    from alignsec.figures import save, tsne
+    from alignsec.figures import save
+    from alignsec.figures import tsne
     from alignsec.ground import tables
     from alignsec.study import targets
 
@@ -702,7 +709,8 @@ def figures_forest(
     correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix."), rows: int = 30
 ) -> None:
     """Benchmarks ranked by |rho|, with intervals, raw beside partial."""
-    from alignsec.figures import forest, save
+    from alignsec.figures import forest
+    from alignsec.figures import save
     from alignsec.ground import tables
     from alignsec.study import targets
 
@@ -715,7 +723,8 @@ def figures_within(
     correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix.")
 ) -> None:
     """Correlations within families against those between them."""
-    from alignsec.figures import save, within_between
+    from alignsec.figures import save
+    from alignsec.figures import within_between
     from alignsec.ground import tables
     from alignsec.study import targets
 
@@ -728,7 +737,8 @@ def figures_p_values(
     correlations: Path = typer.Option(), out: Path = typer.Option(help="Without suffix.")
 ) -> None:
     """Histogram of p over leaves and targets."""
-    from alignsec.figures import p_values, save
+    from alignsec.figures import p_values
+    from alignsec.figures import save
     from alignsec.ground import tables
 
     save(p_values.draw(tables.read(correlations, "correlations")), out)
@@ -742,7 +752,8 @@ def figures_curves(
     sheet: Path | None = None,
 ) -> None:
     """Accuracy against epsilon, by family."""
-    from alignsec.figures import curves, save
+    from alignsec.figures import curves
+    from alignsec.figures import save
     from alignsec.ground import tables
 
     rows = tables.read(total, "total_scores")
@@ -758,7 +769,8 @@ def figures_missingness(
     out: Path = typer.Option(help="Without suffix."),
 ) -> None:
     """Which model was scored on which benchmark."""
-    from alignsec.figures import missingness, save
+    from alignsec.figures import missingness
+    from alignsec.figures import save
     from alignsec.ground import tables
 
     figure = missingness.draw(
@@ -827,7 +839,8 @@ def tables_(
     out: Path = typer.Option(help="Folder."),
 ) -> None:
     """Write the study's tables as CSV and LaTeX."""
-    from alignsec import findings, latex
+    from alignsec import findings
+    from alignsec import latex
     from alignsec.ground import tables
 
     study = _study(total, benchmarks, robustness, correlations, excluded, duplicates, warnings)

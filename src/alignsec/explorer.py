@@ -6,7 +6,8 @@ Plotly draws; the page's own script (`explorer.js`) chooses, filters and compute
 import json
 import math
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Any
 
 from alignsec.parents import with_exported
 from alignsec.study import targets as names
@@ -54,7 +55,9 @@ def content(
     total: "pd.DataFrame", benchmarks: "pd.DataFrame", correlations: "pd.DataFrame", study: str
 ) -> dict[str, Any]:
     """What the page holds, as JSON data; numbers to the last digit, so that they come out as in the tables."""
-    from alignsec.figures import CATEGORY_COLORS, OTHER, family_styles
+    from alignsec.figures import CATEGORY_COLORS
+    from alignsec.figures import OTHER
+    from alignsec.figures import family_styles
 
     tree = with_exported(benchmarks, total.columns)
     chosen = list(dict.fromkeys(correlations["target"]))

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Any
 
-from alignsec.parents import PREFIX, leaves_below
+from alignsec.parents import PREFIX
+from alignsec.parents import leaves_below
 from alignsec.study import targets as names
 
 if TYPE_CHECKING:

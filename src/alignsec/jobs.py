@@ -9,12 +9,18 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Any
 
 from alignsec.ground import isolation
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded, memory_excludes
-from alignsec.ground.tables import SCHEMAS, empty, read, write, write_text
+from alignsec.ground.reasons import Excluded
+from alignsec.ground.reasons import memory_excludes
+from alignsec.ground.tables import SCHEMAS
+from alignsec.ground.tables import empty
+from alignsec.ground.tables import read
+from alignsec.ground.tables import write
+from alignsec.ground.tables import write_text
 from alignsec.study import epsilon as eps
 
 if TYPE_CHECKING:
@@ -68,7 +74,8 @@ def _prepare(
     cache: Path | None = None,
 ) -> tuple["PixelModel", "np.ndarray", "np.ndarray", dict[str, Any]]:
     """The model, its images and its preflight report, or `Excluded` where preflight or loading says so."""
-    from alignsec import images, zoo
+    from alignsec import zoo
+    from alignsec.images.pixels import load as load_pixels
     from alignsec.preflight import check_fit
 
     report = json.loads(preflight.read_text(encoding="utf-8"))
@@ -78,7 +85,7 @@ def _prepare(
     if source in zoo.IMAGENET_SOURCES and report["classes"] == 1001:
         model.label_offset, model.classes = report["label_offset"], 1000
     place = cache / model.geometry if cache is not None and model.geometry else None
-    pixels, labels = images.load(manifest, model.preprocess, place)
+    pixels, labels = load_pixels(manifest, model.preprocess, place)
     check_fit(model, pixels)
     return model, pixels, labels, report
 
@@ -114,11 +121,11 @@ def attack(
     """
     import torch
 
-    from alignsec import images
     from alignsec.attack import evaluate_robustness
     from alignsec.attack.checks import ModelError
     from alignsec.attack.ledger import OtherJob
     from alignsec.ground import devices
+    from alignsec.images import shards as images
 
     manifest = read(shard, "images")
     torch.set_num_threads(threads)
@@ -193,9 +200,10 @@ def corruptions(
     """Accuracy of one model under corruptions: a table of kind ``corruptions`` at `out`."""
     import torch
 
-    from alignsec import corruptions as made
-    from alignsec import images
+    from alignsec import robustness_corruptions
     from alignsec.ground import devices
+    from alignsec.images import corrupt as made
+    from alignsec.images import shards as images
 
     if folder is None:
         made.check_names(names)
@@ -208,7 +216,7 @@ def corruptions(
         try:
             model, pixels, _, _ = _prepare(source, spec, weights, preflight, manifest, cache)
             with memory_excludes():
-                table = made.evaluate(
+                table = robustness_corruptions.evaluate(
                     model.to(place),
                     manifest,
                     pixels,
@@ -243,7 +251,9 @@ def gather_robustness(
         Two models were run on different images, or none could be run.
     """
     from alignsec.ground.names import encode
-    from alignsec.robustness import doubts, read_status, summarise
+    from alignsec.robustness import doubts
+    from alignsec.robustness import read_status
+    from alignsec.robustness import summarise
 
     attacks, statuses, corrupted = [], [], []
     seen: dict[

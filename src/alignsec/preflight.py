@@ -1,14 +1,18 @@
 """Can this model be attacked, and if not why: answered on a CPU before any GPU time is spent."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Any
 
 from alignsec.ground import isolation
 from alignsec.ground.hashes import weights_hash
 from alignsec.ground.isolation import note
-from alignsec.ground.reasons import Excluded, kind_of, memory_excludes
+from alignsec.ground.reasons import Excluded
+from alignsec.ground.reasons import kind_of
+from alignsec.ground.reasons import memory_excludes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +150,8 @@ def sweep(
     ------
     model, report
     """
-    from concurrent.futures import ThreadPoolExecutor, as_completed
+    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import as_completed
 
     from alignsec.ground.names import encode
     from alignsec.jobs import write_json
@@ -197,7 +202,8 @@ def _side_effects(outcome: isolation.Outcome, changed: Sequence[str]) -> list[st
 
 def _absent(spec: str) -> Excluded | None:
     """What can be told of a Brain-Score model without running its plugin."""
-    from alignsec.leaderboard import plugins, registry
+    from alignsec.leaderboard import plugins
+    from alignsec.leaderboard import registry
 
     plugin = registry.plugin_of(spec)
     if plugin is None:
@@ -322,15 +328,18 @@ def _accuracy(model: "PixelModel", path: Path, source: str, report: dict[str, An
     import numpy as np
     import torch
 
-    from alignsec import images, zoo
+    from alignsec import zoo
     from alignsec.ground import tables
+    from alignsec.images import sources
+    from alignsec.images.pixels import as_files
+    from alignsec.images.pixels import load as load_pixels
 
     manifest = tables.read(path, "images")
     found: dict[str, Any] = {"flags": list(report["flags"])}
-    pixels, labels = images.load(manifest, model.preprocess)
+    pixels, labels = load_pixels(manifest, model.preprocess)
     check_fit(model, pixels)
-    if model.round_trip is not None and not images.is_array(manifest):
-        with images.as_files(manifest.head(BATCH)) as files:
+    if model.round_trip is not None and not sources.is_array(manifest):
+        with as_files(manifest.head(BATCH)) as files:
             found["round_trip"] = model.round_trip(files)
         if found["round_trip"] > ROUND_TRIP:
             raise Excluded(

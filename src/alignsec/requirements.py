@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from alignsec.leaderboard.plugins import is_installed, wanted
-from alignsec.leaderboard.registry import plugin_folder, plugin_of
+from alignsec.leaderboard.plugins import is_installed
+from alignsec.leaderboard.plugins import wanted
+from alignsec.leaderboard.registry import plugin_folder
+from alignsec.leaderboard.registry import plugin_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,13 +1,16 @@
 """Per-image verdicts to a table of models and targets; or a user's own table in their place."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon as eps
-from alignsec.study.targets import conditional, is_share
+from alignsec.study.targets import conditional
+from alignsec.study.targets import is_share
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,15 +1,19 @@
 """Benchmarks against robustness targets: estimates, how sure they are, and from how many models."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from typing import Any
 
 from alignsec import families
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
-from alignsec.ground.tables import SCHEMAS, dtype
+from alignsec.ground.tables import SCHEMAS
+from alignsec.ground.tables import dtype
 from alignsec.parents import with_exported
-from alignsec.study.targets import clean, control_of
+from alignsec.study.targets import clean
+from alignsec.study.targets import control_of
 
 if TYPE_CHECKING:
     import numpy as np

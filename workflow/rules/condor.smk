@@ -12,7 +12,7 @@ if CONDOR:
     import os
 
     from alignsec import estimate as _estimate
-    from alignsec import packs as _packs
+    from alignsec.images import packs as _packs
     from alignsec.condor import controller as _controller
     from alignsec.condor import site as _site
 

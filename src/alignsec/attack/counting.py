@@ -1,7 +1,8 @@
 """Counting image passes: the cost of an attack in units that do not depend on the machine."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch import nn
 
 
 class Counted(nn.Module):

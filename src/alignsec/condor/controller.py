@@ -10,7 +10,8 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ class Controller:
     """Holds a folder for this process; the operating system gives it back however the process ends."""
 
     def __init__(self, folder: Path) -> None:
-        from filelock import FileLock, Timeout
+        from filelock import FileLock
+        from filelock import Timeout
 
         place = folder / ".snakemake"
         place.mkdir(exist_ok=True)

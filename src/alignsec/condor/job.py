@@ -14,11 +14,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from alignsec.condor.site import AGAIN, CHECKPOINT, versions
+from alignsec.condor.site import AGAIN
+from alignsec.condor.site import CHECKPOINT
+from alignsec.condor.site import versions
 
 POLL = 1.0
 SEND_EVERY = 60.0  # seconds between two copies of a growing ledger; ALIGNSEC_SEND_EVERY changes it

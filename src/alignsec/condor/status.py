@@ -4,7 +4,8 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+from typing import NamedTuple
 
 from alignsec.estimate import read as read_estimate
 from alignsec.ground.names import encode
@@ -96,7 +97,8 @@ def text(
     jobs : this folder's jobs in the queue (`controller.queue`); empty on a machine without HTCondor
     estimate : hours in all, least and most
     """
-    from alignsec.condor.controller import STATES, describe
+    from alignsec.condor.controller import STATES
+    from alignsec.condor.controller import describe
 
     every = [s for shards in found.values() for s in shards]
     ended = sum(s.ended for s in every)

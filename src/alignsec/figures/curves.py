@@ -2,8 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from alignsec.figures import COLUMN, OTHER, family_styles, message, style
-from alignsec.study.targets import radius, robust
+from alignsec.figures import COLUMN
+from alignsec.figures import OTHER
+from alignsec.figures import family_styles
+from alignsec.figures import message
+from alignsec.figures import style
+from alignsec.study.targets import radius
+from alignsec.study.targets import robust
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,7 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from alignsec.figures import CATEGORY_COLORS, LEVEL, PAGE, by_category, short, style, target_label
+from alignsec.figures import CATEGORY_COLORS
+from alignsec.figures import LEVEL
+from alignsec.figures import PAGE
+from alignsec.figures import by_category
+from alignsec.figures import short
+from alignsec.figures import style
+from alignsec.figures import target_label
 
 if TYPE_CHECKING:
     import numpy as np

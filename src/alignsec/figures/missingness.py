@@ -2,7 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from alignsec.figures import CATEGORY_COLORS, PAGE, by_category, message, style
+from alignsec.figures import CATEGORY_COLORS
+from alignsec.figures import PAGE
+from alignsec.figures import by_category
+from alignsec.figures import message
+from alignsec.figures import style
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from alignsec.figures import COLUMN, LEVEL, message, style
+from alignsec.figures import COLUMN
+from alignsec.figures import LEVEL
+from alignsec.figures import message
+from alignsec.figures import style
 
 if TYPE_CHECKING:
     import pandas as pd

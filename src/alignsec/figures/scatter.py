@@ -1,9 +1,16 @@
 """Robust accuracy on one alignment score, with the least-squares line of every epsilon."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Any
 
-from alignsec.figures import COLUMN, family_styles, message, p_text, style, target_colors, target_label
+from alignsec.figures import COLUMN
+from alignsec.figures import family_styles
+from alignsec.figures import message
+from alignsec.figures import p_text
+from alignsec.figures import style
+from alignsec.figures import target_colors
+from alignsec.figures import target_label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from alignsec.figures import COLUMN, PAGE, message, style, target_label
+from alignsec.figures import COLUMN
+from alignsec.figures import PAGE
+from alignsec.figures import message
+from alignsec.figures import style
+from alignsec.figures import target_label
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from alignsec.figures import CATEGORY_COLORS, COLUMN, message, short, style, target_label
+from alignsec.figures import CATEGORY_COLORS
+from alignsec.figures import COLUMN
+from alignsec.figures import message
+from alignsec.figures import short
+from alignsec.figures import style
+from alignsec.figures import target_label
 
 if TYPE_CHECKING:
     import pandas as pd

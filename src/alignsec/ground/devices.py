@@ -59,7 +59,8 @@ def acquire(folder: Path | None = None, wait: float = 0.5) -> Iterator[str | Non
 
     Sets ``CUDA_VISIBLE_DEVICES`` to it, so call this before CUDA is initialised. Waits while all are taken.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
+    from filelock import Timeout
 
     devices = visible()
     if not devices:

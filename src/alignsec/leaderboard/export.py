@@ -11,13 +11,17 @@ import math
 import re
 import zipfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
-from alignsec.leaderboard.tree import build, canonical_names, display_name, tree_order
+from alignsec.leaderboard.tree import build
+from alignsec.leaderboard.tree import canonical_names
+from alignsec.leaderboard.tree import display_name
+from alignsec.leaderboard.tree import tree_order
 
 if TYPE_CHECKING:
     import numpy as np

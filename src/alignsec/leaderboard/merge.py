@@ -1,13 +1,15 @@
 """Leaderboard and registry joined by exact name; the sheet checked against both."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.leaderboard.proposed import propose_family
-from alignsec.leaderboard.registry import demo_registry, read_registry
+from alignsec.leaderboard.registry import demo_registry
+from alignsec.leaderboard.registry import read_registry
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +46,8 @@ def merge(
         No model is in both.
     """
     import pandas as pd
-    from rapidfuzz import fuzz, process
+    from rapidfuzz import fuzz
+    from rapidfuzz import process
 
     wide = scores.pivot(index="model", columns="benchmark", values="score")[list(benchmarks["benchmark"])]
     plugins = dict(zip(registry["model"], registry["plugin"], strict=True))

@@ -3,7 +3,8 @@
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib import util
 from pathlib import Path

@@ -63,7 +63,8 @@ def propose_sheet(merged: "pd.DataFrame", source: str = "installed") -> "pd.Data
     """
     import pandas as pd
 
-    from alignsec.leaderboard.plugins import wanted, weights_source
+    from alignsec.leaderboard.plugins import wanted
+    from alignsec.leaderboard.plugins import weights_source
     from alignsec.leaderboard.registry import plugin_folder
 
     folders = [plugin_folder(str(plugin), source) for plugin in merged["plugin"]]

@@ -21,7 +21,8 @@ UNRESOLVED = ["plugin", "line", "text"]
 
 def _package_folder(source: str) -> tuple[Path, str]:
     """The package's folder and version, without importing it."""
-    from importlib import metadata, util
+    from importlib import metadata
+    from importlib import util
 
     if source == "installed":
         spec = util.find_spec(PACKAGE)

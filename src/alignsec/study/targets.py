@@ -1,6 +1,7 @@
 """Names of targets (`robust_top1@1/255`, `clean_top1`, `corruption_top1@mean`, ...) and what they say."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from collections.abc import Sequence
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon as eps

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Protocol
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.zoo.base import Excluded, PixelModel
+from alignsec.zoo.base import Excluded
+from alignsec.zoo.base import PixelModel
 from alignsec.zoo.loading import contained
 
 __all__ = ["Excluded", "PixelModel", "Source", "load"]

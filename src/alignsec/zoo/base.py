@@ -1,14 +1,19 @@
 """What every model source delivers: one module from [0, 1] pixels to logits, or the reason why not."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch import nn
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded, out_of_memory
+from alignsec.ground.reasons import Excluded
+from alignsec.ground.reasons import out_of_memory
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,19 +9,24 @@ import hashlib
 import io
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch import nn
 from torch.nn import functional
 
-from alignsec.ground.digits import CLASSES, digits
+from alignsec.ground.digits import CLASSES
+from alignsec.ground.digits import digits
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.ground.tables import atomic
-from alignsec.zoo.base import Excluded, PixelModel
+from alignsec.zoo.base import Excluded
+from alignsec.zoo.base import PixelModel
 
 SIDE = 8
 MEAN, STD = 0.3053, 0.3761  # of the digits' pixels in [0, 1]

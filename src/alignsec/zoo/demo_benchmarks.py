@@ -116,8 +116,8 @@ def observer() -> dict[str, "np.ndarray"]:
 
 @lru_cache(maxsize=1)
 def _corrupted() -> dict[str, "np.ndarray"]:
-    from alignsec.corruptions import corrupt
     from alignsec.ground.digits import digits
+    from alignsec.images.corrupt import corrupt
 
     return {c: corrupt(digits()[2], name, severity, _SEED) for c, (name, severity) in _CONDITIONS.items()}
 
@@ -138,7 +138,8 @@ def measure(model: "PixelModel") -> dict[str, float]:
     import numpy as np
     from scipy.stats import spearmanr
     from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.model_selection import KFold
+    from sklearn.model_selection import cross_val_predict
 
     from alignsec.ground.digits import digits
 

@@ -1,7 +1,8 @@
 """A user's own model: `package.module:function` returning a module on [0, 1] pixels."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,8 @@ def centre_crop(size: tuple[int, int]) -> "Callable[[Sequence[Path]], np.ndarray
 
     def preprocess(paths: Sequence[Path]) -> "np.ndarray":
         import numpy as np
-        from PIL import Image, ImageOps
+        from PIL import Image
+        from PIL import ImageOps
 
         height, width = size
         out = []

@@ -10,13 +10,16 @@ import ssl
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded, out_of_memory
+from alignsec.ground.reasons import Excluded
+from alignsec.ground.reasons import out_of_memory
 
 CONNECT_TIMEOUT = 30.0  # seconds without an answer, for sockets that set none of their own
 _LOCAL = ("localhost", "127.", "::1", "0.0.0.0")

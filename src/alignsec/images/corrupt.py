@@ -8,7 +8,8 @@ Hendrycks and Dietterich 2019 (arXiv 1903.12261) define severities 1 to 5; the s
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from alignsec.zoo.base import PixelModel
 
 Corruption = Callable[["np.ndarray", int, "np.random.Generator"], "np.ndarray"]
 
@@ -98,7 +98,8 @@ def imagenet_c(manifest: "pd.DataFrame", folder: Path, name: str, severity: int)
     AlignsecError
         The folder or an image is not there, or an image lies under the synset of another label.
     """
-    from alignsec.images import SUFFIXES, imagenet
+    from alignsec.images.sources import SUFFIXES
+    from alignsec.images.sources import imagenet
 
     root = folder / name / str(severity)
     if not root.is_dir():
@@ -135,53 +136,3 @@ def pixels_of(paths: Sequence[Path], size: tuple[int, int]) -> "np.ndarray":
             rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         out[i] = np.asarray(rgb, dtype=np.float32).transpose(2, 0, 1) / 255
     return out
-
-
-def evaluate(
-    model: "PixelModel",
-    manifest: "pd.DataFrame",
-    images: "np.ndarray",
-    names: Sequence[str],
-    severities: Sequence[int],
-    seed: int,
-    folder: Path | None = None,
-    device: str = "cpu",
-    batch_size: int = 256,
-) -> "pd.DataFrame":
-    """Top-1 and top-5 correctness per image, corruption and severity (table of kind ``corruptions``, no `model`).
-
-    `images`: (N, C, H, W) float32 in [0, 1] of the manifest, corrupted on the fly unless `folder` is given.
-    """
-    import numpy as np
-    import pandas as pd
-    import torch
-    from tqdm import tqdm
-
-    labels = torch.as_tensor(manifest["label"].to_numpy())
-    parts = []
-    todo = [(name, severity) for name in names for severity in severities]
-    for name, severity in tqdm(todo, desc="corruption", unit="set", disable=None):
-        if folder is None:
-            pixels = corrupt(images, name, severity, seed)
-        else:
-            pixels = pixels_of(imagenet_c(manifest, folder, name, severity), model.height_width)
-        with torch.no_grad():
-            logits = torch.cat(
-                [
-                    model(torch.from_numpy(np.ascontiguousarray(pixels[i : i + batch_size])).to(device)).cpu()
-                    for i in range(0, len(pixels), batch_size)
-                ]
-            )
-        best = logits.topk(min(5, logits.shape[1]), dim=1).indices
-        parts.append(
-            pd.DataFrame(
-                {
-                    "image": manifest["image"],
-                    "corruption": name,
-                    "severity": severity,
-                    "correct": (best[:, 0] == labels).numpy(),
-                    "top5": (best == labels[:, None]).any(1).numpy(),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)

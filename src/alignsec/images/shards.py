@@ -1,0 +1,173 @@
+"""Labelled images in one seeded order, cut into checksummed shards; loaded as pixels in [0, 1].
+
+The order is one permutation of the whole source, so a larger count keeps the smaller set, and a shard depends
+on the source, the seed and its own bounds only. Image files are read where they are, in folders or a tar archive;
+nothing is extracted but single images that a model is about to see.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from alignsec.ground.errors import AlignsecError
+from alignsec.images import packs
+from alignsec.images.sources import File
+from alignsec.images.sources import arrays
+from alignsec.images.sources import files_of
+from alignsec.images.sources import imagenet
+from alignsec.images.sources import read
+from alignsec.images.sources import sha256_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+COLUMNS = ["image", "path", "label", "sha256"]
+MAX_PIXELS = 100_000_000  # of one image; the largest of ImageNet has 1.6e7
+
+
+def size(source: str, path: str | None) -> int:
+    """How many labelled images the source has."""
+    if source in ("digits", "npz"):
+        return len(arrays(source, path)[1])
+    if source == "packs":
+        return packs.size(Path(str(path)))
+    return len(files_of(source, Path(str(path))))
+
+
+def order(labels: "np.ndarray", seed: int, stratified: bool = False) -> "np.ndarray":
+    """A permutation of the images (N,), whose beginnings are the samples of a study.
+
+    Stratified, the first image of every class comes before the second of any, and so on: a sample of a multiple of
+    the number of classes has equally many of each (as far as there are).
+    """
+    import numpy as np
+
+    permutation = np.random.default_rng(seed).permutation(len(labels))
+    if not stratified:
+        return permutation
+    seen: dict[int, int] = {}
+    rounds = np.empty(len(labels), dtype=np.int64)
+    for i, label in enumerate(labels[permutation].tolist()):
+        rounds[i] = seen.get(label, 0)
+        seen[label] = rounds[i] + 1
+    return permutation[np.argsort(rounds, kind="stable")]
+
+
+def shard(
+    source: str, path: str | None, start: int, stop: int, seed: int, stratified: bool = False
+) -> "pd.DataFrame":
+    """Images `start` to `stop` (exclusive) of the seeded order: a table of kind ``images``.
+
+    `path` is ``<source>:<index>`` for arrays, ``tar:<archive>!<member>`` or the file; of packs, as they were packed; `sha256` is of the float32 pixels
+    or the file. ``attrs["warnings"]`` lists what is odd.
+
+    Raises
+    ------
+    AlignsecError
+        The source is missing or damaged, has fewer images than asked for, or one of the images cannot be read, is
+        too large, or is a validation file under the name of another.
+    """
+    import numpy as np
+    import pandas as pd
+
+    n = size(source, path)
+    if stop > n:
+        raise AlignsecError(
+            f"images.count: {stop} images asked for, but {source} has {n}: lower images.count"
+        )
+    if source == "packs":
+        packed = packs.shard(Path(str(path)), start, stop, seed, stratified)
+        packed.attrs["warnings"] = []
+        return packed
+    rows: list[tuple[str, str, int, str]] = []
+    warnings: list[str] = []
+    if source in ("digits", "npz"):
+        x, y = arrays(source, path)
+        place = source if path is None else f"{source}:{path}"
+        chosen = order(y, seed, stratified)[start:stop]
+        rows = [
+            (f"{source}-{i:05d}", f"{place}:{i}", int(y[i]), sha256_of(x[i].tobytes()))
+            for i in chosen.tolist()
+        ]
+    else:
+        files = files_of(source, Path(str(path)))
+        other = []
+        for i in order(np.array([f.label for f in files]), seed, stratified)[start:stop].tolist():
+            raw = read(files[i].place)
+            check_image(raw, files[i].place)
+            if source == "imagenet-val" and not _is_published(raw, files[i]):
+                other.append(files[i].name)
+            rows.append((files[i].name, files[i].place, files[i].label, sha256_of(raw)))
+        if other:
+            warnings.append(
+                f"{len(other)} of {len(rows)} files are not the published JPEGs of their names (SHA-1 differs: "
+                f"{', '.join(other[:3])}{', …' if len(other) > 3 else ''}): resized or encoded again?"
+            )
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame.attrs["warnings"] = warnings
+    return frame
+
+
+@lru_cache(maxsize=1)
+def _stems() -> dict[str, str]:
+    return {sha1: stem for stem, sha1 in imagenet().sha1.items()}
+
+
+def _is_published(raw: bytes, file: File) -> bool:
+    """Whether the bytes are the JPEG that the table has under this name; an error if they are another's."""
+    found = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
+    stem = PurePosixPath(file.name).stem
+    if imagenet().sha1[stem] == found:
+        return True
+    if found in _stems():
+        raise AlignsecError(
+            f"images.path: {file.place}: this is {_stems()[found]} under another name: its label would be wrong"
+        )
+    return False
+
+
+def check_image(raw: bytes, place: str) -> None:
+    """Raise ``AlignsecError`` for bytes that are no image that a model can be given: the file is named."""
+    from PIL import Image
+    from PIL import UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(raw)) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise AlignsecError(
+                    f"images.path: {place}: {width} × {height} pixels are more than {MAX_PIXELS:,}: refused"
+                )
+            if image.mode.startswith(("I", "F")):
+                raise AlignsecError(
+                    f"images.path: {place}: mode {image.mode} (above 8 bits per channel): convert it to 8-bit RGB"
+                )
+            image.load()
+    except Image.DecompressionBombError as error:
+        raise AlignsecError(f"images.path: {place}: refused for its size ({error})") from error
+    except UnidentifiedImageError as error:
+        raise AlignsecError(f"images.path: {place}: no image: replace or remove it") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise AlignsecError(
+            f"images.path: {place}: damaged or cut short ({error}): replace or remove it"
+        ) from error
+
+
+def gather(shards: Iterable["pd.DataFrame"]) -> "pd.DataFrame":
+    """The shards as one manifest, in order."""
+    import pandas as pd
+
+    return pd.concat(list(shards), ignore_index=True)
+
+
+def checksum(manifest: "pd.DataFrame") -> str:
+    """SHA-256 over the images, labels and hashes of a manifest or shard, in order; where they lie is no part of it."""
+    digest = hashlib.sha256()
+    for row in manifest[["image", "label", "sha256"]].itertuples(index=False):
+        digest.update(f"{row.image}\t{row.label}\t{row.sha256}\n".encode())
+    return digest.hexdigest()
