@@ -1,12 +1,12 @@
 # Are models that see more like humans harder to attack? One study per configuration file (config/README.md).
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.27")
 
-# a study of its own must not inherit the demo's keys
-if "study" not in config:
+# a study of its own inherits nothing of the demo's, which runs where none is given
+if not workflow.config_settings.configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 # used with --sdm apptainer: apptainer build alignsec.sif container/alignsec.def
@@ -17,14 +17,15 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/condor.smk"
-include: "workflow/rules/scores.smk"
-include: "workflow/rules/registry.smk"
+include: "workflow/rules/cluster.smk"
+include: "workflow/rules/leaderboard.smk"
 include: "workflow/rules/images.smk"
-include: "workflow/rules/models.smk"
+include: "workflow/rules/zoo.smk"
+include: "workflow/rules/demo.smk"
+include: "workflow/rules/attack.smk"
 include: "workflow/rules/robustness.smk"
 include: "workflow/rules/analysis.smk"
-include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
 
 
 rule all:
@@ -32,22 +33,15 @@ rule all:
     input:
         FIGURES,
         TABLES,
-        f"{R}/summary.md",
-        f"{R}/explorer.html",
-        f"{R}/correlations/all.csv",
-        f"{R}/provenance.json",
-        [f"{R}/images/manifest.parquet", *ZOO] if ATTACKS else [],
+        S.summary,
+        S.explorer,
+        S.correlations,
+        S.provenance,
+        [S.manifest, S.account, S.reasons] if ATTACKS else [],
 
 
-rule retry_excluded:
-    input:
-        rules.all.input,
-        AGAIN,
-
-
-if CONDOR:
-    # a rule that does not say what it needs is light, and runs where Snakemake does
-    workflow.localrules(*(r.name for r in workflow.rules if "classad_AlignsecVersions" not in r.resources))
+if CLUSTER:
+    workflow.localrules(*CLUSTER.light_rules())
 
 
 onstart:
@@ -55,11 +49,9 @@ onstart:
 
 
 onsuccess:
-    remove_held()
-    shell(
-        "echo 'findings: {R}/summary.md   explore: {R}/explorer.html   figures: {R}/figures   tables: {R}/tables' >&2"
-    )
+    cluster_ends()
+    say_where()
 
 
 onerror:
-    remove_held()
+    cluster_ends()

@@ -58,7 +58,7 @@ def outcomes(seed: int, family: np.ndarray, rho: float, icc: float) -> dict[str,
     """What one study says, and whether it is right; NaN where it says nothing."""
     from scipy.stats import norm
 
-    from alignsec import statistics
+    from alignsec.analysis import correlate as statistics
 
     rng = np.random.default_rng(seed)
     total = study(rng, family, rho, icc)
@@ -113,7 +113,7 @@ def draws(families: pd.Series, leaderboard: str | None) -> dict[str, np.ndarray]
 
 
 def main() -> None:
-    from alignsec.families import effective
+    from alignsec.analysis.families import effective
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("families")

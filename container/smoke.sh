@@ -8,7 +8,7 @@ export OMP_NUM_THREADS=1
 snakemake --version
 python3 -c "import brainscore_vision, timm, torch, torchvision; print('torch', torch.__version__, 'for CUDA', torch.version.cuda)"
 alignsec devices
-python3 -m alignsec.condor.job --version
+python3 -m alignsec.cluster.job --version
 alignsec train arch=mlp,training=standard,seed=1 --out weights.pt
 alignsec images shard digits --start 0 --stop 2 --out shard.parquet
 model=(mlp --source demo --spec arch=mlp,training=standard,seed=1 --weights weights.pt)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alignsec import parents
-from alignsec import robustness
+from alignsec.analysis import parents
 from alignsec.leaderboard import export as scores
+from alignsec.robustness import summarise as robustness
 
 PLANTED = ("Geirhos2021stylized-error_consistency", "tong.Coggan2024_fMRI.V1-rdm")
 CONFOUNDED = "SanghaviMurty2020.IT-pls"  # drives clean accuracy, and robustness through it only

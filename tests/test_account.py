@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alignsec import account
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
 from alignsec.study import sheet
+from alignsec.zoo import account
+from alignsec.zoo import retry
 
 
 def report(model: str, reason: str = "", **more: object) -> dict[str, object]:
@@ -68,7 +69,7 @@ def test_transient_outputs_are_removed_and_others_kept(tmp_path: Path) -> None:
         (tmp_path / model / "attack" / "0000.status.json").write_text(json.dumps(status))
         (tmp_path / model / "attack" / "0000.parquet").write_text("")
     # json is installed by now; no_such_package is not; f's preflight stands
-    assert [m for m, _ in account.retry(tmp_path)] == ["d", "e", "a"]
+    assert [m for m, _ in retry.retry(tmp_path)] == ["d", "e", "a"]
     left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     assert left == [
         "a/preflight.json", "b/attack/0000.parquet", "b/attack/0000.status.json", "b/preflight.json",
@@ -79,7 +80,7 @@ def test_transient_outputs_are_removed_and_others_kept(tmp_path: Path) -> None:
 
 
 def test_the_cost_of_a_study_by_hand() -> None:
-    from alignsec import estimate
+    from alignsec.attack import estimate
 
     reports = {
         "all right": report("all right", forward_seconds=0.01, gradient_seconds=0.03, clean_top1=1.0,

@@ -8,15 +8,15 @@ import pytest
 from scipy.stats import linregress
 from statsmodels.stats.multitest import multipletests
 
-from alignsec import latex
-from alignsec import statistics
-from alignsec.figures import heatmap
-from alignsec.figures import save
-from alignsec.figures import scatter
-from alignsec.figures import target_colors
-from alignsec.figures import tsne
+from alignsec.analysis import correlate as statistics
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.report import latex
+from alignsec.report.figures import heatmap
+from alignsec.report.figures import save
+from alignsec.report.figures import scatter
+from alignsec.report.figures import target_colors
+from alignsec.report.figures import tsne
 
 TARGETS = ["robust_top1@1/255", "robust_top1@4/255"]
 

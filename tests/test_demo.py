@@ -13,14 +13,14 @@ import pytest
 import torch
 from torch import nn
 
+from alignsec.demo import benchmarks as demo_benchmarks
+from alignsec.demo import networks as demo
 from alignsec.ground.digits import digits
 from alignsec.ground.errors import AlignsecError
 from alignsec.leaderboard import export as scores
 from alignsec.study import sheet
-from alignsec.zoo import demo
-from alignsec.zoo import demo_benchmarks
-from alignsec.zoo.base import Excluded
-from alignsec.zoo.base import PixelModel
+from alignsec.zoo.pixel_model import Excluded
+from alignsec.zoo.pixel_model import PixelModel
 
 SHEET = Path(__file__).parents[1] / "config" / "demo" / "models.tsv"
 LEAVES = [b for names in demo_benchmarks.CATEGORIES.values() for b in names]

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alignsec import explorer
-from alignsec import statistics
+from alignsec.analysis import correlate as statistics
 from alignsec.ground import tables
+from alignsec.report import explorer
 
 TARGETS = ["clean_top1", "robust_top1@1/255", "median_distance"]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",

@@ -17,9 +17,9 @@ from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from alignsec import families
-from alignsec import robustness
-from alignsec import statistics
+from alignsec.analysis import correlate as statistics
+from alignsec.analysis import families
+from alignsec.robustness import summarise as robustness
 
 # printed by `Rscript tests/reference.R < tests/reference.csv` (R 4.2.2)
 R = {

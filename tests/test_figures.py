@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from alignsec import figures
-from alignsec import statistics
-from alignsec.figures import heatmap
-from alignsec.figures import save
-from alignsec.figures import scatter
-from alignsec.figures import tsne
+from alignsec.analysis import correlate as statistics
+from alignsec.report import figures
+from alignsec.report.figures import heatmap
+from alignsec.report.figures import save
+from alignsec.report.figures import scatter
+from alignsec.report.figures import tsne
 
 TARGETS = ["robust_top1@8/255", "robust_top1@0.001", "robust_top1@1/255"]
 BENCHMARKS = pd.DataFrame(
@@ -79,7 +79,7 @@ def test_style_does_not_leak_and_ignores_the_users_own() -> None:
 
 _DRAW = """
 import sys, pandas as pd
-from alignsec.figures import heatmap, save, scatter
+from alignsec.report.figures import heatmap, save, scatter
 from tests.test_figures import BENCHMARKS, TARGETS
 total, table = pd.read_pickle(sys.argv[1]), pd.read_pickle(sys.argv[2])
 save(heatmap.draw(table, BENCHMARKS), sys.argv[3] + "/heatmap")

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from alignsec.condor import site
+from alignsec.cluster import site
 from alignsec.ground.errors import AlignsecError
 from tests.htcondor import pool as pools
 from tests.htcondor.pool import Pool
@@ -242,7 +242,7 @@ def test_machine_killed_and_back(prepared: Study) -> None:
     lease = {"set-resources": {"attack": {"htcondor_submit_job_lease_duration": 20}}}
     attack = Attack(prepared, "machine", **lease)
     attack.under_way()
-    for daemon in ("condor_startd", "condor_starter", "alignsec.condor.job"):
+    for daemon in ("condor_startd", "condor_starter", "alignsec.cluster.job"):
         attack.pool.kill(daemon)
     attack.ends_as_unbroken(executions=2)
 
@@ -496,7 +496,7 @@ def test_versions_of_both_sides_are_compared(tmp_path: Path) -> None:
         "_CONDOR_JOB_AD": str(tmp_path / ".job.ad"),
         "_CONDOR_SCRATCH_DIR": str(tmp_path),
     }
-    done = subprocess.run([sys.executable, "-m", "alignsec.condor.job", "--version"], cwd=tmp_path, env=environment,
+    done = subprocess.run([sys.executable, "-m", "alignsec.cluster.job", "--version"], cwd=tmp_path, env=environment,
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.returncode == 3
     assert (

@@ -15,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 
-from alignsec import robustness_corruptions
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
 from alignsec.images import corrupt as corruptions
@@ -23,6 +22,7 @@ from alignsec.images import shards as images
 from alignsec.images import sources
 from alignsec.images.pixels import as_files
 from alignsec.images.pixels import load as load_pixels
+from alignsec.robustness import corruptions as robustness_corruptions
 
 
 def test_a_larger_count_keeps_the_smaller_set_and_shards_tile_it() -> None:
@@ -228,7 +228,7 @@ def test_pixels_of_a_geometry_are_kept_and_shared(tmp_path: Path) -> None:
 
 
 def test_imagenet_c_files_are_matched_and_not_resized_twice(tmp_path: Path) -> None:
-    from alignsec.zoo.base import PixelModel
+    from alignsec.zoo.pixel_model import PixelModel
 
     for name in ("a", "b"):
         picture(tmp_path / "val" / "n01440764" / f"{name}.JPEG", size=(60, 50))

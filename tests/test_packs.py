@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alignsec.condor import job
+from alignsec.cluster import job
 from alignsec.ground.errors import AlignsecError
 from alignsec.images import packing
 from alignsec.images import packs

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from alignsec import parents
+from alignsec.analysis import parents
 from tests import planted_study as planted
 
 TREE = pd.DataFrame(

@@ -9,19 +9,19 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from alignsec import findings
-from alignsec import latex
-from alignsec import robustness
-from alignsec import statistics
-from alignsec.figures import curves
-from alignsec.figures import forest
-from alignsec.figures import heatmap
-from alignsec.figures import missingness
-from alignsec.figures import p_values
-from alignsec.figures import scatter
-from alignsec.figures import tsne
-from alignsec.figures import within_between
+from alignsec.analysis import correlate as statistics
 from alignsec.ground import tables
+from alignsec.report import findings
+from alignsec.report import latex
+from alignsec.report.figures import curves
+from alignsec.report.figures import forest
+from alignsec.report.figures import heatmap
+from alignsec.report.figures import missingness
+from alignsec.report.figures import p_values
+from alignsec.report.figures import scatter
+from alignsec.report.figures import tsne
+from alignsec.report.figures import within_between
+from alignsec.robustness import summarise as robustness
 from alignsec.study import targets
 from tests import planted_study as planted
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alignsec import robustness
 from alignsec.ground import devices
 from alignsec.ground import locks
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.robustness import summarise as robustness
 from alignsec.study import epsilon
 from alignsec.study import sheet
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import linregress
 from statsmodels.stats.multitest import multipletests
 
-from alignsec import statistics
+from alignsec.analysis import correlate as statistics
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 

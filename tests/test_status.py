@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from alignsec.condor import status
-from alignsec.condor.job import arguments
-from alignsec.condor.job import environment
-from alignsec.condor.job import placeholders
-from alignsec.condor.job import read_ad
+from alignsec.cluster import status
+from alignsec.cluster.job import arguments
+from alignsec.cluster.job import environment
+from alignsec.cluster.job import placeholders
+from alignsec.cluster.job import read_ad
 
 
 def ledger(path: Path, *records: dict[str, object]) -> None:

@@ -175,8 +175,8 @@ def test_a_transient_exclusion_is_tried_again_on_request(study: Path) -> None:
 def test_scores_are_measured_on_the_weights(study: Path) -> None:
     import torch
 
-    from alignsec.zoo import demo
-    from alignsec.zoo import demo_benchmarks
+    from alignsec.demo import benchmarks as demo_benchmarks
+    from alignsec.demo import networks as demo
 
     place = study / "results" / "small" / "models" / "cnn"
     model = demo.load(MODELS[2][2], place / "weights.pt")

@@ -18,7 +18,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from alignsec import preflight
 from alignsec import zoo
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
@@ -27,9 +26,10 @@ from alignsec.images import shards as images
 from alignsec.images.pixels import as_files
 from alignsec.images.pixels import load as load_pixels
 from alignsec.zoo import normalisation
-from alignsec.zoo.base import PixelModel
-from alignsec.zoo.brainscore import wrap
+from alignsec.zoo import preflight
 from alignsec.zoo.loading import contained
+from alignsec.zoo.pixel_model import PixelModel
+from alignsec.zoo.wrap import wrap
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -279,7 +279,7 @@ def test_planted_shifts_are_found_on_labelled_images(
     def make(spec: str, weights: Path | None = None) -> PixelModel:
         return PixelModel(Reads(classes, shift), (0.0,) * 3, (1.0,) * 3, input_size=8)
 
-    monkeypatch.setattr("alignsec.zoo.torchvision.load", make)
+    monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", make)
     report = preflight.examine("torchvision", "any", None, levels, seed=0, threads=1)
     assert (report["label_offset"], report["clean_top1"]) == (offset, accuracy)
     assert report["flags"] == flags
@@ -303,18 +303,18 @@ def test_what_cannot_be_attacked_has_its_reason(
     module: nn.Module, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = PixelModel(module, (0.0,) * 3, (1.0,) * 3, input_size=8)
-    monkeypatch.setattr("alignsec.zoo.torchvision.load", lambda spec, weights=None: model)
+    monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", lambda spec, weights=None: model)
     with pytest.raises(Excluded, match=reason):
         preflight.examine("torchvision", "any", None, None, seed=0, threads=1)
 
 
 def test_stochastic_models_and_probabilities_are_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = PixelModel(Head(1000, lambda z: z + torch.randn_like(z)), (0.0,) * 3, (1.0,) * 3, input_size=8)
-    monkeypatch.setattr("alignsec.zoo.torchvision.load", lambda spec, weights=None: noisy)
+    monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", lambda spec, weights=None: noisy)
     report = preflight.examine("torchvision", "any", None, None, seed=0, threads=1)
     assert (report["deterministic"], report["flags"]) == (False, ["stochastic"])
     soft = PixelModel(Head(1000, lambda z: z.softmax(1)), (0.0,) * 3, (1.0,) * 3, input_size=8)
-    monkeypatch.setattr("alignsec.zoo.torchvision.load", lambda spec, weights=None: soft)
+    monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", lambda spec, weights=None: soft)
     assert preflight.examine("torchvision", "any", None, None, seed=0, threads=1)["flags"] == [
         "probabilities"
     ]
@@ -354,7 +354,7 @@ def _raise(error: BaseException) -> None:
 
 def _chained() -> None:
     try:
-        import no_such_module_here
+        import no_such_module_here  # noqa: F401
     except ImportError as error:
         raise RuntimeError("please install it") from error
 
@@ -572,9 +572,9 @@ def test_a_name_that_nobody_registered_is_told_without_running_anything() -> Non
 def test_a_missing_package_is_named_without_running_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from alignsec import requirements
     from alignsec.leaderboard import plugins
     from alignsec.leaderboard import registry
+    from alignsec.zoo import requirements
 
     plugin = tmp_path / "models" / "mine"
     plugin.mkdir(parents=True)
@@ -626,9 +626,9 @@ def test_a_sweep_leaves_reports_that_are_there(tmp_path: Path) -> None:
 
 def test_twelve_of_the_paper_studys_models_are_accounted_for_offline(tmp_path: Path) -> None:
     """A sample of the sheet, nothing planted: each ends with a status and a reason of the list."""
-    from alignsec import account
     from alignsec.ground.reasons import KINDS
     from alignsec.study import sheet
+    from alignsec.zoo import account
 
     rows = sheet.read(Path(__file__).parents[1] / "config" / "paper" / "models.tsv")
     assert len(rows) == 233

@@ -1,18 +1,37 @@
+SAMPLE = CONFIG["zoo"]["images"]  # of the source, not of the study: more images rerun no preflight
+STRATIFIED = option("--stratified", CONFIG["images"]["stratified"])
+
+
+def shard_range(wildcards):
+    return layout.bounds(wildcards.shard, COUNT, PER_SHARD)
+
+
+def all_images(wildcards):
+    return 0, COUNT
+
+
+def sample_range(wildcards):
+    return 0, SAMPLE
+
+
+def bounds_of(wildcards):
+    start, stop = shard_range(wildcards)
+    return f"--start {start} --stop {stop}"
 
 
 rule shard_images:
     output:
-        f"{R}/images/shards/{{shard}}.parquet",
+        S.images(SHARD),
     log:
-        f"{R}/logs/shard_images/{{shard}}.log",
+        S.log("shard_images", SHARD),
     conda:
         "../../envs/models.yaml"
     params:
         source=CONFIG["images"]["source"],
         path=option("--path", CONFIG["images"]["path"]),
-        bounds=bounds,
+        bounds=bounds_of,
         seed=CONFIG["seed"],
-        stratified=stratified(),
+        stratified=STRATIFIED,
     shell:
         "alignsec images shard {params.source} {params.path} {params.bounds} --seed {params.seed} "
         "{params.stratified} --out {output} > {log} 2>&1"
@@ -20,9 +39,9 @@ rule shard_images:
 
 rule sample_images:
     output:
-        f"{R}/images/sample.parquet",
+        S.sample,
     log:
-        f"{R}/logs/sample_images.log",
+        S.log("sample_images"),
     priority: FIRST
     conda:
         "../../envs/models.yaml"
@@ -31,7 +50,7 @@ rule sample_images:
         path=option("--path", CONFIG["images"]["path"]),
         n=SAMPLE,
         seed=CONFIG["seed"],
-        stratified=stratified(),
+        stratified=STRATIFIED,
     message:
         "Take the first {params.n} images as preflight's sample"
     shell:
@@ -41,15 +60,15 @@ rule sample_images:
 
 rule gather_images:
     input:
-        [f"{R}/images/shards/{s}.parquet" for s in SHARDS],
+        [S.images(s) for s in SHARDS],
     output:
-        f"{R}/images/manifest.parquet",
+        S.manifest,
     log:
-        f"{R}/logs/gather_images.log",
+        S.log("gather_images"),
     conda:
         "../../envs/analysis.yaml"
     params:
-        folder=above(1, "input"),
+        folder=S.images(SHARDS[0]).parent,
         shards=len(SHARDS),
     shell:
         "alignsec images gather {params.folder} --count {params.shards} --out {output} > {log} 2>&1"

@@ -1,31 +1,66 @@
+CORRUPTIONS = CONFIG["robustness"]["corruptions"]["names"]
+
+
+rule corruptions:
+    input:
+        shards=[S.images(s) for s in SHARDS],
+        preflight=S.models.preflight(MODEL),
+        weights=weights,
+    output:
+        table=S.models.corruptions(MODEL),
+        status=S.models.corruptions_status(MODEL),
+    log:
+        S.log("corruptions", MODEL),
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        **needs(memory_gb=8, disk_gb=8, gpu=True, gpu_memory_gb=8, images=all_images),
+    params:
+        model=row("model"),
+        source=row("source"),
+        spec=row("spec"),
+        weights=option_of("--weights", "weights"),
+        folder=S.images(SHARDS[0]).parent,
+        n_shards=len(SHARDS),
+        names=each("--corruption", CORRUPTIONS),
+        severities=each("--severity", CONFIG["robustness"]["corruptions"]["severities"]),
+        path=option("--path", CONFIG["robustness"]["corruptions"]["path"]),
+        cache=S.pixels,
+        seed=CONFIG["seed"],
+    shell:
+        "alignsec robustness corruptions {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
+        "--preflight {input.preflight} --shards {params.folder} --count {params.n_shards} --out {output.table} "
+        "--status {output.status} {params.names} {params.severities} {params.path} --cache {params.cache} "
+        "--seed {params.seed} --threads {threads} > {log} 2>&1"
+
+
 if ATTACKS:
 
     rule robustness:
         input:
-            attacks=[f"{R}/models/{m}/attack/{s}.parquet" for m in MODELS for s in SHARDS],
-            corruptions=[f"{R}/models/{m}/corruptions.parquet" for m in MODELS if CORRUPTIONS],
-            sheet=SHEET,
+            attacks=[S.models.attack(m, s) for m in MODELS for s in SHARDS],
+            corruptions=[S.models.corruptions(m) for m in MODELS if CORRUPTIONS],
+            sheet=path(SHEET),
         output:
-            models=f"{R}/robustness/models.parquet",
-            excluded=f"{R}/robustness/excluded.csv",
-            warnings=report(
-                f"{R}/robustness/warnings.csv", category="Tables", caption="../report/warnings.rst"
-            ),
+            models=S.robustness,
+            excluded=S.excluded,
+            warnings=report(S.warnings, category="Tables", caption="../report/warnings.rst"),
         log:
-            f"{R}/logs/robustness.log",
+            S.log("robustness"),
         conda:
             "../../envs/analysis.yaml"
         params:
-            folder=above(3, "input"),
+            folder=S.models.folder,
             shards=len(SHARDS),
-            corruptions="--corruptions" if CORRUPTIONS else "",
+            corruptions=option("--corruptions", bool(CORRUPTIONS)),
             epsilons=each("--epsilon", CONFIG["attack"]["epsilons"]),
             norm=CONFIG["attack"]["norm"],
             duplicates=(
-                "--exclude-duplicates" if "duplicate weights" in CONFIG["preflight"]["exclude_flags"] else ""
+                "--exclude-duplicates" if "duplicate weights" in CONFIG["zoo"]["exclude_flags"] else ""
             ),
         shell:
-            "alignsec robustness gather --sheet {input.sheet} --folder {params.folder} --shards {params.shards} "
+            "alignsec robustness gather --sheet {input.sheet:q} --folder {params.folder} --shards {params.shards} "
             "{params.corruptions} {params.epsilons} --norm {params.norm} {params.duplicates} --out {output.models} "
             "--out-excluded {output.excluded} --out-warnings {output.warnings} > {log} 2>&1"
 
@@ -33,15 +68,13 @@ else:
 
     rule robustness:
         input:
-            CONFIG["robustness"]["source"],
+            path(CONFIG["robustness"]["source"]),
         output:
-            models=f"{R}/robustness/models.parquet",
-            excluded=f"{R}/robustness/excluded.csv",
-            warnings=report(
-                f"{R}/robustness/warnings.csv", category="Tables", caption="../report/warnings.rst"
-            ),
+            models=S.robustness,
+            excluded=S.excluded,
+            warnings=report(S.warnings, category="Tables", caption="../report/warnings.rst"),
         log:
-            f"{R}/logs/robustness.log",
+            S.log("robustness"),
         conda:
             "../../envs/analysis.yaml"
         message:

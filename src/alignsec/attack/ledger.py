@@ -34,6 +34,39 @@ def images_hash(marks: Sequence[bytes], shape: Sequence[int], labels: Tensor) ->
     return digest.hexdigest()
 
 
+def read(path: Path) -> list[dict[str, Any]]:
+    """The records of a ledger, its head left out, that are whole by now: a job may be writing to it.
+
+    Raises
+    ------
+    AlignsecError
+        A record before the last is damaged.
+    """
+    return _load(path)[0][1:]
+
+
+def _load(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The records, head first, and the length of the part of the file that holds them."""
+    if not path.exists():
+        return [], 0
+    content, records, at = path.read_bytes(), [], 0
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if number == len(lines):
+            break  # what follows the last line end: nothing, or a torn record
+        text, _, check = line.rpartition(b"\t")
+        if f"{zlib.crc32(text):08x}".encode() != check:
+            if number >= len(lines) - 1:
+                break  # torn in a way that kept its line end
+            raise AlignsecError(
+                f"{path}:{number}: the ledger is damaged: delete it and run again (or keep its first "
+                f"{number - 1} lines: they are intact)"
+            )
+        records.append(json.loads(text))
+        at += len(line) + 1
+    return records, at
+
+
 class Ledger:
     """Records in a file, or in memory only where `path` is None.
 
@@ -56,7 +89,7 @@ class Ledger:
             return
         head = {"format": FORMAT, **identity}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        found, intact = self._load()
+        found, intact = _load(self.path)
         if found:
             self._compare(found[0], head)
             self.records = found[1:]
@@ -70,28 +103,6 @@ class Ledger:
                 folder = os.open(self.path.parent, os.O_RDONLY)
                 os.fsync(folder)
                 os.close(folder)
-
-    def _load(self) -> tuple[list[dict[str, Any]], int]:
-        """The records and the length of the part of the file that holds them."""
-        assert self.path is not None
-        if not self.path.exists():
-            return [], 0
-        content, records, at = self.path.read_bytes(), [], 0
-        lines = content.split(b"\n")
-        for number, line in enumerate(lines, 1):
-            if number == len(lines):
-                break  # what follows the last line end: nothing, or a torn record
-            text, _, check = line.rpartition(b"\t")
-            if f"{zlib.crc32(text):08x}".encode() != check:
-                if number >= len(lines) - 1:
-                    break  # torn in a way that kept its line end
-                raise AlignsecError(
-                    f"{self.path}:{number}: the ledger is damaged: delete it and run again (or keep its first "
-                    f"{number - 1} lines: they are intact)"
-                )
-            records.append(json.loads(text))
-            at += len(line) + 1
-        return records, at
 
     def _compare(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
         other = [

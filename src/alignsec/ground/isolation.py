@@ -64,7 +64,7 @@ class Outcome:
 
 
 def call(
-    function: str,
+    function: Callable[..., Any],
     arguments: Mapping[str, Any],
     *,
     timeout: float | None = None,
@@ -73,7 +73,7 @@ def call(
     environment: Mapping[str, str] | None = None,
     preload: Sequence[str] = (),
 ) -> Outcome:
-    """Run ``module:function(**arguments)`` in a process of its own and wait for it.
+    """Run ``function(**arguments)``, a function of a module, in a process of its own and wait for it.
 
     Parameters
     ----------
@@ -101,10 +101,11 @@ def call(
     given = float(os.environ.get("ALIGNSEC_MEMORY_MB", 0)) * 1e6
     asked = min(memory or math.inf, given or math.inf)
     limit = int(asked if asked < math.inf else MEMORY_SHARE * psutil.virtual_memory().total)
+    named = f"{function.__module__}:{function.__qualname__}"
     with tempfile.TemporaryDirectory(prefix="alignsec-") as place:
         stands, inbox, outbox = Path(place, "cwd"), Path(place, "in.json"), Path(place, "out.json")
         stands.mkdir()
-        inbox.write_text(json.dumps({"function": function, "arguments": dict(arguments)}), encoding="utf-8")
+        inbox.write_text(json.dumps({"function": named, "arguments": dict(arguments)}), encoding="utf-8")
         # the package may be found relative to where we stand; a path from the environment may be relative as well
         path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path)
         outside = {k: _absolute(k, v) for k, v in os.environ.items()} | {"PYTHONPATH": path}
@@ -158,7 +159,7 @@ def call(
     elif "error" in answer:
         raise AlignsecError(answer["error"])
     elif "bug" in answer:
-        raise RuntimeError(f"{function} failed in its own process:\n{answer['bug']}")
+        raise RuntimeError(f"{named} failed in its own process:\n{answer['bug']}")
     else:
         outcome.value = answer["value"]
     return outcome

@@ -120,6 +120,7 @@ KEYS: dict[str, list[str]] = {
     "total_scores": ["model"],
     "correlations": ["benchmark", "target"],
 }
+KIND = b"alignsec.schema"  # in a Parquet file's metadata: what kind of table it is
 _DTYPES = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
 _NULLABLE = {"int": "Int64", "bool": "boolean"}
 
@@ -216,9 +217,7 @@ def write(frame: "pd.DataFrame", path: Path | str, schema: str) -> None:
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(validate(frame, schema), preserve_index=False)
-    table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), b"alignsec.schema": schema.encode()}
-    )
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), KIND: schema.encode()})
     with atomic(path) as temporary:
         pq.write_table(table, temporary)
 

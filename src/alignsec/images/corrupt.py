@@ -68,8 +68,8 @@ def check_names(names: Sequence[str]) -> None:
     for name in names:
         if name not in ON_THE_FLY:
             raise AlignsecError(
-                f"corruptions.names: {name!r} is not one of {', '.join(ON_THE_FLY)} "
-                f"(nearest: {closest(name, ON_THE_FLY)[0][0]}); others need corruptions.path"
+                f"robustness.corruptions.names: {name!r} is not one of {', '.join(ON_THE_FLY)} "
+                f"(nearest: {closest(name, ON_THE_FLY)[0][0]}); others need robustness.corruptions.path"
             )
 
 
@@ -103,19 +103,19 @@ def imagenet_c(manifest: "pd.DataFrame", folder: Path, name: str, severity: int)
 
     root = folder / name / str(severity)
     if not root.is_dir():
-        raise AlignsecError(f"corruptions.path: {root}: no such folder")
+        raise AlignsecError(f"robustness.corruptions.path: {root}: no such folder")
     files = {p.stem: p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES}
     missing = [i for i in manifest["image"] if Path(i).stem not in files]
     if missing:
         raise AlignsecError(
-            f"corruptions.path: {root}: image {missing[0]} is not there ({len(missing)} missing)"
+            f"robustness.corruptions.path: {root}: image {missing[0]} is not there ({len(missing)} missing)"
         )
     found = [files[Path(i).stem] for i in manifest["image"]]
     synsets = imagenet().synsets
     for path, label in zip(found, manifest["label"], strict=True):
         if synsets.get(path.parent.name, label) != label:
             raise AlignsecError(
-                f"corruptions.path: {path}: in the folder of label {synsets[path.parent.name]}, its image has {label}"
+                f"robustness.corruptions.path: {path}: in the folder of label {synsets[path.parent.name]}, its image has {label}"
             )
     return found
 

@@ -59,7 +59,7 @@ def fetch(source: str, out: Path | str, sha256: str | None) -> str:
 
     remote = re.match(r"https?://", source)
     if not remote and not Path(source).is_file():
-        raise AlignsecError(f"scores.source: {source}: no such file, and no http(s) address")
+        raise AlignsecError(f"leaderboard.source: {source}: no such file, and no http(s) address")
     with atomic(out) as temporary:
         if remote:
             try:
@@ -71,13 +71,13 @@ def fetch(source: str, out: Path | str, sha256: str | None) -> str:
                     downloader=_Retrying(pooch.HTTPDownloader(progressbar=True, timeout=60)),
                 )
             except OSError as error:
-                raise AlignsecError(f"scores.source: {source} cannot be read: {error}") from error
+                raise AlignsecError(f"leaderboard.source: {source} cannot be read: {error}") from error
         else:
             shutil.copyfile(source, temporary)
         found = pooch.file_hash(str(temporary))
         if sha256 is not None and found != sha256:
             raise AlignsecError(
-                f"scores.sha256: {source} has SHA-256 {found}, not {sha256}: the file changed or the download "
+                f"leaderboard.sha256: {source} has SHA-256 {found}, not {sha256}: the file changed or the download "
                 "is damaged; if the new file is meant, put its hash into the configuration"
             )
     return str(found)

@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.leaderboard.proposed import propose_family
-from alignsec.leaderboard.registry import demo_registry
-from alignsec.leaderboard.registry import read_registry
+from alignsec.leaderboard.registry import read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,12 +24,12 @@ def merge(
     scores: "pd.DataFrame",
     benchmarks: "pd.DataFrame",
     registry: "pd.DataFrame",
-    families: Mapping[str, str] | None = None,
+    sheet: "pd.DataFrame | None" = None,
 ) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     """Models that are on the leaderboard and in the registry, by exact name.
 
     Near-matches are reported and never used: of the published names, those that only normalising brings
-    together belong to different submissions.
+    together belong to different submissions. A sheet's families replace those guessed from the names.
 
     Returns
     -------
@@ -43,7 +41,7 @@ def merge(
     Raises
     ------
     AlignsecError
-        No model is in both.
+        No model is in both, or the sheet asks for a ``brainscore`` model that is not.
     """
     import pandas as pd
     from rapidfuzz import fuzz
@@ -55,13 +53,15 @@ def merge(
     if not both:
         raise AlignsecError(
             f"none of the leaderboard's {len(wide)} models is among the registry's {len(plugins)}: "
-            "check scores.source and registry.source"
+            "check leaderboard.source and leaderboard.registry"
         )
     merged = wide.loc[both].astype(float)
-    known = families or {}
+    known = {} if sheet is None else dict(zip(sheet["model"], sheet["family"], strict=True))
     merged.insert(0, "plugin", [plugins[m] for m in both])
     merged.insert(1, "family", [known.get(m) or propose_family(m) for m in both])
     merged.columns.name = None
+    if sheet is not None:
+        check_sheet(sheet, both)
 
     sides = {"leaderboard": list(wide.index), "registry": list(plugins)}
     rows = []
@@ -116,5 +116,5 @@ def check_early(sheet: "pd.DataFrame", source: str, sha256: str | None, registry
         copy = Path(folder) / Path(source).name
         scores.fetch(source, copy, sha256)
         listed = scores.parse(copy).scores["model"]
-    found = demo_registry(sheet) if registry == "demo" else read_registry(registry)[0]
+    found = read(registry, sheet)[0]
     check_sheet(sheet, set(listed) & set(found["model"]))

@@ -28,7 +28,7 @@ def _package_folder(source: str) -> tuple[Path, str]:
         spec = util.find_spec(PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             raise AlignsecError(
-                f"registry.source: {PACKAGE} is not installed: run `make setup`, or give the path of a copy"
+                f"leaderboard.registry: {PACKAGE} is not installed: run `make setup`, or give the path of a copy"
             )
         return Path(next(iter(spec.submodule_search_locations))), metadata.version(PACKAGE)
     given = Path(source)
@@ -36,7 +36,7 @@ def _package_folder(source: str) -> tuple[Path, str]:
         if (folder / "models").is_dir():
             return folder, _version_of(folder)
     raise AlignsecError(
-        f"registry.source: {source}: neither `installed` nor a folder that holds {PACKAGE}/models"
+        f"leaderboard.registry: {source}: neither `installed` nor a folder that holds {PACKAGE}/models"
     )
 
 
@@ -117,7 +117,7 @@ def read_registry(source: str = "installed") -> tuple["pd.DataFrame", "pd.DataFr
             if first[1] != plugin:
                 unresolved.append((plugin, 0, f"{name!r} is already registered by {first[1]}"))
     if not rows:
-        raise AlignsecError(f"registry.source: {folder}: no plugin there registers a model")
+        raise AlignsecError(f"leaderboard.registry: {folder}: no plugin there registers a model")
     return (
         pd.DataFrame(list(rows.values()), columns=["model", "plugin", "package_version"]),
         pd.DataFrame(unresolved, columns=UNRESOLVED),
@@ -160,3 +160,22 @@ def demo_registry(sheet: "pd.DataFrame") -> "pd.DataFrame":
     return pd.DataFrame(
         {"model": demo["model"], "plugin": "alignsec.demo", "package_version": __version__}
     ).reset_index(drop=True)
+
+
+def read(
+    source: str = "installed", sheet: "pd.DataFrame | None" = None
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """The registry of a study and what in it is unresolved, as `read_registry`; of source ``demo``, the sheet's models.
+
+    Raises
+    ------
+    AlignsecError
+        As `read_registry`, or source ``demo`` without a sheet.
+    """
+    import pandas as pd
+
+    if source != "demo":
+        return read_registry(source)
+    if sheet is None:
+        raise AlignsecError("leaderboard.registry is demo, which needs zoo.sheet")
+    return demo_registry(sheet), pd.DataFrame(columns=UNRESOLVED)

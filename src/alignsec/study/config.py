@@ -1,14 +1,27 @@
 """A study's configuration: checked against the schema, with every default filled in."""
 
+import copy
 import difflib
 from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon
 
 Json = dict[str, Any]
+# keys of earlier versions -> those of today; of a section, everything in it
+MOVED = {
+    "scores": "leaderboard",
+    "registry.source": "leaderboard.registry",
+    "models": "zoo",
+    "preflight": "zoo",
+    "corruptions": "robustness.corruptions",
+    "statistics": "analysis",
+    "figures": "report",
+}
 
 
 def schema() -> Json:
@@ -30,11 +43,24 @@ def _reject_unknown(config: Any, node: Json, path: str) -> None:
         return
     for key, value in config.items():
         if key not in properties:
+            if not path and (moved := _moved(str(key), value)):
+                raise AlignsecError(f"config: {moved}")
             every = {k: _where(path, k) for k in properties}
             near = difflib.get_close_matches(str(key), list(every), n=1, cutoff=0.5)
             hint = f": did you mean {every[near[0]]}?" if near else f": valid here are {', '.join(every)}"
             raise AlignsecError(f"config: unknown key {_where(path, str(key))}{hint}")
         _reject_unknown(value, properties[key], _where(path, str(key)))
+
+
+def _moved(section: str, value: Any) -> str:
+    """`scores.source is now leaderboard.source`, for the first key of a section of an earlier version; else ""."""
+    for name in [f"{section}.{k}" for k in value] if isinstance(value, Mapping) and value else [section]:
+        for old, new in MOVED.items():
+            if name == old or name.startswith(f"{old}."):
+                return (
+                    f"{name} is now {new}{name.removeprefix(old)}: rename it (config/README.md has every key)"
+                )
+    return ""
 
 
 def _fill(config: Mapping[str, Any], node: Json) -> Json:
@@ -76,23 +102,67 @@ def resolve(config: Mapping[str, Any]) -> Json:
             "config: attack.top5 is not defined for attack.version rand: set one of them back"
         )
     attacks = filled["robustness"]["source"] == "attack"
-    if attacks and filled["models"]["sheet"] is None:
+    if attacks and filled["zoo"]["sheet"] is None:
         raise AlignsecError(
-            "config: models.sheet is null, but the models are to be attacked: name a sheet, or set "
+            "config: zoo.sheet is null, but the models are to be attacked: name a sheet, or set "
             "robustness.source to a table of your own"
         )
-    if filled["scores"]["source"] == "demo" and filled["models"]["sheet"] is None:
-        raise AlignsecError("config: scores.source is demo, which needs models.sheet")
+    for key in ("source", "registry"):
+        if filled["leaderboard"][key] == "demo" and filled["zoo"]["sheet"] is None:
+            raise AlignsecError(f"config: leaderboard.{key} is demo, which needs zoo.sheet")
     if attacks and filled["images"]["source"] != "digits" and filled["images"]["path"] is None:
         raise AlignsecError(f"config: images.path is needed for images.source {filled['images']['source']!r}")
     return filled
 
 
+def read(path: Path) -> Json:
+    """The configuration of a file, checked, with its defaults.
+
+    Raises
+    ------
+    AlignsecError
+        The file is missing or no YAML, or as `resolve`.
+    """
+    import yaml
+
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise AlignsecError(f"{path}: not a readable YAML file: {error}") from error
+    if given is not None and not isinstance(given, dict):
+        raise AlignsecError(f"{path}: expected are keys and values, as in config/config.yaml")
+    return resolve(given or {})
+
+
+# keys that name files or folders of the user's
+PATHS = ("zoo.sheet", "leaderboard.source", "leaderboard.registry", "robustness.source", "images.path",
+         "robustness.corruptions.path")  # fmt: skip
+
+
+def located(config: Json, places: Sequence[Path]) -> Json:
+    """`config` with each relative path of `PATHS` that does not lie below the working directory taken from the first of
+    `places` where it does: the folders of the configuration files, then that of the Snakefile.
+
+    A path that lies nowhere stays as it is written, for the message of whoever reads it.
+    """
+    found = copy.deepcopy(config)
+    for key in PATHS:
+        *sections, last = key.split(".")
+        node = found
+        for section in sections:
+            node = node[section]
+        text = node[last]
+        if text is None or "://" in text or Path(text).is_absolute() or Path(text).exists():
+            continue
+        node[last] = next((str(p / text) for p in places if (p / text).exists()), text)
+    return found
+
+
 def warnings(config: Json) -> list[str]:
     """What is allowed but unlikely to be meant, for a resolved configuration."""
     found = epsilon.check(config["attack"]["epsilons"], config["attack"]["norm"])
-    if config["scores"]["source"] != "demo" and config["scores"]["sha256"] is None:
-        found.append("scores.sha256 is null: the leaderboard file is not checked")
+    if config["leaderboard"]["source"] != "demo" and config["leaderboard"]["sha256"] is None:
+        found.append("leaderboard.sha256 is null: the leaderboard file is not checked")
     return found
 
 

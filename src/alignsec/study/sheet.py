@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
+from alignsec.study.catalogue import SOURCES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 COLUMNS = ["model", "source", "spec", "family", "note"]
 # Further columns, for people: same architecture line, where the weights are fetched from, packages beyond alignsec's.
 OPTIONAL = ["series", "weights", "packages"]
-SOURCES = ("brainscore", "torchvision", "timm", "factory", "demo")
 
 
 def read(path: Path | str) -> "pd.DataFrame":
@@ -32,7 +32,7 @@ def read(path: Path | str) -> "pd.DataFrame":
     path = Path(path)
     if not path.is_file():
         raise AlignsecError(
-            f"{path}: no such model sheet: create it, or set models.sheet (see config/README.md)"
+            f"{path}: no such model sheet: create it, or set zoo.sheet (see config/README.md)"
         )
     with path.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))

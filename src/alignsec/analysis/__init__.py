@@ -1,0 +1,1 @@
+"""Alignment against robustness: tables side by side, parents recomputed, correlations over families."""

@@ -1,0 +1,70 @@
+"""`alignsec analysis`: alignment against robustness."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alignsec.cli.options import Out
+from alignsec.cli.options import Sheet
+from alignsec.cli.options import group
+from alignsec.cli.options import read_sheet
+
+app = group("Alignment against robustness.")
+
+
+@app.command()
+def join(
+    merged: Annotated[Path, typer.Option(help="Table of kind merged.")],
+    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    out: Out,
+    out_duplicates: Annotated[Path, typer.Option(help="What one row per weights changes.")],
+    sheet: Sheet = None,
+    models: Annotated[Path | None, typer.Option(help="Folder of the models' preflight reports.")] = None,
+    completeness: float = 0.5,
+    collapse: Annotated[bool, typer.Option(help="One row for all models of the same weights.")] = False,
+) -> None:
+    """Put benchmarks and robustness side by side, one row per model, parents computed again."""
+    from alignsec.analysis.join import join as joined
+    from alignsec.ground import tables
+
+    found = joined(
+        tables.read(merged, "merged"),
+        tables.read(benchmarks, "benchmarks"),
+        tables.read(robustness, "robustness"),
+        read_sheet(sheet),
+        models,
+        completeness=completeness,
+        collapse=collapse,
+    )
+    tables.write_csv(found.duplicates, out_duplicates)
+    tables.write(found.total, out, "total_scores")
+    print(
+        f"{found.models} models, {found.weights} different weights; "
+        f"{'one row for each' if collapse else 'all rows kept'}"
+    )
+
+
+@app.command()
+def correlate(
+    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
+    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    out: Annotated[Path, typer.Option(help="The gathered table; one file per benchmark goes beside it.")],
+    flips: int = 10_000,
+    seed: int = 0,
+) -> None:
+    """Correlate every benchmark with every target."""
+    from alignsec.analysis import correlate as made
+    from alignsec.ground import tables
+
+    table = made.correlate(
+        tables.read(total, "total_scores"),
+        tables.read(benchmarks, "benchmarks"),
+        made.targets_of(tables.read(robustness, "robustness")),
+        seed=seed,
+        flips=flips,
+        progress=True,
+    )
+    made.write(table, out)

@@ -1,0 +1,118 @@
+"""`alignsec leaderboard`: the Brain-Score leaderboard and the models that can be loaded."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alignsec.cli.options import Out
+from alignsec.cli.options import Sheet
+from alignsec.cli.options import group
+from alignsec.cli.options import read_sheet
+from alignsec.cli.options import warn
+
+app = group("The Brain-Score leaderboard, and the models that can be loaded.")
+
+
+@app.command()
+def fetch(source: str, out: Out, sha256: str | None = None) -> None:
+    """Copy or download a leaderboard file, its SHA-256 checked."""
+    from alignsec.leaderboard import export
+
+    found = export.fetch(source, out, sha256 or None)
+    checked = "as asked for" if sha256 else "unchecked (leaderboard.sha256 is null)"
+    print(f"{source}: SHA-256 {found}, {checked}")
+
+
+@app.command()
+def parse(
+    path: Path,
+    out_scores: Annotated[Path, typer.Option(help="Table of kind scores.")],
+    out_benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+) -> None:
+    """Turn any published export into tidy scores and the benchmark tree."""
+    from alignsec.ground import tables
+    from alignsec.leaderboard import export
+
+    parsed = export.parse(path)
+    tables.write(parsed.benchmarks, out_benchmarks, "benchmarks")
+    tables.write(parsed.scores, out_scores, "scores")
+    warn(parsed.warnings)
+    for text in parsed.duplicates:
+        print(f"duplicate: {text}")
+    leaves = int(parsed.benchmarks["is_leaf"].sum())
+    print(
+        f"{path}: {parsed.variant}; {parsed.scores['model'].nunique()} distinct models, {leaves} leaf benchmarks, "
+        f"{len(parsed.benchmarks) - leaves} parents, {len(parsed.duplicates)} names with several rows"
+    )
+
+
+@app.command()
+def registry(
+    source: Annotated[str, typer.Argument(help="installed, the path of a copy, or demo.")],
+    out: Out,
+    out_unresolved: Annotated[Path, typer.Option(help="Registrations whose name is no literal.")],
+    sheet: Sheet = None,
+) -> None:
+    """Read the registered names from the installed package's source, importing nothing."""
+    from alignsec.ground import tables
+    from alignsec.leaderboard.registry import read
+
+    found, unresolved = read(source, read_sheet(sheet))
+    tables.write_csv(unresolved, out_unresolved)
+    tables.write(found, out, "registry")
+    print(
+        f"{len(found)} models in {found['plugin'].nunique()} plugins, {len(unresolved)} registrations unresolved"
+    )
+
+
+@app.command()
+def merge(
+    scores: Annotated[Path, typer.Option(help="Table of kind scores.")],
+    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    registry: Annotated[Path, typer.Option(help="Table of kind registry.")],
+    out: Out,
+    out_unmatched: Annotated[Path, typer.Option(help="Names on one side only.")],
+    sheet: Sheet = None,
+) -> None:
+    """Join leaderboard and registry by exact name; check the sheet against the result."""
+    from alignsec.ground import tables
+    from alignsec.leaderboard.merge import merge as joined
+
+    merged, unmatched = joined(
+        tables.read(scores, "scores"),
+        tables.read(benchmarks, "benchmarks"),
+        tables.read(registry, "registry"),
+        read_sheet(sheet),
+    )
+    tables.write_csv(unmatched, out_unmatched)
+    tables.write(merged, out, "merged")
+    near = int((unmatched["similarity"] == 1).sum())
+    print(f"{len(merged)} models in both, {len(unmatched)} in one only ({near} near-matches, not used)")
+
+
+@app.command()
+def propose(merged: Path, out: Out) -> None:
+    """Write a model sheet of every merged model, for a person to review."""
+    from alignsec.ground import tables
+    from alignsec.leaderboard.proposed import propose_sheet
+    from alignsec.study import sheet
+
+    sheet.write(propose_sheet(tables.read(merged, "merged")), out)
+    print(
+        f"{out}: review it (families are guessed from the names), then copy it to config/ and set zoo.sheet"
+    )
+
+
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(help="A leaderboard file of this machine.")],
+    sheet: Annotated[Path, typer.Option(help="The model sheet.")],
+    registry: Annotated[str, typer.Option(help="installed, the path of a copy, or demo.")] = "installed",
+    sha256: str | None = None,
+) -> None:
+    """Check a sheet against a leaderboard file and the registry, before any job runs."""
+    from alignsec.leaderboard.merge import check_early
+    from alignsec.study import sheet as sheets
+
+    check_early(sheets.read(sheet), source, sha256, registry)

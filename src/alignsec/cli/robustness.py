@@ -1,0 +1,98 @@
+"""`alignsec robustness`: robustness per model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alignsec.cli.options import Cache
+from alignsec.cli.options import Out
+from alignsec.cli.options import Source
+from alignsec.cli.options import group
+from alignsec.study.layout import shard_name
+
+app = group("Robustness per model.")
+OutExcluded = Annotated[Path, typer.Option(help="Models that could not be evaluated.")]
+OutWarnings = Annotated[Path, typer.Option(help="What makes verdicts doubtful.")]
+
+
+@app.command()
+def corruptions(
+    name: str,
+    source: Source,
+    spec: Annotated[str, typer.Option()],
+    preflight: Annotated[Path, typer.Option(help="The model's preflight report.")],
+    shards: Annotated[Path, typer.Option(help="Folder of the shards.")],
+    count: Annotated[int, typer.Option(help="How many shards.")],
+    out: Out,
+    status: Annotated[Path, typer.Option(help="File to write how it ended.")],
+    corruption: Annotated[list[str], typer.Option()],
+    severity: Annotated[list[int], typer.Option()],
+    weights: Path | None = None,
+    path: Annotated[Path | None, typer.Option(help="Folder in ImageNet-C's layout.")] = None,
+    cache: Cache = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Measure one model's accuracy under corruptions."""
+    from alignsec.robustness.corruptions import corruptions as measure
+    from alignsec.zoo.running import supervised
+
+    supervised(
+        measure,
+        {
+            "name": name, "source": source, "spec": spec, "weights": weights, "preflight": preflight,
+            "shards": [shards / f"{shard_name(i)}.parquet" for i in range(count)], "out": out, "status": status,
+            "names": corruption, "severities": severity, "folder": path, "cache": cache, "seed": seed,
+            "threads": threads,
+        },
+        "corruptions",
+    )  # fmt: skip
+
+
+@app.command()
+def gather(
+    sheet: Annotated[Path, typer.Option(help="The model sheet.")],
+    folder: Annotated[Path, typer.Option(help="Folder of the models.")],
+    shards: Annotated[int, typer.Option(help="How many shards each model was attacked on.")],
+    epsilon: Annotated[list[str], typer.Option()],
+    out: Out,
+    out_excluded: OutExcluded,
+    out_warnings: OutWarnings,
+    corruptions: Annotated[bool, typer.Option(help="There are corruptions, too.")] = False,
+    norm: str = "Linf",
+    exclude_duplicates: Annotated[
+        bool, typer.Option(help="Of models with the same weights, keep the first.")
+    ] = False,
+) -> None:
+    """Turn per-image verdicts into accuracies per model, with intervals."""
+    from alignsec.ground import tables
+    from alignsec.robustness.gather import gather as gathered
+    from alignsec.study import sheet as sheets
+
+    table, excluded, doubts = gathered(
+        list(sheets.read(sheet)["model"]), folder, [shard_name(i) for i in range(shards)], corruptions, epsilon,
+        norm, exclude_duplicates,
+    )  # fmt: skip
+    tables.write_csv(excluded, out_excluded)
+    tables.write_csv(doubts, out_warnings)
+    tables.write(table, out, "robustness")
+    print(
+        f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions, "
+        f"{len(doubts)} warnings"
+    )
+
+
+@app.command()
+def own(path: Path, out: Out, out_excluded: OutExcluded, out_warnings: OutWarnings) -> None:
+    """Take a robustness table of your own in place of the attacks."""
+    import pandas as pd
+
+    from alignsec.ground import tables
+    from alignsec.robustness import summarise
+    from alignsec.robustness.own import read_own
+
+    table = read_own(path)
+    tables.write_csv(pd.DataFrame(columns=summarise.EXCLUDED), out_excluded)
+    tables.write_csv(pd.DataFrame(columns=summarise.WARNINGS), out_warnings)
+    tables.write(table, out, "robustness")

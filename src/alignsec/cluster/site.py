@@ -1,0 +1,230 @@
+"""What a rule needs, in the words of HTCondor's submit commands, as the executor plugin reads them from resources."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+from alignsec.ground.errors import AlignsecError
+
+WRAPPER = "htcondor/job.sh"
+UNSET = "unset"
+AGAIN = 75  # exit status (EX_TEMPFAIL) of a job that stopped before its time was up, to be started again
+CHECKPOINT = (
+    85  # exit status after which HTCondor keeps the checkpoint files and starts the job in the same place
+)
+RESTARTS = 100  # of one job by HTCondor itself, each after a whole length of useful work
+
+
+class Site(NamedTuple):
+    """What differs between pools: the profile's own values (`htcondor/config.yaml`, default-resources)."""
+
+    lengths: dict[str, float]  # GPUJobLength -> hours, shortest first; empty: the pool has no such classes
+    capability: str = ""  # the least compute capability of a GPU
+    image: str = ""  # the container's, as the profile names it
+    image_mb: int = 0  # what it takes on the disk of the machine that runs a job
+    send: tuple[str, ...] = ()
+    attempts: int = 1
+    shared: bool = False
+
+
+def read(given: Mapping[str, str], attempts: int, shared: bool) -> Site:
+    """The site of a profile's default resources, as written there.
+
+    Raises
+    ------
+    AlignsecError
+        A value cannot be read, or the container image is not set.
+    """
+    if given.get("container_image") == UNSET:
+        raise AlignsecError(
+            "htcondor/config.yaml: container_image is not set: build the image (docs/chtc.md) and name it there"
+        )
+    lengths = {}
+    for word in given.get("gpu_job_lengths", "").replace("none", "").split():
+        name, _, hours = word.partition("=")
+        try:
+            lengths[name] = float(hours)
+        except ValueError:
+            raise AlignsecError(
+                f"htcondor/config.yaml: gpu_job_lengths: {word!r} is not like short=12 (hours)"
+            ) from None
+    return Site(
+        dict(sorted(lengths.items(), key=lambda pair: pair[1])),
+        given.get("gpu_capability", ""),
+        given.get("container_image", ""),
+        int(given.get("image_mb", 0)),
+        tuple(w.strip() for w in given.get("htcondor_transfer_input_files", "").split(",") if w.strip()),
+        attempts,
+        shared,
+    )
+
+
+def check(
+    site: Site, images: Mapping[str, Any], corruptions: Mapping[str, Any], sheet: str | None, folder: Path
+) -> None:
+    """Refuse a study whose files no job would find, before anything is submitted.
+
+    Raises
+    ------
+    AlignsecError
+        The run does not start in a checkout, or images, sheet or packs lie where the pool's machines do not see them and
+        from where they are not sent.
+    """
+    for name in ("Snakefile", WRAPPER):
+        if not (folder / name).is_file():
+            raise AlignsecError(f"{folder}: no {name} here: start the run in the checkout's own folder")
+    if site.shared:
+        return
+    if images["source"] in ("npz", "imagenet-val", "folders"):
+        raise AlignsecError(
+            f"config: images.source {images['source']} is a path on this machine, which the pool's machines do not see: "
+            "pack the images (alignsec images pack, docs/chtc.md) and set images.source to packs"
+        )
+    if corruptions["names"] and corruptions["path"]:
+        raise AlignsecError(
+            f"config: robustness.corruptions.path {corruptions['path']} is a folder on this machine, which the pool's machines do "
+            "not see: use the profile htcondor/shared, or corruptions made on the fly (robustness.corruptions.path: null)"
+        )
+    paths = {"zoo.sheet": sheet}
+    if images["source"] == "packs" and images["address"] is None:
+        paths["images.path"] = images["path"]
+    for key, path in paths.items():
+        if path is not None and (Path(path).is_absolute() or ".." in Path(path).parts or " " in path):
+            raise AlignsecError(
+                f"config: {key} {path}: what is sent to jobs must lie below the run's folder, by a relative path without "
+                "spaces: move it there" + (", or set images.address" if key == "images.path" else "")
+            )
+
+
+def job_length(hours: float | None, lengths: Mapping[str, float]) -> str:
+    """The shortest class that the estimated hours fit in, with a tenth to spare.
+
+    A job of unknown length gets the shortest and one that fits in none the longest: it goes on from its ledger.
+    """
+    if hours is None:
+        return next(iter(lengths))
+    return next((name for name, limit in lengths.items() if hours <= 0.9 * limit), list(lengths)[-1])
+
+
+def deadline(limit_hours: float) -> int:
+    """Seconds after which a job stops by itself: early enough to hand over what it has."""
+    return int(max(0.95 * limit_hours, limit_hours - 0.5) * 3600)
+
+
+def commands(
+    site: Site,
+    *,
+    versions: str,
+    memory_mb: int,
+    disk_mb: int,
+    gpu: bool = False,
+    gpu_memory_mb: int = 0,
+    hours: Callable[[Any], float | None] | None = None,
+    inputs: Sequence[str] = (),
+    returned: Sequence[str] = (),
+    state: Callable[[Any], str] | None = None,
+    staged: Callable[[Any], Sequence[Mapping[str, Any]]] | None = None,
+    address: str | None = None,
+    sent: Callable[[Any], Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Resources of one rule.
+
+    Parameters
+    ----------
+    versions : of this side, which the job compares with its own
+    memory_mb : of the first attempt; grows with each
+    disk_mb : the same, beside the image and, three times their size, the packs
+    hours : of a GPU job, estimated, from the wildcards; None where unknown
+    inputs : files that every job needs beside its rule's own inputs
+    returned : files that come back beside the rule's outputs
+    state : from the wildcards, the file (relative to the run's folder) that must survive the job: its ledger
+    staged : from the wildcards, the packs (`packs.covering`) that the job's images are in
+    address : where HTCondor fetches them from; None: they are sent from where they are (`path`)
+    sent : from the rule's inputs, all files that go to the job; needed with `address`
+
+    Returns
+    -------
+    Resource name -> value or function of ``wildcards`` (and ``attempt``), as Snakemake takes them
+    """
+
+    def disk(wildcards: Any, attempt: int) -> str:
+        packs = staged(wildcards) if staged is not None else ()
+        return f"{site.image_mb + int(disk_mb + 3 * sum(e['bytes'] for e in packs) / 1e6) * attempt}MB"
+
+    found: dict[str, Any] = {
+        "request_memory": lambda wildcards, attempt: f"{memory_mb * attempt}MB",
+        "request_disk": disk,
+        "classad_AlignsecVersions": versions,
+        "classad_AlignsecLastAttempt": lambda wildcards, attempt: attempt >= site.attempts,
+        # the job's own line to the access point, for the ledger
+        "classad_WantIOProxy": True,
+        # of a machine that went silent, until the job is started elsewhere
+        "htcondor_submit_job_lease_duration": 1200,
+    }
+    if not site.shared:
+        found["htcondor_transfer_input_files"] = ",".join(dict.fromkeys([*inputs, *site.send]))
+        found["htcondor_transfer_output_files"] = ",".join(returned)
+    if staged is not None and not site.shared:
+        packs = staged
+        found["classad_AlignsecStaged"] = lambda wildcards: " ".join(
+            f"{e['name'] if address else e['path']}={e['sha256']}" for e in packs(wildcards)
+        )
+        if address is None:
+            found["htcondor_transfer_input_files"] = lambda wildcards: ",".join(
+                dict.fromkeys([*inputs, *site.send, *(e["path"] for e in packs(wildcards))])
+            )
+        else:
+            assert sent is not None
+            files, place = sent, address.rstrip("/")
+            # the whole list, as the plugin would change an address that it is given (`file:///` to `file:/`); with the
+            # image, which HTCondor puts at the end of a list that it makes itself
+            image = [site.image] if site.image and not site.image.startswith("docker:") else []
+            found["classad_TransferInput"] = lambda wildcards, input: ",".join(
+                [*files(input), *site.send, *(f"{place}/{e['name']}" for e in packs(wildcards)), *image]
+            )
+    if state is not None:
+        found["classad_AlignsecState"] = state
+        # where the line is not to be had, the job checkpoints by this exit status instead
+        found["htcondor_submit_checkpoint_exit_code"] = CHECKPOINT
+        found["classad_TransferCheckpoint"] = state
+    if gpu:
+        found["request_gpus"] = 1
+        if gpu_memory_mb:
+            found["gpus_minimum_memory"] = gpu_memory_mb
+        if site.capability:
+            # as text: Snakemake rounds a number up to the next whole one
+            found["gpus_minimum_capability"] = site.capability
+        if site.lengths:
+
+            def length(wildcards: Any) -> str:
+                return job_length(hours(wildcards) if hours is not None else None, site.lengths)
+
+            found |= {
+                "classad_WantGPULab": True,
+                "classad_GPUJobLength": length,
+                "classad_is_resumable": state is not None,
+                "allowed_job_duration": lambda wildcards: int(site.lengths[length(wildcards)] * 3600),
+            }
+            if state is not None:
+                found |= {
+                    "classad_AlignsecDeadline": lambda wildcards: deadline(site.lengths[length(wildcards)]),
+                    "max_retries": RESTARTS,
+                    "retry_until": f"ExitCode =!= {AGAIN}",
+                }
+    return found
+
+
+def versions() -> str:
+    """What both sides of a job must have in common: Snakemake's version, and alignsec's version and code."""
+    import hashlib
+    from importlib import metadata
+
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    code = digest.hexdigest()[:12]
+    return f"snakemake {metadata.version('snakemake')}, alignsec {metadata.version('alignsec')} ({code})"

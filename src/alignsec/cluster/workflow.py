@@ -1,0 +1,142 @@
+"""What the rules need of a cluster: resources in its words, the queue looked after, the run's beginning and end.
+
+Where the profile is `htcondor/` (its job wrapper is among the default resources), jobs go to the pool.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from alignsec.attack import estimate
+from alignsec.cluster import controller
+from alignsec.cluster import site
+from alignsec.ground.errors import AlignsecError
+from alignsec.images import packs
+from alignsec.study.layout import Layout
+
+# what only looks at a study must not touch the queue
+LOOKS = ("dryrun", "touch", "report", "lint", "unlock", "dag", "rulegraph", "filegraph", "d3dag", "list_rules",
+         "list_target_rules", "summary", "detailed_summary", "archive", "cleanup_metadata", "containerize")  # fmt: skip
+JOBDIR = ".snakemake/htcondor"
+
+Range = Callable[[Any], tuple[int, int]]
+
+
+class Cluster:
+    """One run of a study on a pool, seen from the access point.
+
+    Parameters
+    ----------
+    workflow : Snakemake's
+    config : resolved
+    files : of the study
+    models : model's folder -> row of the sheet
+
+    Raises
+    ------
+    AlignsecError
+        The profile or the study cannot work on the pool, another controller holds the folder, or no schedd answers.
+    """
+
+    def __init__(
+        self, workflow: Any, config: Mapping[str, Any], files: Layout, models: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        asked, given = _asked(), profile(workflow)
+        self.workflow, self.config, self.files, self.models = workflow, config, files, models
+        self.folder = Path.cwd()
+        self.sheet = config["zoo"]["sheet"]
+        self.site = site.read(
+            given,
+            attempts=1 + (asked.retries or 0),
+            shared=bool(workflow.storage_settings.shared_fs_usage),
+        )
+        if config["robustness"]["source"] == "attack":
+            site.check(
+                self.site, config["images"], config["robustness"]["corruptions"], self.sheet, self.folder
+            )
+        self.versions = site.versions()
+        self.hours = {r["model"]: float(r["job_hours_high"]) for r in estimate.read(files.estimate)}
+        if not any(getattr(asked, name, None) for name in LOOKS):
+            self.controller = controller.Controller(self.folder)
+            for text in controller.recover(self.folder, given.get("strays", "remove")):
+                print(text, file=sys.stderr)
+            for name in models:  # HTCondor makes one missing folder for what comes back, not two
+                files.log("attack", name, "x").parent.mkdir(parents=True, exist_ok=True)
+                (files.models.folder / name / "attack").mkdir(parents=True, exist_ok=True)
+            controller.be_patient()  # from here on: without an access point, a run is told so at once
+            controller.set_events_aside(Path(asked.htcondor_jobdir or JOBDIR))
+
+    def needs(
+        self,
+        memory_mb: int,
+        disk_mb: int,
+        *,
+        gpu: bool = False,
+        gpu_memory_gb: float = 0,
+        images: Range | None = None,
+        state: Callable[[Any], str] | None = None,
+        returns: Sequence[str] = ("{log}",),
+    ) -> dict[str, Any]:
+        """HTCondor's words for what a rule needs (`site.commands`).
+
+        Parameters
+        ----------
+        images : from the wildcards, the range of images that the job reads
+        state : from the wildcards, the file that must survive the job: its ledger
+        returns : what comes back beside the rule's outputs
+        """
+        source, address = self.config["images"]["source"], self.config["images"]["address"]
+        always = ["Snakefile", "workflow", "profiles", "envs", *([self.sheet] if self.sheet else [])]
+
+        def covering(wildcards: Any) -> list[dict[str, Any]]:
+            assert images is not None
+            return packs.covering(Path(self.config["images"]["path"]), *images(wildcards))
+
+        def sent(input: Any) -> list[str]:
+            configs = [os.path.relpath(f) for f in self.workflow.configfiles]
+            return [*always, site.WRAPPER, *configs, *input]
+
+        return site.commands(
+            self.site,
+            versions=self.versions,
+            memory_mb=memory_mb,
+            disk_mb=disk_mb,
+            gpu=gpu,
+            gpu_memory_mb=int(gpu_memory_gb * 1000),
+            hours=lambda wildcards: self.hours.get(self.models[wildcards.model]["model"]),
+            inputs=always,
+            returned=list(returns),
+            state=state,
+            staged=covering if source == "packs" and images is not None else None,
+            address=address,
+            sent=sent,
+        )
+
+    def light_rules(self) -> list[str]:
+        """A rule that does not say what it needs is light, and runs where Snakemake does."""
+        return [r.name for r in self.workflow.rules if "classad_AlignsecVersions" not in r.resources]
+
+    def ends(self) -> None:
+        """What HTCondor holds at the end of a run would start again for nobody: it leaves the queue."""
+        try:
+            for line in controller.remove_held(self.folder):
+                print(f"held, and removed from the queue: {line}", file=sys.stderr)
+        except AlignsecError as error:  # the run's own end is not to be changed by this
+            print(f"warning: held jobs were not looked for: {error}", file=sys.stderr)
+
+
+def profile(workflow: Any) -> dict[str, str]:
+    """The profile's default resources as text; one in quotes keeps them in Snakemake, and loses them here."""
+    given = workflow.resource_settings.default_resources or {}
+    return {name: str(value.raw).strip("'\"") for name, value in given.items()}
+
+
+def _asked() -> Any:
+    """The command line; Snakemake tells a workflow its targets and flags only after the DAG is built."""
+    from snakemake.cli import parse_args
+
+    return parse_args(sys.argv[1:])[1]

@@ -1,0 +1,152 @@
+"""Spearman rho of every benchmark with every target, in tree order."""
+
+from typing import TYPE_CHECKING
+
+from alignsec.report.figures import CATEGORY_COLORS
+from alignsec.report.figures import LEVEL
+from alignsec.report.figures import PAGE
+from alignsec.report.figures import by_category
+from alignsec.report.figures import short
+from alignsec.report.figures import style
+from alignsec.report.figures import target_label
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SIZE = 6.0  # points, of the benchmarks' names
+PER_PANEL = 80  # rows; more go into a second panel, so that the figure fits a page
+
+
+def _width(text: str, weight: str, size: float) -> float:
+    """Width in points of a benchmark's name."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    return float(TextPath((0, 0), text, size=size, prop=FontProperties(weight=weight)).get_extents().x1)
+
+
+def draw(
+    correlations: "pd.DataFrame",
+    benchmarks: "pd.DataFrame",
+    *,
+    annotate: bool = False,
+    colormap: str = "vlag",
+) -> "Figure":
+    """Rows: benchmarks, indented by depth, parents bold; columns: targets; colour: rho from -1 to 1.
+
+    A dot marks a cell with q (leaves) or p (parents) of .05 and above, a cross one that allows no test; grey: no
+    estimate. More than `PER_PANEL` benchmarks are drawn in two panels, parted at a parent.
+    """
+    import matplotlib as mpl
+    import numpy as np
+    import seaborn  # noqa: F401 - registers its colour maps with matplotlib
+    from matplotlib.figure import Figure
+
+    order = list(benchmarks["benchmark"])
+    targets = list(dict.fromkeys(correlations["target"]))
+
+    def grid(column: str) -> "np.ndarray":
+        wide = correlations.pivot(index="benchmark", columns="target", values=column)
+        return wide.reindex(index=order, columns=targets).to_numpy(float)
+
+    rho, p, q, n = grid("rho"), grid("p"), grid("q"), grid("n")
+    level = np.where(benchmarks["is_leaf"].to_numpy(bool)[:, None], q, p)
+    parts = [(0, len(order))]
+    if len(order) > PER_PANEL:
+        at = min(np.flatnonzero(~benchmarks["is_leaf"].to_numpy(bool)), key=lambda i: abs(i - len(order) / 2))
+        parts = [(0, int(at)), (int(at), len(order))]
+    longest = max(b - a for a, b in parts)
+    with style():
+        height = (0.135 if len(parts) == 1 else 0.112) * longest + 1.9
+        width = 4.0 + 0.34 * len(targets) if len(parts) == 1 else max(PAGE, 4.6 + 0.22 * len(targets))
+        figure = Figure(figsize=(width, height), layout="constrained")
+        colours = mpl.colormaps[colormap].with_extremes(bad="0.82")
+        panels = figure.subplots(1, len(parts), squeeze=False)[0]
+        for axes, (a, b) in zip(panels, parts, strict=True):
+            image = axes.imshow(
+                np.ma.masked_invalid(rho[a:b]),
+                cmap=colours,
+                vmin=-1,
+                vmax=1,
+                aspect="auto",
+                interpolation="none",
+            )
+            _mark(axes, rho[a:b], level[a:b], annotate)
+            _name(axes, benchmarks.iloc[a:b], len(targets), whole=len(parts) == 1)
+            axes.set_xticks(range(len(targets)))
+            axes.set_xticklabels(
+                [target_label(t) for t in targets], rotation=60, ha="left", rotation_mode="anchor",
+                fontsize=7 if len(parts) == 1 else 5.5,
+            )  # fmt: skip
+            axes.xaxis.tick_top()
+            axes.tick_params(axis="x", length=0)
+            axes.spines[:].set_visible(False)
+            axes.set_ylim(longest - 0.5, -0.5)  # rows of both panels are of one height
+        bar = figure.colorbar(
+            image, ax=list(panels), location="bottom", shrink=0.9 / len(parts), aspect=30, fraction=0.6 / height,
+            pad=0.1 / height,
+        )  # fmt: skip
+        mark = "* q or p < .05" if annotate else "dot: q (leaves) or p (parents) ≥ .05; cross: no test"
+        models = n[np.isfinite(rho)]
+        ends = dict.fromkeys(f"{v:.0f}" for v in (models.min(), models.max())) if len(models) else ()
+        of = f"; n = {' to '.join(ends)} models" if ends else ""
+        bar.set_label(f"Spearman ρ with the target{of}\n{mark}; grey: no estimate", fontsize=6.5)
+        bar.outline.set_visible(False)
+        return figure
+
+
+def _mark(axes: "Axes", rho: "np.ndarray", level: "np.ndarray", annotate: bool) -> None:
+    """What is not significant, or the numbers."""
+    import numpy as np
+
+    if not annotate:
+        untested = np.isnan(level) & np.isfinite(rho)
+        for marked, marker, size, gid in (
+            (level >= LEVEL, ".", 2.2, "weak"),
+            (untested, "x", 2.0, "untested"),
+        ):
+            rows, columns = np.nonzero(marked)
+            axes.plot(columns, rows, marker, color="0.25", markersize=size, markeredgewidth=0.5, gid=gid)
+        return
+    for r, c in np.argwhere(np.isfinite(rho)):
+        shade = "white" if abs(rho[r, c]) > 0.6 else "black"
+        star = "*" if level[r, c] < LEVEL else ""
+        axes.text(c, r, f"{rho[r, c]:.2f}{star}", ha="center", va="center", fontsize=4.5, color=shade)
+
+
+def _name(axes: "Axes", benchmarks: "pd.DataFrame", count: int, *, whole: bool) -> None:
+    """Names left of the rows, indented by depth; categories and the rules between them."""
+    axes.set_yticks([])
+    size, step = (SIZE, 7.0) if whole else (SIZE - 1, 4.0)
+    names = [b if whole else short(b, 44) for b in benchmarks["benchmark"]]
+    weights = ["normal" if is_leaf else "bold" for is_leaf in benchmarks["is_leaf"]]
+    # in points, measured: spaces and an average width per letter differ between bold and normal
+    indents = [step * int(d) for d in benchmarks["depth"]]
+    widest = max(i + _width(b, w, size) for i, b, w in zip(indents, names, weights, strict=True))
+    for row, (name, weight, indent, category) in enumerate(
+        zip(names, weights, indents, benchmarks["category"], strict=True)
+    ):
+        axes.annotate(
+            name,
+            (0, row),
+            (indent - 1.03 * widest - 6, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=size,
+            fontweight=weight,
+            color=CATEGORY_COLORS.get(category, CATEGORY_COLORS[None]),
+            gid="benchmark",
+        )
+    for start, stop, category in by_category(list(benchmarks["category"])):
+        if stop < len(names):
+            axes.plot([-0.5, count - 0.5], [stop - 0.5] * 2, color="black", linewidth=1.1, gid="rule")
+        if category is not None:
+            axes.text(
+                count - 0.3, (start + stop - 1) / 2, category, va="center", ha="left", fontsize=size + 1,
+                fontweight="bold", color=CATEGORY_COLORS[category], gid="category",
+                rotation=0 if whole else 270,
+            )  # fmt: skip

@@ -1,0 +1,55 @@
+"""Is a correlation one of models, or of families? Within families against between them."""
+
+from typing import TYPE_CHECKING
+
+from alignsec.report.figures import CATEGORY_COLORS
+from alignsec.report.figures import COLUMN
+from alignsec.report.figures import message
+from alignsec.report.figures import short
+from alignsec.report.figures import style
+from alignsec.report.figures import target_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+NAMED = 5  # benchmarks with their name beside them: those where within and between differ most
+
+
+def draw(correlations: "pd.DataFrame", target: str) -> "Figure":
+    """One point per leaf: correlation of ranks within families (y) and of the families' mean ranks (x)."""
+    from matplotlib.figure import Figure
+
+    with style():
+        mine = correlations[(correlations["target"] == target) & correlations["is_leaf"]]
+        mine = mine[mine["rho_within"].notna() & mine["rho_between"].notna()]
+        if mine.empty:
+            return message("Too few families, or too few models in them, to tell within from between.")
+        figure = Figure(figsize=(COLUMN, 3.5), layout="constrained")
+        axes = figure.add_subplot()
+        axes.axhline(0, color="0.75", linewidth=0.7)
+        axes.axvline(0, color="0.75", linewidth=0.7)
+        axes.plot([-1, 1], [-1, 1], color="0.75", linewidth=0.7, linestyle="--")
+        for category, part in mine.groupby("category", sort=False, dropna=False):
+            key = category if isinstance(category, str) else None
+            axes.scatter(
+                part["rho_between"], part["rho_within"], s=14, color=CATEGORY_COLORS[key], alpha=0.85, linewidths=0,
+                label=f"{key or 'no category'} ({len(part)})", gid=key or "none",
+            )  # fmt: skip
+        gap = (mine["rho_within"] - mine["rho_between"]).abs().sort_values(ascending=False, kind="stable")
+        for number, index in enumerate(gap.index[:NAMED], 1):
+            row = mine.loc[index]
+            axes.annotate(str(number), (row["rho_between"], row["rho_within"]), (2, 2), textcoords="offset points",
+                          fontsize=6, fontweight="bold")  # fmt: skip
+        named = [
+            f"{number}  {short(str(mine.loc[i, 'benchmark']), 52)}"
+            for number, i in enumerate(gap.index[:NAMED], 1)
+        ]
+        axes.set_xlim(-1, 1)
+        axes.set_ylim(-1, 1)
+        axes.set_aspect("equal")
+        axes.set_xlabel("ρ between families\n" + "\n".join(named), fontsize=6.5, loc="left", linespacing=1.3)
+        axes.set_ylabel("ρ within families")
+        axes.set_title(target_label(target), loc="left")
+        figure.legend(frameon=False, loc="outside upper left", ncols=3, handletextpad=0.1, columnspacing=1)
+        return figure

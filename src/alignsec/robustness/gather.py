@@ -1,0 +1,78 @@
+"""Every job's output as accuracies, exclusions and warnings."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.tables import read
+from alignsec.robustness.summarise import doubts
+from alignsec.robustness.summarise import summarise
+from alignsec.study.layout import Models
+from alignsec.study.records import EXCLUDED
+from alignsec.study.records import OK
+from alignsec.study.records import Status
+from alignsec.study.records import read_reports
+from alignsec.study.records import read_status
+from alignsec.zoo.account import owners
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def gather(
+    models: Sequence[str],
+    folder: Path,
+    shards: Sequence[str],
+    with_corruptions: bool,
+    epsilons: Sequence[str],
+    norm: str,
+    exclude_duplicates: bool = False,
+) -> tuple["pd.DataFrame", "pd.DataFrame", "pd.DataFrame"]:
+    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies, exclusions, warnings.
+
+    With `exclude_duplicates`, the first of several models with the same weights stands for all.
+
+    Raises
+    ------
+    AlignsecError
+        Two models were run on different images, or none could be run.
+    """
+    files = Models(folder)
+    attacks, corrupted = [], []
+    statuses: list[Status] = []
+    seen: dict[str, tuple[str, str]] = {}  # shard -> images' checksum, the first model attacked on them
+    for model in models:
+        for shard in shards:
+            attacks.append(read(files.attack(model, shard), "attack"))
+            statuses.append(read_status(files.attack_status(model, shard)))
+            # null where the process ended before it had read them
+            if used := statuses[-1].get("images"):
+                first = seen.setdefault(shard, (used, model))
+                if first[0] != used:
+                    raise AlignsecError(
+                        f"{files.attack(model, shard)}: {model!r} was run on other images than {first[1]!r}: delete "
+                        "the folder of the one whose images are not those of images/, and run again"
+                    )
+        if with_corruptions:
+            corrupted.append(read(files.corruptions(model), "corruptions"))
+            statuses.append(read_status(files.corruptions_status(model)))
+    if not attacks:
+        raise AlignsecError("the sheet has no model to gather")
+    if exclude_duplicates:
+        statuses += _duplicates(models, folder)
+    return *summarise(attacks, statuses, corrupted, epsilons, norm), doubts(statuses)
+
+
+def _duplicates(models: Sequence[str], folder: Path) -> list[Status]:
+    attacked = {m: r for m, r in read_reports(models, folder).items() if r["status"] == OK}
+    return [
+        {
+            "model": model,
+            "step": "preflight",
+            "status": EXCLUDED,
+            "reason": f"flagged: duplicate weights (those of {first})",
+        }
+        for first, *others in owners(attacked).values()
+        for model in others
+    ]

@@ -1,0 +1,282 @@
+"""Where the files of a study lie: every name below ``results/<study>/`` is spelled here and nowhere else.
+
+Rules ask with the wildcards `MODEL`, `SHARD` and `BENCHMARK`; the library asks with names, which are encoded on the
+way (`alignsec.ground.names`).
+
+>>> Layout(Path("results/demo")).models.preflight("resnet-50").as_posix()
+'results/demo/models/resnet-50/preflight.json'
+>>> Layout(Path("results/demo")).models.preflight(MODEL).as_posix()
+'results/demo/models/{model}/preflight.json'
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+from alignsec.ground.names import encode
+
+
+class Wildcard(str):
+    """A place in a pattern of file names that Snakemake fills; it is not encoded."""
+
+
+MODEL, SHARD, BENCHMARK = Wildcard("{model}"), Wildcard("{shard}"), Wildcard("{benchmark}")
+RESULTS = Path("results")
+FIGURE_SUFFIXES = ("pdf", "png")
+TABLE_SUFFIXES = ("csv", "tex")
+
+
+def _encoded(name: str) -> str:
+    return str(name) if isinstance(name, Wildcard) else encode(name)
+
+
+def shard_names(count: int, per_shard: int) -> list[str]:
+    """Names of the shards of `count` images: ``0000``, ``0001``, …"""
+    return [shard_name(i) for i in range(ceil(count / per_shard))]
+
+
+def shard_name(number: int) -> str:
+    """Name of a shard by its number from 0."""
+    return f"{number:04d}"
+
+
+def bounds(shard: str, count: int, per_shard: int) -> tuple[int, int]:
+    """First and past-the-last image of a shard, in the order of the images."""
+    start = int(shard) * per_shard
+    return start, min(start + per_shard, count)
+
+
+@dataclass(frozen=True)
+class Models:
+    """What lies below a folder of models, a folder each."""
+
+    folder: Path
+
+    def of(self, model: str) -> Path:
+        """The model's own folder."""
+        return self.folder / _encoded(model)
+
+    def weights(self, model: str) -> Path:
+        """State dict of a model that the workflow trains."""
+        return self.of(model) / "weights.pt"
+
+    def demo_scores(self, model: str) -> Path:
+        """Scores of a demo network on the demo's benchmarks."""
+        return self.of(model) / "demo_scores.json"
+
+    def preflight(self, model: str) -> Path:
+        """The report of `alignsec.zoo.preflight`."""
+        return self.of(model) / "preflight.json"
+
+    def attack(self, model: str, shard: str) -> Path:
+        """Verdicts, table of kind ``attack``."""
+        return self.of(model) / "attack" / f"{shard}.parquet"
+
+    def attack_status(self, model: str, shard: str) -> Path:
+        """What the attack job says of itself (`alignsec.study.records.Status`)."""
+        return self.of(model) / "attack" / f"{shard}.status.json"
+
+    def ledger(self, model: str, shard: str) -> Path:
+        """What is settled, of a job under way too."""
+        return self.of(model) / "attack" / f"{shard}.ledger"
+
+    def adversarials(self, model: str, shard: str) -> Path:
+        """The smallest adversarials, where they are kept."""
+        return self.of(model) / "attack" / f"{shard}.adversarials.npz"
+
+    def corruptions(self, model: str) -> Path:
+        """Correctness under corruptions, table of kind ``corruptions``."""
+        return self.of(model) / "corruptions.parquet"
+
+    def corruptions_status(self, model: str) -> Path:
+        """What the corruptions job says of itself."""
+        return self.of(model) / "corruptions.status.json"
+
+    def preflights(self) -> list[Path]:
+        """Reports that are there."""
+        return sorted(self.folder.glob("*/preflight.json"))
+
+    def statuses(self) -> Iterator[tuple[Path, Path, Path]]:
+        """Of every job that said how it ended: its status, its table, the preflight report of its model."""
+        for path in sorted(self.folder.glob("*/attack/*.status.json")):
+            yield path, _table_of(path), path.parents[1] / "preflight.json"
+        for path in sorted(self.folder.glob("*/corruptions.status.json")):
+            yield path, _table_of(path), path.parent / "preflight.json"
+
+    def attack_statuses(self) -> list[Path]:
+        """Status of every attack job that ended."""
+        return sorted(self.folder.glob("*/attack/*.status.json"))
+
+
+def _table_of(status: Path) -> Path:
+    return status.with_name(status.name.removesuffix(".status.json") + ".parquet")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What lies below the folder of a study, ``results/<study>``."""
+
+    root: Path
+
+    # ---- leaderboard ----
+
+    def leaderboard(self, source: str) -> Path:
+        """The published file as it came; a ZIP keeps its suffix."""
+        return self.root / "scores" / f"leaderboard.{'zip' if source.lower().endswith('.zip') else 'csv'}"
+
+    @property
+    def scores(self) -> Path:
+        """Table of kind ``scores``."""
+        return self.root / "scores" / "scores.parquet"
+
+    @property
+    def benchmarks(self) -> Path:
+        """Table of kind ``benchmarks``."""
+        return self.root / "scores" / "benchmarks.parquet"
+
+    @property
+    def registry(self) -> Path:
+        """Table of kind ``registry``."""
+        return self.root / "registry" / "registry.parquet"
+
+    @property
+    def unresolved(self) -> Path:
+        """Registrations whose name only running the plugin would tell."""
+        return self.root / "registry" / "unresolved.csv"
+
+    @property
+    def merged(self) -> Path:
+        """Table of kind ``merged``."""
+        return self.root / "registry" / "merged.parquet"
+
+    @property
+    def unmatched(self) -> Path:
+        """Names on one side of the merge only."""
+        return self.root / "registry" / "unmatched.csv"
+
+    @property
+    def proposed(self) -> Path:
+        """A sheet of every merged model, for a person to review."""
+        return self.root / "registry" / "proposed_models.tsv"
+
+    # ---- images ----
+
+    def images(self, shard: str) -> Path:
+        """A shard, table of kind ``images``."""
+        return self.root / "images" / "shards" / f"{shard}.parquet"
+
+    @property
+    def sample(self) -> Path:
+        """The images that preflight measures clean accuracy on."""
+        return self.root / "images" / "sample.parquet"
+
+    @property
+    def manifest(self) -> Path:
+        """The shards gathered."""
+        return self.root / "images" / "manifest.parquet"
+
+    @property
+    def pixels(self) -> Path:
+        """Folder of pixels that models of one resize and crop share; made as needed, safe to delete."""
+        return self.root / "images" / "pixels"
+
+    # ---- models ----
+
+    @property
+    def models(self) -> Models:
+        """What lies below the folder of the models."""
+        return Models(self.root / "models")
+
+    @property
+    def account(self) -> Path:
+        """What became of every model of the sheet."""
+        return self.root / "zoo" / "models.csv"
+
+    @property
+    def reasons(self) -> Path:
+        """The reasons counted."""
+        return self.root / "zoo" / "reasons.csv"
+
+    @property
+    def estimate(self) -> Path:
+        """Hours that attacking every model takes."""
+        return self.root / "zoo" / "estimate.csv"
+
+    # ---- robustness, analysis ----
+
+    @property
+    def robustness(self) -> Path:
+        """Table of kind ``robustness``."""
+        return self.root / "robustness" / "models.parquet"
+
+    @property
+    def excluded(self) -> Path:
+        """Models that could not be evaluated."""
+        return self.root / "robustness" / "excluded.csv"
+
+    @property
+    def warnings(self) -> Path:
+        """What makes verdicts doubtful."""
+        return self.root / "robustness" / "warnings.csv"
+
+    @property
+    def total(self) -> Path:
+        """Table of kind ``total_scores``."""
+        return self.root / "analysis" / "total_scores.parquet"
+
+    @property
+    def duplicates(self) -> Path:
+        """What one row per weights changes."""
+        return self.root / "analysis" / "duplicates.csv"
+
+    @property
+    def correlations(self) -> Path:
+        """Table of kind ``correlations``, gathered; one file per benchmark lies beside it."""
+        return self.root / "correlations" / "all.parquet"
+
+    # ---- report ----
+
+    def figure(self, name: str, suffix: str) -> Path:
+        """A drawing; a suffix of `FIGURE_SUFFIXES`."""
+        return self.root / "figures" / f"{name}.{suffix}"
+
+    def table(self, name: str, suffix: str) -> Path:
+        """A table for a paper; a suffix of `TABLE_SUFFIXES`."""
+        return self.root / "tables" / f"{name}.{suffix}"
+
+    @property
+    def summary(self) -> Path:
+        """The findings in sentences."""
+        return self.root / "summary.md"
+
+    @property
+    def explorer(self) -> Path:
+        """One page to explore."""
+        return self.root / "explorer.html"
+
+    @property
+    def provenance(self) -> Path:
+        """What produced the study."""
+        return self.root / "provenance.json"
+
+    # ---- logs ----
+
+    def log(self, rule: str, *parts: str, suffix: str = "log") -> Path:
+        """Log of a rule; of one with wildcards, a file for each of their values."""
+        return (self.root / "logs").joinpath(rule, *parts).with_name(f"{(rule, *parts)[-1]}.{suffix}")
+
+
+def of_study(name: str) -> Layout:
+    """The layout of a study by its name, below the folder where the run stands."""
+    return Layout(RESULTS / name)
+
+
+def correlations_of(gathered: Path, benchmark: str) -> Path:
+    """One benchmark's own file beside the gathered table."""
+    return gathered.with_name(f"{_encoded(benchmark)}.parquet")
+
+
+def folder_name(model: str) -> str:
+    """What a model's folder is called; `AlignsecError` for a name that is empty or too long."""
+    return encode(model)

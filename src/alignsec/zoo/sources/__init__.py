@@ -1,0 +1,50 @@
+"""Model sources to one `PixelModel`: [0, 1] pixels in, logits out."""
+
+from pathlib import Path
+from typing import Protocol
+
+from alignsec.ground.errors import AlignsecError
+from alignsec.study.catalogue import SOURCES
+from alignsec.study.catalogue import imported
+from alignsec.zoo.loading import contained
+from alignsec.zoo.pixel_model import PixelModel
+
+__all__ = ["Loader", "is_imagenet", "load"]
+
+
+class Loader(Protocol):
+    """What a module of a model source offers (`alignsec.study.catalogue.SOURCES`)."""
+
+    def load(self, spec: str, weights: Path | None = None) -> PixelModel:
+        """The model that `spec` names: module, preprocessing; `Excluded` where it cannot be had."""
+
+
+def is_imagenet(source: str) -> bool:
+    """Whether the source's models answer with the thousand classes of ImageNet."""
+    return source in SOURCES and SOURCES[source].imagenet
+
+
+def load(source: str, spec: str, weights: Path | None = None) -> PixelModel:
+    """The model of a sheet's row, in eval mode on the CPU, its parameters frozen and in float32.
+
+    Parameters
+    ----------
+    source : a key of `alignsec.study.catalogue.SOURCES`
+    spec : what the source needs to find it: a registered name, a weights enum, `package.module:function`, …
+    weights : the trained state dict, for sources whose weights this workflow makes
+
+    Raises
+    ------
+    Excluded
+        A fact about the model: it cannot be loaded or evaluated, for the reason given.
+    AlignsecError
+        The sheet is wrong: unknown source or malformed spec.
+    """
+    if source not in SOURCES:
+        raise AlignsecError(f"source {source!r} is not one of {', '.join(SOURCES)}")
+    with contained() as trace:
+        maker: Loader = imported(SOURCES[source])
+        model = maker.load(spec, weights)
+    model.adapt()
+    model.trace = trace
+    return model.eval()

@@ -1,0 +1,21 @@
+# What a pool needs to know. Without a cluster's profile, `needs` says memory, disk and GPU, and nothing else here counts.
+CLUSTER = None
+ON_POOL = "job_wrapper" in (workflow.resource_settings.default_resources or {})  # here and in the jobs
+if ON_POOL and workflow.is_main_process:
+    try:
+        CLUSTER = catalogue.cluster("htcondor").Cluster(workflow, CONFIG, S, BY_FOLDER)
+    except AlignsecError as error:
+        raise WorkflowError(str(error))
+# on a pool, as often as the profile says, each time with more memory
+PREFLIGHT_RETRIES = 0 if ON_POOL else 1
+
+
+def needs(memory_gb, disk_gb, gpu=False, **more):
+    """Resources of a rule that may run elsewhere; under a cluster's profile also in its words."""
+    tags = {"mem_mb": int(memory_gb * 1000), "disk_mb": int(disk_gb * 1000)} | ({"gpu": 1} if gpu else {})
+    return tags | (CLUSTER.needs(tags["mem_mb"], tags["disk_mb"], gpu=gpu, **more) if CLUSTER else {})
+
+
+def cluster_ends():
+    if CLUSTER:
+        CLUSTER.ends()

@@ -1,0 +1,118 @@
+LEADERBOARD = S.leaderboard(CONFIG["leaderboard"]["source"])
+REMOTE = "://" in CONFIG["leaderboard"]["source"]
+
+# the demo's leaderboard is measured (demo.smk)
+if CONFIG["leaderboard"]["source"] != "demo":
+
+    rule fetch_scores:
+        input:
+            [] if REMOTE else path(CONFIG["leaderboard"]["source"]),
+        output:
+            LEADERBOARD,
+        log:
+            S.log("fetch_scores"),
+        priority: FIRST
+        conda:
+            "../../envs/analysis.yaml"
+        threads: FIRST_THREADS
+        params:
+            source=CONFIG["leaderboard"]["source"],
+            sha256=option("--sha256", CONFIG["leaderboard"]["sha256"]),
+        message:
+            "Fetch the leaderboard {params.source}"
+        shell:
+            "alignsec leaderboard fetch {params.source:q} {params.sha256} --out {output} > {log} 2>&1"
+
+
+rule parse_scores:
+    input:
+        LEADERBOARD,
+    output:
+        scores=S.scores,
+        benchmarks=S.benchmarks,
+    log:
+        S.log("parse_scores"),
+    priority: FIRST
+    conda:
+        "../../envs/analysis.yaml"
+    threads: FIRST_THREADS
+    shell:
+        "alignsec leaderboard parse {input} --out-scores {output.scores} "
+        "--out-benchmarks {output.benchmarks} > {log} 2>&1"
+
+
+rule read_registry:
+    input:
+        sheet=path(SHEET) if CONFIG["leaderboard"]["registry"] == "demo" else [],
+    output:
+        registry=S.registry,
+        unresolved=S.unresolved,
+    log:
+        S.log("read_registry"),
+    priority: FIRST
+    conda:
+        "../../envs/models.yaml"
+    threads: FIRST_THREADS
+    params:
+        source=CONFIG["leaderboard"]["registry"],
+        sheet=option_of("--sheet", "sheet"),
+    shell:
+        "alignsec leaderboard registry {params.source:q} {params.sheet} --out {output.registry} "
+        "--out-unresolved {output.unresolved} > {log} 2>&1"
+
+
+rule merge_registry:
+    input:
+        scores=S.scores,
+        benchmarks=S.benchmarks,
+        registry=S.registry,
+        sheet=path(SHEET),
+    output:
+        merged=S.merged,
+        unmatched=S.unmatched,
+    log:
+        S.log("merge_registry"),
+    priority: FIRST
+    conda:
+        "../../envs/analysis.yaml"
+    threads: FIRST_THREADS
+    params:
+        sheet=option("--sheet", SHEET),
+    message:
+        "Join leaderboard and registry by exact name, and check the sheet against both"
+    shell:
+        "alignsec leaderboard merge --scores {input.scores} --benchmarks {input.benchmarks} "
+        "--registry {input.registry} {params.sheet} --out {output.merged} --out-unmatched {output.unmatched} "
+        "> {log} 2>&1"
+
+
+rule propose_sheet:
+    input:
+        S.merged,
+    output:
+        S.proposed,
+    log:
+        S.log("propose_sheet"),
+    conda:
+        "../../envs/analysis.yaml"
+    shell:
+        "alignsec leaderboard propose {input} --out {output} 2>&1 | tee {log}"
+
+
+rule model_sheet:
+    input:
+        S.proposed,
+
+
+def check_early():
+    """Bad scores, or a sheet that does not fit them, stop the run before its first job."""
+    from subprocess import run
+
+    if SHEET is None or REMOTE or CONFIG["leaderboard"]["source"] == "demo":
+        return
+    found, sha256 = CONFIG["leaderboard"], CONFIG["leaderboard"]["sha256"]
+    command = ["alignsec", "leaderboard", "check", found["source"], "--registry", found["registry"]]
+    command += ["--sheet", SHEET, *(["--sha256", sha256] if sha256 else [])]
+    done = run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise WorkflowError(done.stderr.strip().removeprefix("error: "))
