@@ -86,7 +86,7 @@ def test_input_errors_are_messages_without_traceback(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_text("<html>")
     done = subprocess.run(
-        [sys.executable, "-m", "alignsec", "scores", "parse", str(bad), "--out-scores", str(tmp_path / "s"),
+        [sys.executable, "-m", "alignsec", "leaderboard", "parse", str(bad), "--out-scores", str(tmp_path / "s"),
          "--out-benchmarks", str(tmp_path / "b")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -18,14 +18,14 @@ import yaml
 
 from alignsec.cluster import site
 from alignsec.ground.errors import AlignsecError
-from tests.htcondor import pool as pools
-from tests.htcondor.pool import Pool
-from tests.htcondor.pool import Study
-from tests.htcondor.pool import wait
-from tests.test_workflow import BIN
-from tests.test_workflow import CONFIG
-from tests.test_workflow import MODELS
-from tests.test_workflow import ROOT
+from tests.cluster.htcondor import pool as pools
+from tests.cluster.htcondor.pool import Pool
+from tests.cluster.htcondor.pool import Study
+from tests.cluster.htcondor.pool import wait
+from tests.workflow.test_workflow import BIN
+from tests.workflow.test_workflow import CONFIG
+from tests.workflow.test_workflow import MODELS
+from tests.workflow.test_workflow import ROOT
 
 REMOTE = {"train_demo", "measure_demo", "preflight", "attack", "corruptions"}
 # hold times, or the place of the run

@@ -19,7 +19,7 @@ from alignsec.ground import locks
 from alignsec.ground import names
 from alignsec.study import sheet
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 pytestmark = pytest.mark.workflow
 
@@ -31,12 +31,11 @@ MODELS = [
 ]
 CONFIG = {
     "study": "small",
-    "scores": {"source": "demo"},
-    "registry": {"source": "demo"},
-    "models": {"sheet": "models.tsv"},
+    "leaderboard": {"source": "demo", "registry": "demo"},
+    "zoo": {"sheet": "models.tsv"},
     "images": {"source": "digits", "count": 8},
     "attack": {"epsilons": ["0.02", "0.05"], "images_per_shard": 8},
-    "corruptions": {"names": ["contrast"], "severities": [3]},
+    "robustness": {"corruptions": {"names": ["contrast"], "severities": [3]}},
 }
 
 
@@ -204,7 +203,7 @@ def test_an_epsilon_reruns_attacks_and_no_training(study: Path) -> None:
 
 
 def test_a_figure_option_redraws_that_figure_only(study: Path) -> None:
-    configure(study, figures={"heatmap": {"annotate": True}})
+    configure(study, report={"heatmap": {"annotate": True}})
     assert set(planned(study)) == {"heatmap", "all"}
 
 
@@ -218,7 +217,7 @@ def test_a_new_row_runs_that_model_also_with_a_new_leaderboard(study: Path) -> N
     with (study / "other.csv").open("a") as handle:
         row = (study / "other.csv").read_text().splitlines()[1].split(",")
         handle.write(",".join(["somebody", "99", *row[2:]]) + "\n")
-    configure(study, scores={"source": "other.csv"})
+    configure(study, leaderboard={"source": "other.csv"})
     jobs = planned(study)
     assert (jobs["attack"], jobs["train_demo"], jobs["parse_scores"]) == (1, 1, 1)
     write_sheet(study, MODELS)
@@ -268,12 +267,12 @@ def test_a_wrong_hash_and_an_unknown_model_are_told_before_any_attack(tmp_path: 
     (tmp_path / "l.csv").write_text("model_name,neural_vision,A1\nmlp,.1,.1\nresnet50,.2,.2\n")
     rows = [["mlp", "demo", MODELS[0][2], "mlp", ""], ["resnet5O", "brainscore", "", "f", ""]]
     write_sheet(tmp_path, rows)
-    configure(tmp_path, scores={"source": "l.csv", "sha256": "0" * 64})
+    configure(tmp_path, leaderboard={"source": "l.csv", "sha256": "0" * 64})
     done = snakemake(tmp_path)
     assert done.returncode != 0
     found = hashlib.sha256((tmp_path / "l.csv").read_bytes()).hexdigest()
     assert f"has SHA-256 {found}" in done.stdout + done.stderr
-    configure(tmp_path, scores={"source": "l.csv", "sha256": found})
+    configure(tmp_path, leaderboard={"source": "l.csv", "sha256": found})
     done = snakemake(tmp_path)
     assert done.returncode != 0
     assert "'resnet5O' (closest: 'mlp')" in done.stdout + done.stderr
@@ -372,10 +371,10 @@ def test_plugins_that_misbehave_are_rows_and_the_others_unaffected(
     (tmp_path / "l.csv").write_text("model_name,neural_vision,A1\nhalf,.1,.1\nother,.2,.2\n")
     configure(
         tmp_path,
-        scores={"source": "l.csv"},
+        leaderboard={"source": "l.csv"},
         attack={"epsilons": ["0.05"]},
-        corruptions={"names": []},
-        preflight={"timeout": 120},
+        robustness={"corruptions": {"names": []}},
+        zoo={"timeout": 120},
         images={"source": "digits", "count": 8},
     )
     results = tmp_path / "results" / "small"

@@ -80,7 +80,7 @@ def test_style_does_not_leak_and_ignores_the_users_own() -> None:
 _DRAW = """
 import sys, pandas as pd
 from alignsec.report.figures import heatmap, save, scatter
-from tests.test_figures import BENCHMARKS, TARGETS
+from tests.report.test_figures import BENCHMARKS, TARGETS
 total, table = pd.read_pickle(sys.argv[1]), pd.read_pickle(sys.argv[2])
 save(heatmap.draw(table, BENCHMARKS), sys.argv[3] + "/heatmap")
 save(scatter.draw(total, table, "A", TARGETS), sys.argv[3] + "/scatter")

@@ -630,7 +630,7 @@ def test_twelve_of_the_paper_studys_models_are_accounted_for_offline(tmp_path: P
     from alignsec.study import sheet
     from alignsec.zoo import account
 
-    rows = sheet.read(Path(__file__).parents[1] / "config" / "paper" / "models.tsv")
+    rows = sheet.read(Path(__file__).parents[2] / "config" / "paper" / "models.tsv")
     assert len(rows) == 233
     chosen = rows.sample(12, random_state=0)
     reports = dict(preflight.sweep(chosen, tmp_path, jobs=2, offline=True, retries=0, timeout=600))
@@ -642,7 +642,7 @@ def test_twelve_of_the_paper_studys_models_are_accounted_for_offline(tmp_path: P
     assert counted.loc[counted["status"] != "flagged", "models"].sum() == 12
 
 
-DOC = Path(__file__).parents[1] / "docs" / "zoo.md"
+DOC = Path(__file__).parents[2] / "docs" / "zoo.md"
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from alignsec.study import sheet
 from alignsec.zoo.pixel_model import Excluded
 from alignsec.zoo.pixel_model import PixelModel
 
-SHEET = Path(__file__).parents[1] / "config" / "demo" / "models.tsv"
+SHEET = Path(__file__).parents[2] / "config" / "demo" / "models.tsv"
 LEAVES = [b for names in demo_benchmarks.CATEGORIES.values() for b in names]
 CNN = "arch=cnn,training=standard,seed=1"
 ROBUST = "arch=cnn,training=adversarial,strength=0.1,seed=1"
