@@ -21,7 +21,7 @@ from alignsec.analysis import correlate as statistics
 from alignsec.analysis import families
 from alignsec.robustness import summarise as robustness
 
-# printed by `Rscript tests/reference.R < tests/reference.csv` (R 4.2.2)
+# printed by `Rscript tests/analysis/reference.R < tests/analysis/reference.csv` (R 4.2.2)
 R = {
     "rho": 0.741078907690,
     "slope": 0.683279561220,

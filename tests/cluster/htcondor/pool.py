@@ -17,7 +17,7 @@ import yaml
 
 from alignsec.study import sheet
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = Path(__file__).with_name("pool.sh")
 UID = 1000
 SENT = ("Snakefile", "workflow", "htcondor", "envs")
