@@ -17,7 +17,7 @@ from alignsec.demo import benchmarks as demo_benchmarks
 from alignsec.demo import networks as demo
 from alignsec.ground.digits import digits
 from alignsec.ground.errors import AlignsecError
-from alignsec.leaderboard import export as scores
+from alignsec.leaderboard import export
 from alignsec.study import sheet
 from alignsec.zoo.pixel_model import Excluded
 from alignsec.zoo.pixel_model import PixelModel
@@ -400,7 +400,7 @@ def test_leaderboard_is_read_back_with_its_tree(tmp_path: Path, board: dict[str,
             zip(LEAVES, np.random.default_rng(i + 1).uniform(0, 1, len(LEAVES)).tolist(), strict=True)
         )
     (tmp_path / "board.csv").write_text(demo_benchmarks.leaderboard(board), encoding="utf-8")
-    parsed = scores.parse(tmp_path / "board.csv")
+    parsed = export.parse(tmp_path / "board.csv")
     rows = parsed.benchmarks.set_index("benchmark")
     for category, names in demo_benchmarks.CATEGORIES.items():
         assert set(rows.loc[list(names), "parent"]) == {f"{category}_vision"}

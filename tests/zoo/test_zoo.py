@@ -22,7 +22,7 @@ from alignsec import zoo
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
-from alignsec.images import shards as images
+from alignsec.images import shards
 from alignsec.images.pixels import as_files
 from alignsec.images.pixels import load as load_pixels
 from alignsec.zoo import normalisation
@@ -263,7 +263,7 @@ def levels(tmp_path: Path) -> Path:
     labels = np.arange(8, 248, 8)
     arrays = np.broadcast_to((labels // 4).astype(np.uint8)[:, None, None, None], (len(labels), 3, 8, 8))
     np.savez(tmp_path / "levels.npz", images=arrays, labels=labels)
-    frame = images.shard("npz", str(tmp_path / "levels.npz"), 0, len(labels), 0)
+    frame = shards.cut("npz", str(tmp_path / "levels.npz"), 0, len(labels), 0)
     tables.write(frame, tmp_path / "levels.parquet", "images")
     return tmp_path / "levels.parquet"
 
@@ -473,7 +473,7 @@ def test_registered_models_are_attacked_with_the_epsilon_asked(
     assert model.std.flatten().tolist() == pytest.approx(std, abs=1e-6)
     assert model.trace is not None and len(model.trace.weight_files) == 1
     sample = str(data_dir / "imagenet_sample")
-    frame = images.shard("folders", sample, 0, 2, 0)
+    frame = shards.cut("folders", sample, 0, 2, 0)
     pixels, _ = load_pixels(frame, model.preprocess)
     with as_files(frame) as files:
         assert model.round_trip is not None and model.round_trip(files) < 1e-6
@@ -500,7 +500,7 @@ def test_registered_models_are_attacked_with_the_epsilon_asked(
 def test_preflight_of_a_registered_model_and_of_weights_that_hold_code(
     planted: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = images.shard("folders", str(data_dir / "imagenet_sample"), 0, 3, 0)
+    frame = shards.cut("folders", str(data_dir / "imagenet_sample"), 0, 3, 0)
     tables.write(frame, tmp_path / "sample.parquet", "images")
     monkeypatch.setenv("TORCH_HOME", str(planted / "torch"))
     name = "shufflenet_v2_x1_0"
@@ -661,7 +661,7 @@ def test_the_documented_cifar_model_and_its_row(
     (tmp_path / "models.tsv").write_text(table)
     rows = sheet.read(tmp_path / "models.tsv").set_index("source")
     assert list(rows.index) == ["brainscore", "torchvision", "timm", "factory"]
-    frame = images.shard("npz", str(data_dir / "cifar10" / "test_head_256.npz"), 0, 64, 0)
+    frame = shards.cut("npz", str(data_dir / "cifar10" / "test_head_256.npz"), 0, 64, 0)
     tables.write(frame, tmp_path / "sample.parquet", "images")
     monkeypatch.syspath_prepend(tmp_path)
     report = preflight.preflight(

@@ -63,7 +63,7 @@ def kind_of(reason: str) -> str:
     """
     found = [k for k in KINDS if reason.startswith(k.removesuffix(" N"))]
     if not found:
-        raise KeyError(f"reason {reason!r} is not of the list in alignsec/reasons.py")
+        raise KeyError(f"reason {reason!r} is not of the list in alignsec/ground/reasons.py")
     return max(found, key=len)
 
 

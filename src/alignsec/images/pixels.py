@@ -3,26 +3,23 @@
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Sequence
-from pathlib import Path
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
+from alignsec.ground.tables import atomic
 from alignsec.images.shards import checksum
-from alignsec.images.sources import array
-from alignsec.images.sources import here
-from alignsec.images.sources import is_array
-from alignsec.images.sources import read
-from alignsec.images.sources import sha256_of
+from alignsec.images.sources import array, here, is_array, read, sha256_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
+    Pixels = npt.NDArray[np.float32]
+    Labels = npt.NDArray[np.int64]
 
 CHUNK = 64  # image files that are open to a model's preprocessing at once
 
@@ -31,8 +28,8 @@ CHUNK = 64  # image files that are open to a model's preprocessing at once
 def as_files(manifest: "pd.DataFrame") -> Iterator[list[Path]]:
     """The manifest's images as RGB files on the disk, checked against it, for as long as the context lasts.
 
-    RGB files are given where they are. Grey, CMYK, palette and transparent images are converted to RGB (models'
-    own loaders disagree on them), members of an archive are written to a temporary folder.
+    RGB files are given where they are. Grey, CMYK, palette and transparent images are converted to RGB
+    (models' own loaders disagree on them), members of an archive are written to a temporary folder.
 
     Raises
     ------
@@ -66,14 +63,14 @@ def as_files(manifest: "pd.DataFrame") -> Iterator[list[Path]]:
 
 def load(
     manifest: "pd.DataFrame",
-    preprocess: Callable[[Sequence[Path]], "np.ndarray"] | None = None,
+    preprocess: Callable[[Sequence[Path]], "Pixels"] | None = None,
     cache: Path | None = None,
-) -> tuple["np.ndarray", "np.ndarray"]:
+) -> tuple["Pixels", "Labels"]:
     """Pixels (N, C, H, W) float32 in [0, 1] and labels (N,) int64 of a manifest, checksums verified.
 
     `preprocess` turns files into pixels as the model's own resize and crop do; arrays are taken as they are.
-    `cache` is a folder for the pixels of one geometry (`PixelModel.geometry`): what another model of that geometry
-    left there is taken, in uint8 where the pixels are whole grey levels.
+    `cache` is a folder for the pixels of one geometry (`PixelModel.geometry`): what another model of that
+    geometry left there is taken, in uint8 where the pixels are whole grey levels.
 
     Raises
     ------
@@ -109,14 +106,12 @@ def load(
                 ) from error
     pixels = np.concatenate(parts)
     if kept is not None:
-        from alignsec.ground.tables import atomic
-
         with atomic(kept) as temporary, temporary.open("wb") as handle:
             np.save(handle, _packed(pixels))
     return pixels, labels
 
 
-def _packed(pixels: "np.ndarray") -> "np.ndarray":
+def _packed(pixels: "Pixels") -> "Pixels | npt.NDArray[np.uint8]":
     """uint8 where that loses nothing."""
     import numpy as np
 
@@ -124,14 +119,16 @@ def _packed(pixels: "np.ndarray") -> "np.ndarray":
     return levels if np.array_equal(_unpacked(levels), pixels) else pixels
 
 
-def _unpacked(pixels: "np.ndarray") -> "np.ndarray":
+def _unpacked(pixels: "Pixels | npt.NDArray[np.uint8]") -> "Pixels":
     import numpy as np
 
+    if pixels.dtype != np.uint8:
+        return pixels.astype(np.float32, copy=False)
     # divided in double precision and rounded once, as the preprocessing's result was
-    return (pixels.astype(np.float64) / 255).astype(np.float32) if pixels.dtype != np.float32 else pixels
+    return (pixels.astype(np.float64) / 255).astype(np.float32)
 
 
-def _load_arrays(manifest: "pd.DataFrame") -> "np.ndarray":
+def _load_arrays(manifest: "pd.DataFrame") -> "Pixels":
     import numpy as np
 
     pixels = []

@@ -7,7 +7,11 @@ from alignsec.ground.errors import AlignsecError
 
 
 def parse(text: str) -> float:
-    """An epsilon string as a float of the [0, 1] pixel range; ``AlignsecError`` if it is not a number."""
+    """An epsilon string as a float of the [0, 1] pixel range; ``AlignsecError`` if it is not a number.
+
+    >>> parse("0.5/255") * 255
+    0.5
+    """
     try:
         over, _, under = text.partition("/")
         # "0.5/255" too, which Fraction does not read

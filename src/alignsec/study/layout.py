@@ -1,7 +1,7 @@
 """Where the files of a study lie: every name below ``results/<study>/`` is spelled here and nowhere else.
 
-Rules ask with the wildcards `MODEL`, `SHARD` and `BENCHMARK`; the library asks with names, which are encoded on the
-way (`alignsec.ground.names`).
+Rules ask with the wildcards `MODEL`, `SHARD` and `BENCHMARK`; the library asks with names, which are encoded
+on the way (`alignsec.ground.names`).
 
 >>> Layout(Path("results/demo")).models.preflight("resnet-50").as_posix()
 'results/demo/models/resnet-50/preflight.json'
@@ -39,6 +39,16 @@ def shard_names(count: int, per_shard: int) -> list[str]:
 def shard_name(number: int) -> str:
     """Name of a shard by its number from 0."""
     return f"{number:04d}"
+
+
+def shard_table(folder: Path, shard: str) -> Path:
+    """A shard's table in a folder of them."""
+    return folder / f"{shard}.parquet"
+
+
+def shard_tables(folder: Path, count: int) -> list[Path]:
+    """Tables of the first `count` shards in a folder of them."""
+    return [shard_table(folder, shard_name(i)) for i in range(count)]
 
 
 def bounds(shard: str, count: int, per_shard: int) -> tuple[int, int]:
@@ -164,7 +174,7 @@ class Layout:
 
     def images(self, shard: str) -> Path:
         """A shard, table of kind ``images``."""
-        return self.root / "images" / "shards" / f"{shard}.parquet"
+        return shard_table(self.root / "images" / "shards", shard)
 
     @property
     def sample(self) -> Path:

@@ -1,4 +1,4 @@
-"""What a job says of itself, as JSON beside its table: the preflight report, the status of an attack or of corruptions.
+"""What a job says of itself, as JSON beside its table: a preflight report, the status of the other jobs.
 
 Written and read here and nowhere else, so that a key has one spelling.
 """
@@ -6,9 +6,7 @@ Written and read here and nowhere else, so that a key has one spelling.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-from typing import NotRequired
-from typing import TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
@@ -49,7 +47,7 @@ class Status(TypedDict):
 
 
 class Report(TypedDict):
-    """What preflight found out about a model; null where unknown. Units: `alignsec.zoo.preflight.preflight`."""
+    """What `alignsec.zoo.preflight.preflight` found out about a model, with its units; null where unknown."""
 
     model: str
     source: str
@@ -122,13 +120,15 @@ def write_status(path: Path, model: str, step: str, excluded: Excluded | None, *
 def read_status(path: Path) -> Status:
     """How a job ended; `AlignsecError` if the file says nothing."""
     found: Any = read_json(path)
-    return found
+    status: Status = found
+    return status
 
 
 def read_report(path: Path) -> Report:
     """A preflight report; `AlignsecError` if the file is none."""
     found: Any = read_json(path)
-    return found
+    report: Report = found
+    return report
 
 
 def excluded_by(report: Report) -> Excluded | None:

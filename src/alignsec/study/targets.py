@@ -1,22 +1,45 @@
 """Names of targets (`robust_top1@1/255`, `clean_top1`, `corruption_top1@mean`, ...) and what they say."""
 
-from collections.abc import Iterable
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon as eps
 
+CORRUPTIONS = "corruption_top1@mean"  # over all corruptions and severities
 _WORDS = {
     "clean_top1": "clean top-1",
     "clean_top5": "clean top-5",
     "median_distance": "median distance",
-    "corruption_top1@mean": "corruptions, mean",
+    CORRUPTIONS: "corruptions, mean",
 }
 _ROBUST = {
     "robust_top1": "robust top-1",
     "robust_top5": "robust top-5",
     "robust_given_correct": "robust of correct",
 }
+
+
+def target_name(epsilon: str, norm: str, top: int = 1) -> str:
+    """Accuracy under attack at an epsilon as it is written; a norm other than Linf says so.
+
+    >>> target_name("1/255", "Linf"), target_name("0.5", "L2", top=5)
+    ('robust_top1@1/255', 'robust_top5@L2:0.5')
+    """
+    return f"robust_top{top}@{epsilon}" if norm == "Linf" else f"robust_top{top}@{norm}:{epsilon}"
+
+
+def median_name(norm: str) -> str:
+    """`median_distance`; a norm other than Linf says so."""
+    return "median_distance" if norm == "Linf" else f"median_distance@{norm}"
+
+
+def corruption_name(corruption: str, severity: int) -> str:
+    """Accuracy under one corruption.
+
+    >>> corruption_name("gaussian_noise", 3)
+    'corruption_top1@gaussian_noise-3'
+    """
+    return f"corruption_top1@{corruption}-{severity}"
 
 
 def radius(target: str) -> float | None:
@@ -31,7 +54,11 @@ def radius(target: str) -> float | None:
 
 
 def label(target: str) -> str:
-    """A target's name as a reader would say it."""
+    """A target's name as a reader would say it.
+
+    >>> label("robust_top1@L2:0.5"), label("corruption_top1@gaussian_noise-3")
+    ('robust top-1, L2 ε = 0.5', 'gaussian noise, severity 3')
+    """
     kind, _, rest = target.partition("@")
     if target in _WORDS:
         return _WORDS[target]
@@ -53,8 +80,10 @@ def robust(targets: Iterable[str]) -> list[str]:
 
 
 def middle(targets: Iterable[str]) -> str:
-    """The target to show where there is room for one: the middle epsilon, as at the ends most models are at the
-    floor or at clean accuracy."""
+    """The target to show where there is room for one: the middle epsilon.
+
+    At the ends most models are at the floor or at clean accuracy.
+    """
     found = robust(targets)
     return found[len(found) // 2]
 
