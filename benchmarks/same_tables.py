@@ -1,13 +1,13 @@
-"""Are the tables of two checkouts the same? Every value, column and row, in order, and the passes of every attack.
+"""Are the tables of two checkouts the same? Every value, column and row, in order, and the attacks' passes.
 
-    python benchmarks/same_tables.py OLD NEW                      # runs the demo and a leaderboard study in both
-    python benchmarks/same_tables.py OLD NEW --results A B        # compares two folders of results, runs nothing
+    python benchmarks/same_tables.py OLD NEW                   # runs the demo and a leaderboard study in both
+    python benchmarks/same_tables.py OLD NEW --results A B     # compares two folders of results, runs nothing
     python benchmarks/same_tables.py OLD NEW --study leaderboard --leaderboard leaderboard.csv
 
-OLD and NEW are checkouts; both run in this environment, each with its own `src/` first on the path. The leaderboard
-study needs a published leaderboard (`--leaderboard`, or in the folder `ALIGNSEC_DATA`); its robustness table is made up
-from a seed. Costs, times and versions are not compared; what was changed on purpose stands in `DELIBERATE`. One line per
-table; exit status 1 if anything differs.
+OLD and NEW are checkouts; both run in this environment, each with its own `src/` first on the path. The
+leaderboard study needs a published leaderboard (`--leaderboard`, or in the folder `ALIGNSEC_DATA`); its
+robustness table is made up from a seed. Costs, times and versions are not compared; what was changed on
+purpose stands in `DELIBERATE`. One line per table; exit status 1 if anything differs.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import pandas as pd
 
 TARGETS = ("clean_top1", "robust_top1@0.5/255", "robust_top1@1/255")
 IMAGES = 1000
+SUFFIXES = {".parquet", ".csv", ".tsv"}  # of tables; those of logs say how long jobs took
 PASSES = ("forward_images", "forward_backward_images")
 # the leaderboard study in the keys of today, and in those before the stages had one word each
 TODAY = """study: leaderboard
@@ -122,13 +123,19 @@ def _has_stages(checkout: Path) -> bool:
 
 def compare(old: Path, new: Path) -> Iterator[tuple[str, str]]:
     """Per table below the folders of a study: its path, and how it differs ("" where it does not)."""
-    names = [{p.relative_to(f).as_posix() for s in ("parquet", "csv", "tsv") for p in f.rglob(f"*.{s}")
-              if not p.name.startswith(".")} for f in (old, new)]  # fmt: skip
-    for name in sorted(names[0] | names[1]):
-        if name not in names[0] or name not in names[1]:
-            yield name, f"only in the {'old' if name in names[0] else 'new'} results"
+    tables = [
+        {
+            p.relative_to(f).as_posix(): p
+            for p in f.rglob("*")
+            if p.suffix in SUFFIXES and f / "logs" not in p.parents and not p.name.startswith(".")
+        }
+        for f in (old, new)
+    ]
+    for name in sorted(tables[0].keys() | tables[1].keys()):
+        if name not in tables[0] or name not in tables[1]:
+            yield name, f"only in the {'old' if name in tables[0] else 'new'} results"
         else:
-            yield name, difference(name, _read(old / name), _read(new / name))
+            yield name, difference(name, *(_read(t[name]) for t in tables))
     statuses = [
         {p.relative_to(f).as_posix(): p for p in f.glob("models/*/attack/*.status.json")} for f in (old, new)
     ]
