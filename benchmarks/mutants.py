@@ -94,13 +94,13 @@ def left_alone(source: str) -> list[tuple[Place, Place]]:
     lines, spans = source.splitlines(), []
     for node in ast.walk(ast.parse(source)):
         inner: list[ast.AST | None] = []
-        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        if isinstance(node, ast.JoinedStr) or (
+            isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ):
             inner = [node]
         elif isinstance(node, ast.Raise):
             inner = [node.exc]
-        elif isinstance(node, ast.AnnAssign):
-            inner = [node.annotation]
-        elif isinstance(node, ast.arg):
+        elif isinstance(node, ast.AnnAssign) or isinstance(node, ast.arg):
             inner = [node.annotation]
         elif isinstance(node, ast.FunctionDef):
             inner = [node.returns]
@@ -217,7 +217,18 @@ class Copy:
     def run(self, tests: list[str], timeouts: list[float]) -> str:
         for test, limit in zip(tests, timeouts, strict=True):
             process = subprocess.Popen(
-                [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", test],
+                [
+                    sys.executable,
+                    "-m",
+                    "pytest",
+                    "-x",
+                    "-q",
+                    "-p",
+                    "no:cacheprovider",
+                    "-m",
+                    "not slow",
+                    test,
+                ],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=subprocess.PIPE,
@@ -276,7 +287,12 @@ def measure(group: str, size: int, seed: int, copies: "Queue[Copy]", workers: in
 
 def markdown(verdicts: dict[str, list[Verdict]], size: int, seed: int) -> str:
     """The report: killed of all by group, and every survivor with its diff."""
-    lines = [f"# Mutants, seed {seed}, {size} a group", "", "| group | killed | of | share |", "|---|---|---|---|"]
+    lines = [
+        f"# Mutants, seed {seed}, {size} a group",
+        "",
+        "| group | killed | of | share |",
+        "|---|---|---|---|",
+    ]
     for group, found in verdicts.items():
         killed = sum(v.outcome != "survived" for v in found)
         lines.append(f"| {group} | {killed} | {len(found)} | {killed / len(found):.0%} |")

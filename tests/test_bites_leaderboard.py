@@ -319,7 +319,10 @@ def test_line_numbers_count_comments_blank_lines_and_line_ends_inside_cells(tmp_
     [
         ("# c\nmodel_name\nm\n", r":2: not a CSV file: one column only \('model_name'\)"),
         ("# c\nmodel_name,,A\nm,.1,.2\n", r":2: column 2 has no name"),
-        ("# c\nmodel_name,A,B,A\nm,1,1,1\n", r":2: column 'A' occurs twice in the header \(columns \[2, 4\]\)"),
+        (
+            "# c\nmodel_name,A,B,A\nm,1,1,1\n",
+            r":2: column 'A' occurs twice in the header \(columns \[2, 4\]\)",
+        ),
         ("# only\n# comments\n", "the file has no header"),
         ("model_name,A\n# c\n", ":2: 1 cells where the header has 2 columns"),
         ("model_name,A\nm,.1,.2\n", ":2: 3 cells where the header has 2 columns"),
