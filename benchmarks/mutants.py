@@ -100,7 +100,7 @@ def left_alone(source: str) -> list[tuple[Place, Place]]:
             inner = [node]
         elif isinstance(node, ast.Raise):
             inner = [node.exc]
-        elif isinstance(node, ast.AnnAssign) or isinstance(node, ast.arg):
+        elif isinstance(node, ast.AnnAssign | ast.arg):
             inner = [node.annotation]
         elif isinstance(node, ast.FunctionDef):
             inner = [node.returns]

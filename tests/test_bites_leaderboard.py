@@ -416,7 +416,7 @@ def test_an_address_that_does_not_answer_is_named_and_leaves_no_file(
         raise ConnectionError("refused")
 
     monkeypatch.setattr(pooch, "retrieve", refuse)
-    with pytest.raises(AlignsecError, match="https://nowhere/l.csv cannot be read: refused"):
+    with pytest.raises(AlignsecError, match=r"https://nowhere/l\.csv cannot be read: refused"):
         scores.fetch("https://nowhere/l.csv", tmp_path / "out.csv", None)
     assert list(tmp_path.iterdir()) == []
 

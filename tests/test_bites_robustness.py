@@ -106,6 +106,10 @@ def test_only_a_norm_other_than_linf_is_in_a_name() -> None:
     assert robustness.target_name("1/255", "Linf") == "robust_top1@1/255"
     assert robustness.target_name("0.5", "L2", top=5) == "robust_top5@L2:0.5"
     assert robustness.median_name("Linf") == "median_distance"
+    # a norm read from a file is equal to the literal and not the same object
+    read = "".join(("L", "inf"))
+    assert robustness.target_name("1/255", read) == "robust_top1@1/255"
+    assert robustness.median_name(read) == "median_distance"
     assert robustness.median_name("L2") == "median_distance@L2"
 
 
@@ -162,6 +166,16 @@ def test_shards_of_one_model_are_one_model_and_models_are_sorted() -> None:
     assert list(dict.fromkeys(table["model"])) == ["m", "n"]
     assert row(table, "clean_top1")["n"] == 3
     assert values(table)["clean_top1"] == pytest.approx(2 / 3)
+
+
+def test_shards_with_top5_count_each_image_once() -> None:
+    # both shards number their rows from 0
+    shard = attack("m", [0.001, None], top5=[False, True]).assign(image=["a", "b"] * 2)
+    table, _ = robustness.summarise(
+        [attack("m", [None], top5=[True]), shard], [ok("m")], [], EPSILONS, "Linf"
+    )
+    assert values(table)["robust_top5@1/255"] == pytest.approx(2 / 3)
+    assert row(table, "robust_top5@1/255")["n"] == 3
 
 
 def test_a_missing_verdict_is_refused_with_its_model_and_epsilon() -> None:
@@ -271,6 +285,7 @@ def test_robust_of_correct_is_a_ratio_of_counts_of_the_same_images() -> None:
         ((0.8, None), (0.2, 10), None),
         ((0.8, None), (0.2, None), 0.25),
         ((0.0, 10), (0.0, 10), None),
+        ((0.0, None), (0.0, None), None),
         ((0.04, 10), (0.0, 10), None),  # rounds to no image
         ((None, 10), (0.2, 10), None),
         ((0.8, 10), (None, 10), None),
@@ -298,6 +313,18 @@ def test_no_row_is_made_of_other_targets_or_models() -> None:
     assert given(("robust_top1@a", None, 10), ("robust_top1@b", 0.4, 10), ("clean_top1", 0.8, 10)) == {
         "robust_given_correct@b": (0.5, 8)
     }
+
+
+def test_a_model_that_is_always_wrong_does_not_end_the_others() -> None:
+    rows = [
+        ("bad", "clean_top1", 0.0),
+        ("m", "clean_top1", 0.8),
+        ("bad", "robust_top1@e", 0.0),
+        ("m", "robust_top1@e", 0.4),
+    ]
+    frame = pd.DataFrame([(*r, None, None, 10) for r in rows], columns=robustness.COLUMNS)
+    last = robustness.with_conditional(frame).iloc[4:]
+    assert last[["model", "target", "value"]].to_numpy().tolist() == [["m", "robust_given_correct@e", 0.5]]
 
 
 def test_a_ratio_of_unknown_counts_has_no_interval() -> None:
@@ -351,13 +378,15 @@ def own(tmp_path: Path, text: str) -> pd.DataFrame:
 def test_a_share_of_n_images_has_wilsons_interval_and_keeps_its_value(tmp_path: Path) -> None:
     # .333 of 10 is 3 images; the value stays as it was given
     table = own(
-        tmp_path, "model,target,value,n\nm,robust_top1@e,0.333,10\nm,clean_top1,,10\nk,clean_top1,0.5,0\n"
+        tmp_path,
+        "model,target,value,n\nm,robust_top1@e,0.333,10\nm,clean_top1,,10\nk,clean_top1,0.5,0\nl,clean_top1,0.5,-3\n",
     )
     first = table.iloc[0]
     assert (first["low"], first["high"]) == pytest.approx(wilson(3, 10))
     assert (first["value"], first["n"]) == (0.333, 10)
-    assert table["model"].tolist() == ["m", "k"]
-    assert table.iloc[1][["low", "high", "n"]].isna().all()
+    assert table["model"].tolist() == ["m", "k", "l"]
+    # no number of images, no interval
+    assert table.iloc[1:][["low", "high", "n"]].isna().all(axis=None)
     assert table.iloc[1]["value"] == 0.5
 
 
@@ -392,6 +421,7 @@ def test_a_distance_keeps_its_number_of_images(tmp_path: Path) -> None:
         ("model,target,value\nm,median_distance,-1\n", r"own\.csv:2: value '-1'"),
         ("model,target,value\nm,t,0.5\nm,u,half\n", r"own\.csv:3: value 'half'"),
         ("model,target,value\nm,t,0.5\nn,t,0.5\nm,t,0.6\n", r"own\.csv:4: 'm', 't' occurs twice"),
+        ("model,target,value\nm,t,0.5\nm,t,0.5\nm,t,0.6\n", r"own\.csv:3: 'm', 't' occurs twice"),
         ("model,value\nm,1\n", "column 'target' is missing; the columns are model, value"),
         ("model,target,value\nm,t,\n", "the table has no value"),
         ("", "not a CSV file"),
@@ -440,6 +470,19 @@ def test_the_papers_table_becomes_targets_and_its_clean_accuracy_counts_once(tmp
         }
     )
     assert values(table, "k") == {"robust_top1@1/255": 0}
+
+
+def test_the_papers_table_may_be_sorted_by_epsilon(tmp_path: Path) -> None:
+    # a model's lines are then as far apart as there are models
+    lines = "".join(f"m{i},Linf,{e},0.1,0.2,0.8,0.9\n" for e in EPSILONS for i in range(60))
+    table = own(tmp_path, HEADER + lines)
+    assert (table["target"] == "clean_top1").sum() == (table["target"] == "clean_top5").sum() == 60
+
+
+def test_a_clean_accuracy_on_a_later_line_is_taken_beside_one_that_is_repeated(tmp_path: Path) -> None:
+    table = own(tmp_path, HEADER + "m,Linf,1/255,0.4,,0.8,\nm,Linf,2/255,0.3,,0.8,0.9\n")
+    assert values(table)["clean_top5"] == 0.9
+    assert (table["target"] == "clean_top1").sum() == 1
 
 
 @pytest.mark.parametrize(
