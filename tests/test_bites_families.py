@@ -178,6 +178,14 @@ def test_drawn_signs_are_fair_and_depend_on_seed_and_chunk_alone() -> None:
         assert 0.45 < (a == b).mean() < 0.55
 
 
+@pytest.mark.parametrize(("count", "width"), [(13, 64), (64, 64), (65, 128), (200, 256)])
+def test_signs_are_numpys_stream_of_seed_chunk_and_width_so_that_published_p_can_be_had_again(
+    count: int, width: int
+) -> None:
+    wanted = np.random.default_rng([3, 1, width]).integers(0, 2, (10_000, width))[:, :count] * 2 - 1
+    np.testing.assert_array_equal(families.Signs(10, 3).drawn(count, 1), wanted)
+
+
 def test_more_than_64_families_have_signs_of_their_own() -> None:
     wide = families.Signs(10, 3).drawn(65, 0)
     assert wide.shape == (10_000, 65)
@@ -391,6 +399,15 @@ def test_a_partial_correlation_by_the_textbooks_formula() -> None:
     # of the control itself nothing is left
     none = estimate(z**3, y, sizes, control=z)
     assert np.isnan([none.rho[0], none.p[0], none.low[0], none.lofo_low[0]]).all()
+
+
+def test_rounding_leaves_no_correlation_beyond_one() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        x, z = rng.normal(size=(2, 28))
+        found = estimate(x, np.stack([x, -x]), [4] * 7, control=z, signs=Written("-" * 12, 1))
+        assert found.rho.tolist() == pytest.approx([1, -1])
+        assert (np.abs(found.rho) <= 1).all()
 
 
 def test_a_control_that_says_nothing_changes_no_rank_correlation() -> None:

@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -363,6 +364,22 @@ def test_a_candidate_counts_if_it_is_wrong_legal_and_elsewhere() -> None:
     assert set(record) == {"found"}
 
 
+@pytest.mark.parametrize(("size", "largest"), [(8, 8), (7, 7), (1, 2)])
+def test_a_find_is_drawn_nearer_in_batches_that_fit(size: int, largest: int) -> None:
+    class Watched(Bands):
+        largest = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            Watched.largest = max(Watched.largest, len(x))
+            return super().forward(x)
+
+    # the clean image and its adversarial are looked at together, so of one image two
+    run = evaluation(Watched((0.5, 1)), [0.4] * 20, [0.2], batch_size=size)
+    record = run._take(list(range(20)), torch.full((20, 1, 1, 1), 0.55), 0.2)
+    assert [d for _, d in record["found"]] == pytest.approx([0.1] * 20, rel=0.0101)
+    assert Watched.largest == largest
+
+
 def test_the_judge_fails_on_what_its_last_unit_leaves_standing_in_the_ball() -> None:
     judge = Scripted(finds={("square", 0, 0.2): 0.65, ("square", 1, 0.2): 0.5, ("apgd-ce", 2, 0.2): 0.5})
     run = evaluation(Bands((0.5, 1)), [0.4, 0.4, 0.4], [0.2], judge, ladder=False)
@@ -567,6 +584,33 @@ def test_the_batch_size_is_what_is_given_or_sixty_four_on_a_cpu() -> None:
     assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=None).halvings == 1
 
 
+class OnGpu:
+    """Images of which nobody asks more than their number and their place."""
+
+    device = SimpleNamespace(type="cuda")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@pytest.mark.parametrize(
+    ("images", "fits", "limit", "size"),
+    [(30, 60, 60, 30), (5000, 1024, 1024, 512), (30, 7, 60, 3), (30, 1, 60, 1)],
+)
+def test_on_a_gpu_half_of_what_a_bare_pass_holds_of_twice_the_images_is_one_batch(
+    monkeypatch: pytest.MonkeyPatch, images: int, fits: int, limit: int, size: int
+) -> None:
+    asked = []
+    monkeypatch.setattr(engine.batches, "largest", lambda attempt, most: asked.append(most) or fits)
+    run = evaluation(Bands(), [0.1], [0.1])
+    run.x = OnGpu(images)
+    run._find_batch_size()
+    assert (asked, run.batch_size) == ([limit], size)
+
+
 def limited(most: int, seen: list[int], error: type[Exception] = torch.OutOfMemoryError) -> engine.Work:
     def work(batch: list[int], epsilon: float) -> dict[str, Any]:
         seen.append(len(batch))
@@ -618,7 +662,7 @@ def test_one_image_that_does_not_fit_ends_the_run_and_other_errors_are_the_model
     run = evaluation(Bands(), [0.1] * 2, [0.1], batch_size=1)
     with pytest.raises(torch.OutOfMemoryError):
         run._run("square", 0.1, np.arange(2), limited(0, []))
-    with pytest.raises(checks.ModelError, match="square: too many$") as told:
+    with pytest.raises(checks.ModelError, match=r"square: too many$") as told:
         run._run("square", 0.1, np.arange(2), limited(0, [], RuntimeError))
     assert told.value.kind == "autograd error"
 
