@@ -929,3 +929,35 @@ def test_a_batch_of_no_images_is_refused_and_of_one_is_not(size: int) -> None:
         engine.evaluate_robustness(Line().eval(), x, y, [0.1], batch_size=size, **options)
     table = engine.evaluate_robustness(Line().eval(), x, y, [0.1], batch_size=1, **options)
     assert table.attrs["cost"]["batch_size"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"norm": "L1"}, "norm 'L1' is not one of Linf, L2"),
+        ({"screen_precision": "float16"}, "screen_precision 'float16'"),
+        ({"version": "rand", "top5": True}, "top5 is not defined for version rand"),
+    ],
+)
+def test_what_is_not_defined_is_refused_before_any_pass(change: dict[str, Any], message: str) -> None:
+    model = Turns().eval()
+    with pytest.raises(engine.AlignsecError, match=message):
+        engine.evaluate_robustness(model, torch.zeros(1, 1, 1, 1), [0], [0.1], device="cpu", **change)
+    assert model.turn == 0
+
+
+def test_a_model_that_always_says_the_same_has_no_spread_under_version_rand() -> None:
+    x = torch.tensor([0.45, 0.2])[:, None, None, None]
+    table = engine.evaluate_robustness(Line().eval(), x, [0, 0], [0.1], version="rand", device="cpu")
+    assert table["robust"].tolist() == [False, True]
+    assert table.attrs["spread"] == {"0.1": 0}
+    # of two classes there is no DLR loss, and no screen looks at a stochastic model
+    assert set(table.attrs["cost"]["seconds"]) == {"clean", "apgd-ce"}
+
+
+def test_of_two_classes_the_label_is_always_among_five() -> None:
+    x = torch.tensor([0.45, 0.2])[:, None, None, None]
+    table = engine.evaluate_robustness(
+        Line().eval(), x, [0, 0], [0.1, 0.2], version="custom", attacks=["apgd-ce"], top5=True, device="cpu"
+    )
+    assert table["top5"].all() and table.index.tolist() == [0, 1, 2, 3]
