@@ -658,6 +658,14 @@ def test_a_screens_large_batches_are_halved_to_what_eight_fitting_ones_hold() ->
     assert run.batch_size == 1
 
 
+@pytest.mark.parametrize(("images", "sizes"), [(32, [16, 16]), (33, [11, 11, 11])])
+def test_a_screening_job_takes_eight_batches_of_images(images: int, sizes: list[int]) -> None:
+    notes = Notes()
+    evaluation(Bands((2, 3)), [0.3] * images, [0.1], notes=notes, batch_size=2).evaluate()
+    assert [len(b) for u, _, b in notes.done() if u == "screen"] == sizes
+    assert {len(b) for u, _, b in notes.done() if u in ("probe", "square")} <= {1, 2}
+
+
 def test_one_image_that_does_not_fit_ends_the_run_and_other_errors_are_the_models() -> None:
     run = evaluation(Bands(), [0.1] * 2, [0.1], batch_size=1)
     with pytest.raises(torch.OutOfMemoryError):

@@ -427,3 +427,11 @@ def test_without_a_hash_a_file_is_taken_as_it_is_and_its_hash_returned(tmp_path:
     wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert scores.fetch(str(tmp_path / "a.csv"), tmp_path / "out.csv", None) == wanted
     assert (tmp_path / "out.csv").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize("wrong", ["0" * 64, "f" * 64, ""])
+def test_any_other_hash_is_refused_and_leaves_no_file(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "a.csv").write_bytes(b"abc")
+    with pytest.raises(AlignsecError, match=r"scores\.sha256: .*a\.csv has SHA-256 ba7816bf"):
+        scores.fetch(str(tmp_path / "a.csv"), tmp_path / "out.csv", wrong)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
