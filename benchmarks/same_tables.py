@@ -206,7 +206,7 @@ def main() -> None:
                 differing += bool(found)
     for change in DELIBERATE:
         print(
-            f"meant to differ: {change.column} of {change.tables}: {change.old} is now {change.new}, as {change.why}"
+        print(f"meant to differ: {change.tables}, {change.column}: {change.old}, now {change.new} ({change.why})")
         )
     print(f"{differing} differ" if differing else "all the same")
     sys.exit(1 if differing else 0)

@@ -108,12 +108,14 @@ def _from_upstream(frame: "pd.DataFrame", path: Path) -> "pd.DataFrame":
             target = kind if kind.startswith("clean") else f"{kind}@{prefix}{record['Epsilon'].strip()}"
             if kind.startswith("clean"):
                 # the clean accuracy is repeated on every epsilon's row
-                if clean.setdefault((model, kind), value) != value:
+                known = clean.get((model, kind))
+                if known not in (None, value):
                     raise AlignsecError(
-                        f"{path}:{line}: {column} of {model!r} is {value}, on an earlier line {clean[model, kind]}"
+                        f"{path}:{line}: {column} of {model!r} is {value}, on an earlier line {known}"
                     )
-                if any(r["model"] == model and r["target"] == target for r in rows[-40:]):
+                if known is not None:
                     continue
+                clean[model, kind] = value
             rows.append({"model": model, "target": target, "value": value, "line": line})
     return pd.DataFrame(rows, columns=["model", "target", "value", "line"]).drop_duplicates(
         ["model", "target", "value", "line"]
