@@ -26,11 +26,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.models import EPSILONS
-from benchmarks.models import MODELS
+from benchmarks.models import EPSILONS, MODELS
 
 PEERS = ("engine", "reference", "torchattacks")
 

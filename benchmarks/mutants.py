@@ -3,9 +3,9 @@
     python -m benchmarks.mutants --report results/mutants.md            # all groups, 60 changes each
     python -m benchmarks.mutants --group families --sample 20 --seed 7  # as one goes
 
-The changes are Cosmic Ray's operators and the removal of a statement. A change is made in a temporary copy of the
-tree, never here. Texts are left alone (docstrings, messages, what a `raise` says), and so are annotations and imports:
-no test should hold a wording to the letter. docs/mutants.md says which survivors change nothing.
+The changes are Cosmic Ray's operators and the removal of a statement. A change is made in a temporary copy of
+the tree, never here. Texts are left alone (docstrings, messages, what a `raise` says), and so are annotations
+and imports: no test should hold a wording to the letter. docs/mutants.md says which survivors change nothing.
 """
 
 import argparse
@@ -31,20 +31,24 @@ ROOT = Path(__file__).resolve().parents[1]
 # group: its modules, and its tests, each a pytest run of its own, the quick one first
 GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "leaderboard": (
-        ["src/alignsec/scores.py"],
-        ["tests/test_bites_leaderboard.py", "tests/test_scores.py"],
+        ["src/alignsec/leaderboard/export.py", "src/alignsec/leaderboard/tree.py"],
+        ["tests/leaderboard/test_parse_rules.py", "tests/leaderboard/test_export.py"],
     ),
     "families": (
-        ["src/alignsec/families.py"],
-        ["tests/test_bites_families.py", "tests/test_families.py"],
+        ["src/alignsec/analysis/families.py"],
+        ["tests/analysis/test_families_by_hand.py", "tests/analysis/test_families.py"],
     ),
     "robustness": (
-        ["src/alignsec/robustness.py"],
-        ["tests/test_bites_robustness.py"],
+        [
+            "src/alignsec/robustness/summarise.py",
+            "src/alignsec/robustness/own.py",
+            "src/alignsec/analysis/join.py",
+        ],
+        ["tests/robustness", "tests/analysis/test_join.py"],
     ),
     "ladder": (
         ["src/alignsec/attack/engine.py", "src/alignsec/attack/known.py"],
-        ["tests/test_bites_ladder.py"],
+        ["tests/attack/test_ladder.py"],
     ),
 }
 COPIED = ("src", "tests", "benchmarks", "workflow", "config", "pyproject.toml")
@@ -90,7 +94,7 @@ def _span(node: ast.AST, lines: list[str]) -> tuple[Place, Place]:
 
 
 def left_alone(source: str) -> list[tuple[Place, Place]]:
-    """Where no change is made: texts, what a `raise` says, annotations, imports for the type checker, `__all__`."""
+    """Where no change is made: texts, what a `raise` says, annotations, imports for types, `__all__`."""
     lines, spans = source.splitlines(), []
     for node in ast.walk(ast.parse(source)):
         inner: list[ast.AST | None] = []

@@ -204,10 +204,8 @@ def main() -> None:
             for table, found in compare(*folders):
                 print(f"{'differs' if found else 'same   '} {table}{': ' if found else ''}{found}")
                 differing += bool(found)
-    for change in DELIBERATE:
-        print(
-        print(f"meant to differ: {change.tables}, {change.column}: {change.old}, now {change.new} ({change.why})")
-        )
+    for c in DELIBERATE:
+        print(f"meant to differ: {c.column} of {c.tables}: {c.old}, now {c.new} ({c.why})")
     print(f"{differing} differ" if differing else "all the same")
     sys.exit(1 if differing else 0)
 

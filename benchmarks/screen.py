@@ -11,11 +11,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from alignsec.attack.counting import Counted
-from alignsec.attack.screen import falling
-from alignsec.attack.screen import probe
-from alignsec.attack.screen import screen
-from benchmarks.models import EPSILONS
-from benchmarks.models import MODELS
+from alignsec.attack.screen import falling, probe, screen
+from benchmarks.models import EPSILONS, MODELS
 
 
 def constant(steps: int) -> Tensor:

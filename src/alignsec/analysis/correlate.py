@@ -51,8 +51,7 @@ def correlate(
     Parameters
     ----------
     total : table of kind ``total_scores``: one row per model, one column per benchmark (score) and per target
-        (accuracy, a share in [0, 1], or median distance in pixel units); null or infinite is "the model has
-        none"
+        (a share in [0, 1], or a median distance in pixel units); null or infinite is "the model has none"
     benchmarks : table of kind ``benchmarks``; a column ``exported_<parent>`` of `total` is one more benchmark
     targets : columns of `total`
     seed, flips : of the sign-flip test; rows with few hits are estimated again with 20 times the flips
@@ -82,7 +81,7 @@ def correlate(
     import pandas as pd
     from tqdm import tqdm
 
-    columns = [str(c) for c in total.columns]
+    columns = [str(c) for c in total]
     _check(columns, benchmark=list(benchmarks["benchmark"]), target=targets)
     study = _study(total, targets, columns)
     signs = families.Signs(flips, seed)

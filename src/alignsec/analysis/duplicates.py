@@ -28,7 +28,13 @@ def collapse(total: "pd.DataFrame", weights: Mapping[str, str]) -> "pd.DataFrame
 def compare(
     total: "pd.DataFrame", collapsed: "pd.DataFrame", benchmarks: "pd.DataFrame", targets: Sequence[str]
 ) -> "pd.DataFrame":
-    """Spearman rho and n of every benchmark x target before and after `collapse`; no row if it did nothing."""
+    """Spearman rho and n of every benchmark x target before and after `collapse`; none if it did nothing.
+
+    Parameters
+    ----------
+    total, collapsed : tables of kind ``total_scores``
+    benchmarks : table of kind ``benchmarks``
+    """
     import pandas as pd
 
     columns = ["benchmark", "target", "n", "n_collapsed", "rho", "rho_collapsed"]

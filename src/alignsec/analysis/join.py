@@ -61,7 +61,7 @@ def weights_of(sheet: "pd.DataFrame", folder: Path | None) -> "pd.DataFrame":
         key = f"{source}:{spec or model}"
         report = None if folder is None else Models(folder).preflight(model)
         if report is not None and report.is_file():
-            key = read_report(report)["weights_sha256"] or key
+            key = read_report(report).get("weights_sha256") or key
         keys.append(key)
     return pd.DataFrame({"model": sheet["model"], "weights": keys})
 

@@ -1,5 +1,4 @@
-"""The ladder on images of one pixel, where every distance is a difference of two numbers, with a judge that finds what is
-written down and nothing else.
+"""The ladder on images of one pixel: distances are differences of two numbers, a judge finds what is written.
 
 Expected verdicts, distances, orders of work and counts are worked out by hand from docs/attack.md's rules.
 """
@@ -100,11 +99,13 @@ def evaluation(
     x = torch.tensor(pixels)[:, None, None, None]
     y = torch.tensor(labels if labels is not None else [0] * len(pixels))
     options = {
-        "norm": "Linf", "stochastic": False, "ladder": True, "top5": False, "keep": False, "precision": "float32",
+        "norm": "Linf", "stochastic": False, "ladder": True, "top5": False, "keep": False,
+        "precision": "float32",
         "batch_size": 8, "progress": False,
     }  # fmt: skip
     return engine._Evaluation(
-        Counted(model).eval(), x, y, [bytes([i]) for i in range(len(pixels))], judge or Scripted(), notes or Notes(),
+        Counted(model).eval(), x, y, [bytes([i]) for i in range(len(pixels))], judge or Scripted(),
+        notes or Notes(),
         epsilons=epsilons, **(options | more),
     )  # fmt: skip
 
@@ -123,7 +124,8 @@ def clean(images: list[int], **more: Any) -> dict[str, Any]:
     return done("clean", None, images, **(given | more))
 
 
-# ---- facts ---------------------------------------------------------------------------------------------------
+# ---- facts
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_a_norm_may_exceed_epsilon_by_float32_rounding_and_no_more() -> None:
@@ -210,7 +212,8 @@ def test_a_failure_that_an_adversarial_has_disproved_settles_nothing() -> None:
     assert [book.stage(0, e) for e in (0.1, 0.05)] == ["square", "larger-epsilon"]
 
 
-# ---- the order of work ---------------------------------------------------------------------------------------
+# ---- the order of work
+# ---------------------------------------------------------------------------------------
 
 
 def test_from_the_largest_ball_down_only_what_stands_is_judged_and_only_once() -> None:
@@ -220,8 +223,8 @@ def test_from_the_largest_ball_down_only_what_stands_is_judged_and_only_once() -
     notes = Notes()
     run = evaluation(Bands((0.5, 1)), [0.3, 0.2, 0.7, 0.1], [0.1, 0.25, 0.4], judge, notes)
     run.evaluate()
-    # 0 is at .2, so broken from .25 on; at .1 the search there goes by its own find outside the ball, and fails.
-    # 1 is at .3, so judged again at .25 and carried to .1; 3 is judged at .4 and carried twice
+    # 0 is at .2, so broken from .25 on; at .1 the search there goes by its own find outside the ball, and
+    # fails. 1 is at .3, so judged again at .25 and carried to .1; 3 is judged at .4 and carried twice
     assert judge.calls == [
         ("apgd-ce", 0.4, [0, 1, 3]),
         ("square", 0.4, [1, 3]),
@@ -351,7 +354,8 @@ def test_separate_epsilons_leave_what_is_not_asked_of_alone() -> None:
     assert column(run, "robust") == {0.1: [True], 0.2: [True]}
 
 
-# ---- what counts as an adversarial ---------------------------------------------------------------------------
+# ---- what counts as an adversarial
+# ---------------------------------------------------------------------------
 
 
 def test_a_candidate_counts_if_it_is_wrong_legal_and_elsewhere() -> None:
@@ -412,7 +416,8 @@ def test_what_only_reduced_precision_calls_wrong_is_searched_again() -> None:
     assert exact["found"] == [[0, pytest.approx(0.1, rel=0.0101)]]
 
 
-# ---- stochastic models -----------------------------------------------------------------------------------------
+# ---- stochastic models
+# -----------------------------------------------------------------------------------------
 
 
 class Turns(nn.Module):
@@ -487,7 +492,8 @@ def test_the_spread_is_the_deviation_of_ten_accuracies_over_the_worst_adversaria
     assert run.spread()["0.1"] == pytest.approx(0.3513642)  # 2/3 * sqrt(10/36)
 
 
-# ---- the clean pass --------------------------------------------------------------------------------------------
+# ---- the clean pass
+# --------------------------------------------------------------------------------------------
 
 
 class Says(nn.Module):
@@ -548,7 +554,8 @@ def test_the_five_largest_of_six_are_among_five_and_all_of_four(
     assert engine._among_top5(logits, torch.tensor([label])).tolist() == [inside]
 
 
-# ---- top-5 under attack ------------------------------------------------------------------------------------------
+# ---- top-5 under attack
+# ------------------------------------------------------------------------------------------
 
 
 def test_top5_is_asked_once_of_every_image_whose_clean_one_is_among_five() -> None:
@@ -567,7 +574,8 @@ def test_top5_is_asked_once_of_every_image_whose_clean_one_is_among_five() -> No
     assert len(notes.records) == before
 
 
-# ---- batches, memory, resumption ---------------------------------------------------------------------------------
+# ---- batches, memory, resumption
+# ---------------------------------------------------------------------------------
 
 
 def test_the_batch_size_is_what_is_given_or_sixty_four_on_a_cpu() -> None:
@@ -726,7 +734,8 @@ def test_seconds_and_sizes_are_those_of_stages() -> None:
     assert run.sizes == {"clean": {2}, "fab-t": {1, 2}, "screen": {1}}
 
 
-# ---- kept adversarials -------------------------------------------------------------------------------------------
+# ---- kept adversarials
+# -------------------------------------------------------------------------------------------
 
 
 def packed(value: float, kind: str = "float32") -> str:
@@ -791,7 +800,8 @@ def test_kept_perturbations_are_written_by_their_precision_in_the_order_of_image
     assert [len(np.load(tmp_path / "b.npz")[k]) for k in ("image", "delta", "exact_delta")] == [0, 0, 0]
 
 
-# ---- settings of torch and of the model ---------------------------------------------------------------------------
+# ---- settings of torch and of the model
+# ---------------------------------------------------------------------------
 
 
 def test_tf32_is_off_inside_and_as_it_was_afterwards() -> None:
@@ -819,7 +829,8 @@ def test_parameters_are_frozen_inside_and_as_they_were_afterwards() -> None:
     assert layer.weight.requires_grad and not layer.bias.requires_grad
 
 
-# ---- progress ----------------------------------------------------------------------------------------------------
+# ---- progress
+# ----------------------------------------------------------------------------------------------------
 
 
 class Bar:
@@ -848,8 +859,8 @@ def test_progress_says_what_is_left_for_the_images_that_stand() -> None:
     run._show("apgd-ce", 0.3)
     run._show("screen", 0.3)
     run._show("clean", None)
-    # a whole judge is 10 + 40 + 100. Open are 1 and 3; at .3 image 3 stands: after apgd-ce 140 are left of it, of
-    # image 1 half of 150; in the screen all of the judge; before any ball both stand
+    # a whole judge is 10 + 40 + 100. Open are 1 and 3; at .3 image 3 stands: after apgd-ce 140 are left of
+    # it, of image 1 half of 150; in the screen all of the judge; before any ball both stand
     counts = {0.1: 3, 0.3: 2}
     assert run.bar.said == [
         ("apgd-ce", 7, 140 + 75, 3, counts),
@@ -863,7 +874,8 @@ def test_progress_says_what_is_left_for_the_images_that_stand() -> None:
     assert run.bar.closed
 
 
-# ---- the whole, with the reference's own attacks -------------------------------------------------------------------
+# ---- the whole, with the reference's own attacks
+# -------------------------------------------------------------------
 
 
 class Line(nn.Module):
@@ -899,7 +911,8 @@ def test_what_an_attack_cost_stands_beside_its_table(tmp_path: Path) -> None:
     assert (
         cost["device"] == "cpu" and cost["attack"].endswith(" custom") and cost["torch"] == torch.__version__
     )
-    # one gradient each of two images in the probe, ten and five steps of the screen, 101 of APGD (100 steps and a start)
+    # one gradient each of two images in the probe, ten and five steps of the screen, 101 of APGD (100 steps
+    # and a start)
     assert cost["forward_backward_images"] >= 2 + 10 + 5 + 100
     assert 20 < cost["peak_memory_mb"] < 100_000
     again = engine.evaluate_robustness(
@@ -926,7 +939,7 @@ def test_draws_follow_the_seed_and_the_ledger_knows_its_settings(tmp_path: Path)
         "keep": False,
     }
     assert {k: head[k] for k in wanted} == wanted
-    assert head["model"].endswith("test_bites_ladder.Line")
+    assert head["model"].endswith("test_ladder.Line")
 
 
 @pytest.mark.parametrize("size", [0, -1])

@@ -1,7 +1,7 @@
 """The leaderboard's rules at their borders: one case just inside and one just outside of each.
 
-Expected values are hand calculations on the tables written out here, and Brain-Score's rule that a benchmark's score is
-the mean of its children's, a missing one counted as 0.
+Expected values are hand calculations on the tables written out here, and Brain-Score's rule that a
+benchmark's score is the mean of its children's, a missing one counted as 0.
 """
 
 import io
@@ -12,23 +12,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alignsec import scores
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
+from alignsec.leaderboard import export
+from alignsec.leaderboard.tree import derive_parents, display_name, tree_order
 
 NAN = float("nan")
 
 
-def parse(tmp_path: Path, text: str | bytes, name: str = "l.csv") -> scores.Parsed:
+def parse(tmp_path: Path, text: str | bytes, name: str = "l.csv") -> export.Parsed:
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return scores.parse(path)
+    return export.parse(path)
 
 
 def parents(**columns: list[float]) -> dict[str, str]:
-    return scores.derive_parents(list(columns), np.column_stack([*columns.values()]))
+    return derive_parents(list(columns), np.column_stack([*columns.values()]))
 
 
-def score_of(parsed: scores.Parsed, model: str, benchmark: str) -> float:
+def score_of(parsed: export.Parsed, model: str, benchmark: str) -> float:
     table = parsed.scores.set_index(["model", "benchmark"])
     return float(table.loc[(model, benchmark), "score"])
 
@@ -40,7 +41,8 @@ def zipped(table: str, inside: str = "leaderboard.csv") -> bytes:
     return buffer.getvalue()
 
 
-# ---- several rows of one model ------------------------------------------------------------------------------
+# ---- several rows of one model
+# ------------------------------------------------------------------------------
 
 
 def test_of_equally_full_rows_without_ids_the_first_is_kept(tmp_path: Path) -> None:
@@ -85,7 +87,8 @@ def test_a_leaderboard_without_repeated_models_reports_none(tmp_path: Path) -> N
     assert parse(tmp_path, "model_name,A,B\nm,.1,.2\nn,.3,.4\n").duplicates == []
 
 
-# ---- cells ---------------------------------------------------------------------------------------------------
+# ---- cells
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_a_lower_case_x_is_no_score_and_not_failed_either(tmp_path: Path) -> None:
@@ -253,15 +256,16 @@ def test_columns_of_a_zip_are_breadth_first_so_no_parent_is_read_from_them(tmp_p
 
 def test_the_tree_is_listed_depth_first_with_siblings_as_given() -> None:
     given = {"a": None, "b": None, "a1": "a", "b1": "b", "a2": "a", "a1x": "a1"}
-    assert scores.tree_order(given) == ["a", "a1", "a1x", "a2", "b", "b1"]
+    assert tree_order(given) == ["a", "a1", "a1x", "a2", "b", "b1"]
 
 
 def test_a_version_and_a_labs_prefix_are_no_part_of_a_benchmarks_short_name() -> None:
-    assert scores._short(" tong.Coggan2024_fMRI.V1-rdm_v12 ") == "coggan2024_fmri.v1-rdm"
-    assert scores._short("Lab.V1_v2x") == "lab.v1_v2x"
+    assert display_name(" tong.Coggan2024_fMRI.V1-rdm_v12 ") == "coggan2024_fmri.v1-rdm"
+    assert display_name("Lab.V1_v2x") == "lab.v1_v2x"
 
 
-# ---- the file ------------------------------------------------------------------------------------------------
+# ---- the file
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -347,7 +351,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
 
 def test_a_file_that_is_not_there_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(AlignsecError, match=r"gone\.csv: cannot be read: No such file"):
-        scores.parse(tmp_path / "gone.csv")
+        export.parse(tmp_path / "gone.csv")
 
 
 @pytest.mark.parametrize(("claimed", "too_large"), [(209_715_200, False), (209_715_201, True)])
@@ -359,7 +363,7 @@ def test_a_zip_that_claims_more_than_200_mib_is_not_unpacked(
     at = raw.index(b"PK\x01\x02") + 24
     (tmp_path / "l.zip").write_bytes(raw[:at] + claimed.to_bytes(4, "little") + raw[at + 4 :])
     try:
-        scores.parse(tmp_path / "l.zip")
+        export.parse(tmp_path / "l.zip")
         message = ""
     except AlignsecError as error:
         message = str(error)
@@ -374,7 +378,8 @@ def test_a_zip_may_hold_its_leaderboard_in_a_folder_and_nothing_by_another_name(
         parse(tmp_path, zipped(table, "old-leaderboard.csv"))
 
 
-# ---- fetching ------------------------------------------------------------------------------------------------
+# ---- fetching
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("failures", "slept"), [(0, []), (1, [2]), (2, [2, 4])])
@@ -389,7 +394,7 @@ def test_a_failed_download_is_tried_again_after_two_and_four_seconds(
             raise ConnectionError
 
     monkeypatch.setattr(time, "sleep", pauses.append)
-    scores._Retrying(download)("http://x", "out", "pooch")
+    export._Retrying(download)("http://x", "out", "pooch")
     assert pauses == slept
     assert calls == [("http://x", "out", "pooch")] * (failures + 1)
 
@@ -403,7 +408,7 @@ def test_the_third_failure_of_a_download_is_the_last(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(time, "sleep", pauses.append)
     with pytest.raises(ConnectionError, match="refused"):
-        scores._Retrying(download)("http://x", "out", "pooch")
+        export._Retrying(download)("http://x", "out", "pooch")
     assert (len(calls), pauses) == (3, [2, 4])
 
 
@@ -417,7 +422,7 @@ def test_an_address_that_does_not_answer_is_named_and_leaves_no_file(
 
     monkeypatch.setattr(pooch, "retrieve", refuse)
     with pytest.raises(AlignsecError, match=r"https://nowhere/l\.csv cannot be read: refused"):
-        scores.fetch("https://nowhere/l.csv", tmp_path / "out.csv", None)
+        export.fetch("https://nowhere/l.csv", tmp_path / "out.csv", None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -425,13 +430,13 @@ def test_without_a_hash_a_file_is_taken_as_it_is_and_its_hash_returned(tmp_path:
     (tmp_path / "a.csv").write_bytes(b"abc")
     # SHA-256 of "abc", FIPS 180-4
     wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert scores.fetch(str(tmp_path / "a.csv"), tmp_path / "out.csv", None) == wanted
+    assert export.fetch(str(tmp_path / "a.csv"), tmp_path / "out.csv", None) == wanted
     assert (tmp_path / "out.csv").read_bytes() == b"abc"
 
 
 @pytest.mark.parametrize("wrong", ["0" * 64, "f" * 64, ""])
 def test_any_other_hash_is_refused_and_leaves_no_file(tmp_path: Path, wrong: str) -> None:
     (tmp_path / "a.csv").write_bytes(b"abc")
-    with pytest.raises(AlignsecError, match=r"scores\.sha256: .*a\.csv has SHA-256 ba7816bf"):
-        scores.fetch(str(tmp_path / "a.csv"), tmp_path / "out.csv", wrong)
+    with pytest.raises(AlignsecError, match=r"leaderboard\.sha256: .*a\.csv has SHA-256 ba7816bf"):
+        export.fetch(str(tmp_path / "a.csv"), tmp_path / "out.csv", wrong)
     assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]

@@ -1,19 +1,18 @@
 """From verdicts to the robustness table, on tables small enough to be counted by hand.
 
-Wilson's bounds are those of the formula written out below (Wilson 1927, eq. 4), those of medians are order statistics
-by the binomial distribution (the numbers of tables of the sign test).
+Wilson's bounds are those of the formula written out below (Wilson 1927, eq. 4), those of medians are order
+statistics by the binomial distribution (the numbers of tables of the sign test).
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from alignsec import robustness
-from alignsec.errors import AlignsecError
+from alignsec.ground.errors import AlignsecError
+from alignsec.robustness import summarise
+from alignsec.study.targets import median_name, target_name
 
 Z = 1.959963984540054  # the normal's 97.5 % point
 EPSILONS = ["1/255", "2/255"]
@@ -70,7 +69,8 @@ def row(table: pd.DataFrame, target: str, model: str = "m") -> pd.Series:
     return table[(table["model"] == model) & (table["target"] == target)].iloc[0]
 
 
-# ---- the median and its interval -----------------------------------------------------------------------------
+# ---- the median and its interval
+# -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def row(table: pd.DataFrame, target: str, model: str = "m") -> pd.Series:
 )
 def test_the_medians_interval_is_that_of_the_sign_test(n: int, low: int, high: int) -> None:
     ranks = np.random.default_rng(0).permutation(np.arange(1.0, n + 1))
-    found = robustness._median("m", "t", ranks)
+    found = summarise._median("m", "t", ranks)
     assert (found["low"], found["high"]) == (low, high)
     assert (found["model"], found["target"], found["value"], found["n"]) == ("m", "t", (n + 1) / 2, n)
 
@@ -95,28 +95,29 @@ def test_the_medians_interval_is_that_of_the_sign_test(n: int, low: int, high: i
 def test_the_medians_interval_holds_the_median_of_19_draws_in_20() -> None:
     # the exact coverage of (X6, X15) of twenty is 95.86 % (R: diff(pbinom(c(5, 14), 20, .5)))
     draws = np.random.default_rng(1).normal(size=(2000, 20))
-    found = [robustness._median("m", "t", d) for d in draws]
+    found = [summarise._median("m", "t", d) for d in draws]
     assert np.mean([f["low"] < 0 < f["high"] for f in found]) == pytest.approx(0.9586, abs=0.015)
 
 
-# ---- targets -------------------------------------------------------------------------------------------------
+# ---- targets
+# -------------------------------------------------------------------------------------------------
 
 
 def test_only_a_norm_other_than_linf_is_in_a_name() -> None:
-    assert robustness.target_name("1/255", "Linf") == "robust_top1@1/255"
-    assert robustness.target_name("0.5", "L2", top=5) == "robust_top5@L2:0.5"
-    assert robustness.median_name("Linf") == "median_distance"
+    assert target_name("1/255", "Linf") == "robust_top1@1/255"
+    assert target_name("0.5", "L2", top=5) == "robust_top5@L2:0.5"
+    assert median_name("Linf") == "median_distance"
     # a norm read from a file is equal to the literal and not the same object
     read = "".join(("L", "inf"))
-    assert robustness.target_name("1/255", read) == "robust_top1@1/255"
-    assert robustness.median_name(read) == "median_distance"
-    assert robustness.median_name("L2") == "median_distance@L2"
+    assert target_name("1/255", read) == "robust_top1@1/255"
+    assert median_name(read) == "median_distance"
+    assert median_name("L2") == "median_distance@L2"
 
 
 def test_every_value_of_an_attack_is_counted() -> None:
     # five images: misclassified; broken at 1/255; at 2/255; beyond both; never
     distance = [0, 0.5 / 255, 1.5 / 255, 3 / 255, None]
-    table, excluded = robustness.summarise(
+    table, excluded = summarise.summarise(
         [attack("m", distance, top5=[True, False, True, True, True])], [ok("m")], [], EPSILONS, "Linf"
     )
     assert values(table) == pytest.approx(
@@ -149,14 +150,14 @@ def test_every_value_of_an_attack_is_counted() -> None:
 def test_without_top5_under_attack_there_is_no_such_target() -> None:
     some = attack("m", [None, 0.001])
     some.loc[0, "top5"] = True  # of one image only
-    table, _ = robustness.summarise([some], [ok("m")], [], EPSILONS, "L2")
+    table, _ = summarise.summarise([some], [ok("m")], [], EPSILONS, "L2")
     assert [t for t in values(table) if "top5" in t] == ["clean_top5"]
     assert {"robust_top1@L2:1/255", "median_distance@L2"} <= set(values(table))
 
 
 def test_shards_of_one_model_are_one_model_and_models_are_sorted() -> None:
     shard = attack("m", [0.001]).assign(image="other")
-    table, _ = robustness.summarise(
+    table, _ = summarise.summarise(
         [attack("n", [None]), attack("m", [None, 0]), attack("x", []), shard],
         [ok("m"), ok("n")],
         [],
@@ -171,9 +172,7 @@ def test_shards_of_one_model_are_one_model_and_models_are_sorted() -> None:
 def test_shards_with_top5_count_each_image_once() -> None:
     # both shards number their rows from 0
     shard = attack("m", [0.001, None], top5=[False, True]).assign(image=["a", "b"] * 2)
-    table, _ = robustness.summarise(
-        [attack("m", [None], top5=[True]), shard], [ok("m")], [], EPSILONS, "Linf"
-    )
+    table, _ = summarise.summarise([attack("m", [None], top5=[True]), shard], [ok("m")], [], EPSILONS, "Linf")
     assert values(table)["robust_top5@1/255"] == pytest.approx(2 / 3)
     assert row(table, "robust_top5@1/255")["n"] == 3
 
@@ -181,14 +180,15 @@ def test_shards_with_top5_count_each_image_once() -> None:
 def test_a_missing_verdict_is_refused_with_its_model_and_epsilon() -> None:
     lacking = attack("m", [None, None]).iloc[:-1]
     with pytest.raises(AlignsecError, match="model 'm': 1 verdicts at epsilon 2/255 for 2 images"):
-        robustness.summarise([lacking], [ok("m")], [], EPSILONS, "Linf")
+        summarise.summarise([lacking], [ok("m")], [], EPSILONS, "Linf")
 
 
-# ---- exclusions ----------------------------------------------------------------------------------------------
+# ---- exclusions
+# ----------------------------------------------------------------------------------------------
 
 
 def test_a_model_excluded_from_corruptions_alone_keeps_its_attack() -> None:
-    table, excluded = robustness.summarise(
+    table, excluded = summarise.summarise(
         [attack("m", [None]), attack("n", [None])],
         [ok("m"), ok("n"), out("m", "corruptions")],
         [],
@@ -207,7 +207,7 @@ def test_a_model_excluded_from_any_other_step_has_no_attack_rows() -> None:
         out("m", "attack", "autograd error"),
         out("k", "preflight"),
     ]
-    table, excluded = robustness.summarise(
+    table, excluded = summarise.summarise(
         [attack("m", [None]), attack("n", [None]), attack("k", [None])], statuses, [], EPSILONS, "Linf"
     )
     assert set(table["model"]) == {"n"}
@@ -222,17 +222,18 @@ def test_a_model_excluded_from_any_other_step_has_no_attack_rows() -> None:
 def test_where_every_model_is_excluded_the_first_five_say_why(attacks: list[pd.DataFrame]) -> None:
     statuses = [out(m, "attack", f"why {m}") for m in "mnopqr"]
     with pytest.raises(AlignsecError, match=r"\(m: why m; n: why n; o: why o; p: why p; q: why q\)"):
-        robustness.summarise(attacks, statuses, [], EPSILONS, "Linf")
+        summarise.summarise(attacks, statuses, [], EPSILONS, "Linf")
 
 
-# ---- corruptions ---------------------------------------------------------------------------------------------
+# ---- corruptions
+# ---------------------------------------------------------------------------------------------
 
 
 def test_corruptions_have_an_accuracy_each_and_their_mean_has_no_interval() -> None:
     made = corruptions(
         "m", {("fog", 1): [True, True, True, False], ("fog", 3): [True, False], ("blur", 1): [False] * 4}
     )
-    table, _ = robustness.summarise(
+    table, _ = summarise.summarise(
         [attack("m", [None])], [ok("m")], [corruptions("k", {}), made], EPSILONS, "Linf"
     )
     found = {t: v for t, v in values(table).items() if t.startswith("corruption")}
@@ -251,12 +252,13 @@ def test_corruptions_have_an_accuracy_each_and_their_mean_has_no_interval() -> N
     assert (one["low"], one["high"], one["n"]) == (*(pytest.approx(v) for v in wilson(3, 4)), 4)
 
 
-# ---- robust of correct ---------------------------------------------------------------------------------------
+# ---- robust of correct
+# ---------------------------------------------------------------------------------------
 
 
 def given(*rows: tuple[str, float, float | None]) -> dict[str, tuple[float, float | None]]:
-    frame = pd.DataFrame([("m", t, v, None, None, n) for t, v, n in rows], columns=robustness.COLUMNS)
-    made = robustness.with_conditional(frame)
+    frame = pd.DataFrame([("m", t, v, None, None, n) for t, v, n in rows], columns=summarise.COLUMNS)
+    made = summarise.with_conditional(frame)
     assert len(made) >= len(frame)
     new = made.iloc[len(frame) :]
     return {
@@ -306,9 +308,9 @@ def test_no_row_is_made_of_other_targets_or_models() -> None:
     assert given(("clean_top1", 0.8, 10), ("robust_top5@e", 0.2, 10), ("clean_top5", 0.9, 10)) == {}
     frame = pd.DataFrame(
         [("n", "clean_top1", 0.8, None, None, 10), ("m", "robust_top1@e", 0.2, None, None, 10)],
-        columns=robustness.COLUMNS,
+        columns=summarise.COLUMNS,
     )
-    assert robustness.with_conditional(frame) is frame
+    assert summarise.with_conditional(frame) is frame
     # one that cannot be compared does not end the others
     assert given(("robust_top1@a", None, 10), ("robust_top1@b", 0.4, 10), ("clean_top1", 0.8, 10)) == {
         "robust_given_correct@b": (0.5, 8)
@@ -322,22 +324,23 @@ def test_a_model_that_is_always_wrong_does_not_end_the_others() -> None:
         ("bad", "robust_top1@e", 0.0),
         ("m", "robust_top1@e", 0.4),
     ]
-    frame = pd.DataFrame([(*r, None, None, 10) for r in rows], columns=robustness.COLUMNS)
-    last = robustness.with_conditional(frame).iloc[4:]
+    frame = pd.DataFrame([(*r, None, None, 10) for r in rows], columns=summarise.COLUMNS)
+    last = summarise.with_conditional(frame).iloc[4:]
     assert last[["model", "target", "value"]].to_numpy().tolist() == [["m", "robust_given_correct@e", 0.5]]
 
 
 def test_a_ratio_of_unknown_counts_has_no_interval() -> None:
     frame = pd.DataFrame(
         [("m", "clean_top1", 0.8, None, None, None), ("m", "robust_top1@e", 0.2, None, None, None)],
-        columns=robustness.COLUMNS,
+        columns=summarise.COLUMNS,
     )
-    last = robustness.with_conditional(frame).iloc[-1]
+    last = summarise.with_conditional(frame).iloc[-1]
     assert last[["low", "high", "n"]].isna().all()
     assert last["value"] == pytest.approx(0.25)
 
 
-# ---- doubts --------------------------------------------------------------------------------------------------
+# ---- doubts
+# --------------------------------------------------------------------------------------------------
 
 
 def test_counts_of_shards_add_up_and_of_shares_the_largest_is_taken() -> None:
@@ -349,7 +352,7 @@ def test_counts_of_shards_add_up_and_of_shares_the_largest_is_taken() -> None:
         ok("a", spread={"0.1": 0.02}, warnings={}),
         ok("quiet", spread={}),
     ]
-    told = robustness.doubts(shards)
+    told = summarise.doubts(shards)
     assert told[["model", "warning", "value"]].to_numpy().tolist() == [
         ["a", "stochastic", 0.03],
         ["m", "not_monotone", 5],
@@ -358,204 +361,10 @@ def test_counts_of_shards_add_up_and_of_shares_the_largest_is_taken() -> None:
         ["m", "zero_gradients", 0.5],
     ]
     assert told["meaning"].str.len().min() > 10
-    assert list(robustness.doubts([]).columns) == ["model", "warning", "value", "meaning"]
+    assert list(summarise.doubts([]).columns) == ["model", "warning", "value", "meaning"]
 
 
 def test_what_is_told_of_a_status_leaves_it_as_it_was() -> None:
     status = ok("m", warnings={"not_monotone": 1}, spread={"0.1": 0.01})
-    robustness.doubts([status])
+    summarise.doubts([status])
     assert status["warnings"] == {"not_monotone": 1}
-
-
-# ---- a table of one's own ------------------------------------------------------------------------------------
-
-
-def own(tmp_path: Path, text: str) -> pd.DataFrame:
-    (tmp_path / "own.csv").write_text(text)
-    return robustness.read_own(tmp_path / "own.csv")
-
-
-def test_a_share_of_n_images_has_wilsons_interval_and_keeps_its_value(tmp_path: Path) -> None:
-    # .333 of 10 is 3 images; the value stays as it was given
-    table = own(
-        tmp_path,
-        "model,target,value,n\nm,robust_top1@e,0.333,10\nm,clean_top1,,10\nk,clean_top1,0.5,0\nl,clean_top1,0.5,-3\n",
-    )
-    first = table.iloc[0]
-    assert (first["low"], first["high"]) == pytest.approx(wilson(3, 10))
-    assert (first["value"], first["n"]) == (0.333, 10)
-    assert table["model"].tolist() == ["m", "k", "l"]
-    # no number of images, no interval
-    assert table.iloc[1:][["low", "high", "n"]].isna().all(axis=None)
-    assert table.iloc[1]["value"] == 0.5
-
-
-def test_a_number_of_images_may_be_written_as_a_float_and_one_is_enough(tmp_path: Path) -> None:
-    table = own(tmp_path, "model,target,value,n\nm,a_share,1,1\nm,another,0,5000.0\nm,third,0.5,\n")
-    assert table["n"].tolist()[:2] == [1, 5000] and pd.isna(table["n"].iloc[2])
-    assert (table.iloc[0]["low"], table.iloc[0]["high"]) == pytest.approx(wilson(1, 1))
-
-
-def test_a_table_without_n_has_no_intervals_and_its_robust_of_correct_neither(tmp_path: Path) -> None:
-    table = own(tmp_path, "model,target,value\nm,clean_top1,1\nm,robust_top1@e,0\nm,median_distance,2.5\n")
-    assert table["target"].tolist() == [
-        "clean_top1",
-        "robust_top1@e",
-        "median_distance",
-        "robust_given_correct@e",
-    ]
-    assert table["value"].tolist() == [1, 0, 2.5, 0]
-    assert table[["low", "high", "n"]].isna().all(axis=None)
-
-
-def test_a_distance_keeps_its_number_of_images(tmp_path: Path) -> None:
-    table = own(tmp_path, "model,target,value,n\nm,median_distance@L2,1.5,40\n")
-    assert table.iloc[0]["n"] == 40 and pd.isna(table.iloc[0]["low"])
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("model,target,value\nm,t,0.5\nm,u,1.0001\n", r"own\.csv:3: value '1\.0001' of 'm', 'u'"),
-        ("model,target,value\nm,t,-0.0001\n", r"own\.csv:2: value '-0\.0001'"),
-        ("model,target,value\nm,median_distance,-1\n", r"own\.csv:2: value '-1'"),
-        ("model,target,value\nm,t,0.5\nm,u,half\n", r"own\.csv:3: value 'half'"),
-        ("model,target,value\nm,t,0.5\nn,t,0.5\nm,t,0.6\n", r"own\.csv:4: 'm', 't' occurs twice"),
-        ("model,target,value\nm,t,0.5\nm,t,0.5\nm,t,0.6\n", r"own\.csv:3: 'm', 't' occurs twice"),
-        ("model,value\nm,1\n", "column 'target' is missing; the columns are model, value"),
-        ("model,target,value\nm,t,\n", "the table has no value"),
-        ("", "not a CSV file"),
-    ],
-)
-def test_a_bad_table_says_on_which_line(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(AlignsecError, match=message):
-        own(tmp_path, text)
-
-
-def test_a_table_that_is_not_there_says_which_key_to_set(tmp_path: Path) -> None:
-    with pytest.raises(AlignsecError, match=r"none\.csv: no such robustness table: set robustness\.source"):
-        robustness.read_own(tmp_path / "none.csv")
-
-
-HEADER = (
-    "Model Name,Threat Model,Epsilon,Top-1 Accuracy,Top-5 Accuracy,"
-    "Top-1 Subset Clean Accuracy,Top-5 Subset Clean Accuracy\n"
-)
-
-
-def test_the_papers_table_becomes_targets_and_its_clean_accuracy_counts_once(tmp_path: Path) -> None:
-    table = own(
-        tmp_path,
-        HEADER
-        + "m,Linf, 1/255 ,0.4,0.6,0.8,0.9\nm,L2,0.5,0.2,,0.8,0.9\nn,l_inf,1/255,0.1,0.3,0.5,\nk,L∞,1/255,0,,,\n",
-    )
-    assert values(table, "m") == pytest.approx(
-        {
-            "robust_top1@1/255": 0.4,
-            "robust_top5@1/255": 0.6,
-            "clean_top1": 0.8,
-            "clean_top5": 0.9,
-            "robust_top1@L2:0.5": 0.2,
-            "robust_given_correct@1/255": 0.5,
-            "robust_given_correct@L2:0.5": 0.25,
-        }
-    )
-    assert len(table[table["model"] == "m"]) == 7
-    assert values(table, "n") == pytest.approx(
-        {
-            "robust_top1@1/255": 0.1,
-            "robust_top5@1/255": 0.3,
-            "clean_top1": 0.5,
-            "robust_given_correct@1/255": 0.2,
-        }
-    )
-    assert values(table, "k") == {"robust_top1@1/255": 0}
-
-
-def test_the_papers_table_may_be_sorted_by_epsilon(tmp_path: Path) -> None:
-    # a model's lines are then as far apart as there are models
-    lines = "".join(f"m{i},Linf,{e},0.1,0.2,0.8,0.9\n" for e in EPSILONS for i in range(60))
-    table = own(tmp_path, HEADER + lines)
-    assert (table["target"] == "clean_top1").sum() == (table["target"] == "clean_top5").sum() == 60
-
-
-def test_a_clean_accuracy_on_a_later_line_is_taken_beside_one_that_is_repeated(tmp_path: Path) -> None:
-    table = own(tmp_path, HEADER + "m,Linf,1/255,0.4,,0.8,\nm,Linf,2/255,0.3,,0.8,0.9\n")
-    assert values(table)["clean_top5"] == 0.9
-    assert (table["target"] == "clean_top1").sum() == 1
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (
-            "m,Linf,1/255,0.4,,0.8,\nm,Linf,2/255,0.4,,0.7,\n",
-            r"own\.csv:3: Top-1 Subset Clean Accuracy of 'm' is 0\.7, on an earlier line 0\.8",
-        ),
-        (
-            "m,Linf,1/255,0.4,,0.8,\nm,Linf,2/255,40,,0.8,\n",
-            r"own\.csv:3: value '40' of 'm', 'robust_top1@2/255'",
-        ),
-        (
-            "m,Linf,1/255,0.4,,0.8,\nm,Linf,1/255,0.3,,0.8,\n",
-            r"own\.csv:3: 'm', 'robust_top1@1/255' occurs twice",
-        ),
-    ],
-)
-def test_a_contradiction_in_the_papers_table_is_named_with_its_line(
-    tmp_path: Path, rows: str, message: str
-) -> None:
-    with pytest.raises(AlignsecError, match=message):
-        own(tmp_path, HEADER + rows)
-
-
-# ---- side by side --------------------------------------------------------------------------------------------
-
-MERGED = pd.DataFrame(
-    {"model": ["a", "b"], "plugin": ["", ""], "family": ["f", "g"], "V1": [0.1, 0.2], "V2": [0.3, 0.4]}
-)
-
-
-def measured(**of: dict[str, float]) -> pd.DataFrame:
-    rows = [(m, t, v, None, None, None) for m, row in of.items() for t, v in row.items()]
-    return pd.DataFrame(rows, columns=robustness.COLUMNS)
-
-
-def test_without_a_sheet_the_models_of_the_merge_keep_their_rows() -> None:
-    total = robustness.join(MERGED, ["V2", "V1"], measured(b={"z": 0.5, "c": 0.6}, other={"z": 0.1}), None)
-    assert list(total.columns) == ["model", "family", "V2", "V1", "z", "c"]
-    assert total["model"].tolist() == ["a", "b"]
-    assert total.iloc[1].tolist() == ["b", "g", 0.4, 0.2, 0.5, 0.6]
-    assert total.iloc[0][["z", "c"]].isna().all()
-
-
-def test_the_models_and_families_of_a_sheet_are_those_of_the_study() -> None:
-    total = robustness.join(MERGED, ["V1"], measured(b={"z": 0.5}, c={"z": 0.7}), {"c": "own", "b": "mine"})
-    assert total["model"].tolist() == ["c", "b"]
-    assert total["family"].tolist() == ["own", "mine"]
-    assert total["z"].tolist() == [0.7, 0.5]
-    assert pd.isna(total["V1"].iloc[0]) and total["V1"].iloc[1] == 0.2
-
-
-def test_a_robustness_table_of_strangers_or_a_target_named_like_a_benchmark_is_refused() -> None:
-    strangers = measured(**{m: {"z": 0.5} for m in "wxyz"})
-    with pytest.raises(AlignsecError, match=r"no model of the robustness table \('w', 'x', 'y', …\)"):
-        robustness.join(MERGED, ["V1"], strangers, None)
-    with pytest.raises(AlignsecError, match="target 'V1' has the name of a benchmark"):
-        robustness.join(MERGED, ["V1", "V2"], measured(a={"z": 0.5, "V2": 0.1, "V1": 0.1}), None)
-
-
-def test_weights_are_known_by_their_hash_or_else_by_where_they_come_from(tmp_path: Path) -> None:
-    sheet = pd.DataFrame(
-        {"model": ["A", "b", "c"], "source": ["zoo", "timm", "zoo"], "spec": ["arch=x", "", ""]}
-    )
-    by_name = ["zoo:arch=x", "timm:b", "zoo:c"]
-    assert robustness.weights_of(sheet, None)["weights"].tolist() == by_name
-    assert robustness.weights_of(sheet, tmp_path)["weights"].tolist() == by_name
-    # names.encode writes a capital as its byte
-    for folder, report in (("_41", {"weights_sha256": "h" * 64}), ("b", {"weights_sha256": None}), ("c", {})):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "preflight.json").write_text(json.dumps(report))
-    found = robustness.weights_of(sheet, tmp_path)
-    assert found["weights"].tolist() == ["h" * 64, *by_name[1:]]
-    assert found["model"].tolist() == ["A", "b", "c"]

@@ -1,5 +1,4 @@
-"""Statistics of families where the numbers can be counted by hand: at every threshold, and with patterns of signs that
-are written out.
+"""Statistics of families that can be counted by hand: at every threshold, with patterns of signs written out.
 
 Expected values come from hand counts, from definitions written as plain loops, and from scipy.
 """
@@ -14,7 +13,7 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 from scipy.stats import t as student
 
-from alignsec import families
+from alignsec.analysis import families
 
 NAN = float("nan")
 
@@ -45,7 +44,8 @@ def noise(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return x, x + rng.normal(size=n)
 
 
-# ---- how many families are enough ----------------------------------------------------------------------------
+# ---- how many families are enough
+# ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,8 @@ def test_degrees_of_freedom_are_midway_between_all_and_effective_families() -> N
     assert families.degrees_of_freedom(np.array([3] * 8)) == pytest.approx(7)
 
 
-# ---- the interval --------------------------------------------------------------------------------------------
+# ---- the interval
+# --------------------------------------------------------------------------------------------
 
 
 def test_a_family_without_which_all_agree_gives_a_finite_interval() -> None:
@@ -145,7 +146,8 @@ def test_where_every_absence_leaves_a_constant_there_is_no_range() -> None:
     assert np.isnan(alone.lofo_low[0]) and alone.lofo_family[0] == -1
 
 
-# ---- signs ---------------------------------------------------------------------------------------------------
+# ---- signs
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_all_patterns_of_three_families_are_four_as_rho_has_no_sign() -> None:
@@ -198,7 +200,7 @@ def test_more_than_64_families_have_signs_of_their_own() -> None:
 
 
 class Written:
-    """Signs from a list: a chunk is `chunk` lines, "+" is all plus (a hit), "-" flips every other family (none)."""
+    """Signs from a list: a chunk is `chunk` lines, "+" all plus (a hit), "-" flips every other family (none)."""
 
     def __init__(self, text: str, flips: int) -> None:
         self.flips, self.text = flips, text
@@ -239,7 +241,8 @@ def test_fewer_than_ten_hits_are_counted_again_among_more_patterns(
 def test_only_the_rows_with_few_hits_are_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(families, "_CHUNK", 12)
     monkeypatch.setattr(families, "_MORE", 2)
-    # y goes with x in every other family and against it in the others: flipped they agree, so every "-" is a hit
+    # y goes with x in every other family and against it in the others: flipped they agree, so every "-" is a
+    # hit
     x, _ = noise(28, seed=5)
     against = np.where(of_sizes([4] * 7) % 2, x, -x)
     assert abs(spearmanr(x, against).statistic) < 0.3
@@ -285,7 +288,8 @@ def test_p_of_six_families_that_agree_is_one_in_32() -> None:
 
 
 def test_a_pattern_that_changes_nothing_is_a_hit() -> None:
-    # y is at its middle rank in the last family, so that family's sign changes nothing: the observed pattern counts twice
+    # y is at its middle rank in the last family, so that family's sign changes nothing: the observed pattern
+    # counts twice
     sizes = [4] * 5 + [3]
     y = np.concatenate([np.arange(10.0), np.arange(10.0) + 20, [15] * 3])
     x, _ = noise(23, seed=7)
@@ -295,7 +299,8 @@ def test_a_pattern_that_changes_nothing_is_a_hit() -> None:
     assert estimate(y, y, sizes).p[0] == pytest.approx(2 / 32)
 
 
-# ---- within and between --------------------------------------------------------------------------------------
+# ---- within and between
+# --------------------------------------------------------------------------------------
 
 
 def within_by_hand(x: np.ndarray, y: np.ndarray, sizes: list[int]) -> float:
@@ -340,7 +345,8 @@ def test_no_spread_within_or_between_families_is_no_correlation() -> None:
     assert inner.within.tolist() == pytest.approx([1, -1]) and np.isnan(inner.between).all()
 
 
-# ---- effective number of models --------------------------------------------------------------------------------
+# ---- effective number of models
+# --------------------------------------------------------------------------------
 
 
 def icc(v: np.ndarray, sizes: list[int]) -> float:
@@ -385,7 +391,8 @@ def test_families_that_are_less_alike_than_strangers_leave_all_models() -> None:
     assert estimate(x, each, [4] * 5).n_effective[0] == 20
 
 
-# ---- partial correlation ---------------------------------------------------------------------------------------
+# ---- partial correlation
+# ---------------------------------------------------------------------------------------
 
 
 def test_a_partial_correlation_by_the_textbooks_formula() -> None:
