@@ -200,7 +200,7 @@ def test_more_than_64_families_have_signs_of_their_own() -> None:
 
 
 class Written:
-    """Signs from a list: a chunk is `chunk` lines, "+" all plus (a hit), "-" flips every other family (none)."""
+    """Signs from a list: a chunk is `chunk` lines, "+" all plus (a hit), "-" every other family (none)."""
 
     def __init__(self, text: str, flips: int) -> None:
         self.flips, self.text = flips, text

@@ -11,10 +11,7 @@ import pytest
 
 from alignsec.ground import isolation
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import FLAGS
-from alignsec.ground.reasons import KINDS
-from alignsec.ground.reasons import Excluded
-from alignsec.ground.reasons import kind_of
+from alignsec.ground.reasons import FLAGS, KINDS, Excluded, kind_of
 
 HERE = "tests.children"
 

@@ -3,9 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.names import closest
-from alignsec.ground.names import decode
-from alignsec.ground.names import encode
+from alignsec.ground.names import closest, decode, encode
 
 HOSTILE = [
     "../../etc/x:y=z",

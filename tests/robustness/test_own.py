@@ -148,3 +148,15 @@ def test_a_contradiction_in_the_papers_table_is_named_with_its_line(
 ) -> None:
     with pytest.raises(AlignsecError, match=message):
         own(tmp_path, HEADER + rows)
+
+
+def test_own_tables_may_hold_distances_and_no_share_above_one(tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("model,target,value,n\na,robust_top1@L2:0.5,0.4,50\na,median_distance@L2,1.7,50\n")
+    table = read_own(own).set_index("target")
+    assert table.loc["median_distance@L2", "value"] == 1.7
+    assert pd.isna(table.loc["median_distance@L2", "low"])
+    assert table.loc["robust_top1@L2:0.5", "low"] < 0.4
+    own.write_text("model,target,value\na,robust_top1@L2:0.5,1.7\n")
+    with pytest.raises(AlignsecError, match=r"own\.csv:2: value '1\.7'"):
+        read_own(own)

@@ -368,3 +368,22 @@ def test_what_is_told_of_a_status_leaves_it_as_it_was() -> None:
     status = ok("m", warnings={"not_monotone": 1}, spread={"0.1": 0.01})
     summarise.doubts([status])
     assert status["warnings"] == {"not_monotone": 1}
+
+
+def test_median_distance_by_hand() -> None:
+    rows = [
+        {"model": "m", "image": str(i), "label": 0, "epsilon": e, "correct": i > 0, "correct_top5": True,
+         "robust": d > e and i > 0, "top5": None, "stage": "", "distance": d if d < 9 else None}
+        for e in (0.1, 0.2)
+        for i, d in enumerate([0.05, 0.08, 0.15, 9.0, 0.3])
+    ]  # fmt: skip
+    status = [{"model": "m", "step": "attack", "status": "ok", "reason": "", "warnings": {"not_monotone": 2}}]
+    table, _ = summarise.summarise([pd.DataFrame(rows)], status, [], ["0.1", "0.2"], "Linf")
+    # misclassified 0, then .08, .15, and two censored at .2
+    assert table.set_index("target").loc["median_distance", ["value", "low", "high"]].tolist() == [
+        0.15,
+        0,
+        0.2,
+    ]
+    told = summarise.doubts(status * 2)
+    assert told[["model", "warning", "value"]].to_numpy().tolist() == [["m", "not_monotone", 4]]

@@ -62,14 +62,13 @@ def correlate(
     Table of kind ``correlations``, one row per benchmark x target, benchmarks in the order of their table,
     targets as given. `rho`: Spearman over all models with both, as `pandas.DataFrame.corr`. `rho_low,
     rho_high, p, lofo_low, lofo_high, rho_within, rho_between, n_effective`: see `families.estimate`;
-    `lofo_family` is the family whose absence moves rho most, `families_effective` see `families.effective`.
-    `partial_*`: Spearman given clean accuracy (`control`), over the `partial_n` models that have all three,
-    same methods; null where the target is clean accuracy. `q`, `partial_q`: Benjamini-Hochberg over leaves x
-    targets; null for parents, which are means of leaves and would be counted twice. `pearson_r, r2, slope,
-    intercept, p_ols`: ordinary least squares of the target (y) on the benchmark (x)
-    (`scipy.stats.linregress`), models taken as independent; slope in units of target per unit of benchmark.
-    `loss_of_n`: models that have the target but not the benchmark. Where something cannot be estimated the
-    row stays, it is null, and `note` says why.
+    `lofo_family`: whose absence moves rho most; `families_effective`: see `families.effective`. `partial_*`:
+    Spearman given clean accuracy (`control`), over the `partial_n` models that have all three, same methods;
+    null where the target is clean accuracy. `q`, `partial_q`: Benjamini-Hochberg over leaves x targets; null
+    for parents, which are means of leaves and would be counted twice. `pearson_r, r2, slope, intercept,
+    p_ols`: least squares of the target (y) on the benchmark (x) (`scipy.stats.linregress`), models taken as
+    independent; slope in units of target per unit of benchmark. `loss_of_n`: models that have the target but
+    not the benchmark. Where something cannot be estimated the row stays, it is null, and `note` says why.
 
     Raises
     ------
