@@ -1,5 +1,5 @@
-"""The real leaderboard with a robustness table of known structure: what is planted is found, and nothing is made of the
-rest. Also the findings, the tables and every figure of such a study."""
+"""The real leaderboard with a robustness table of known structure: what is planted is found, and nothing is
+made of the rest. Also the findings, the tables and every figure of such a study."""
 
 import re
 from pathlib import Path
