@@ -22,13 +22,23 @@ if TYPE_CHECKING:
 
 
 Corruption = Callable[["np.ndarray", int, "np.random.Generator"], "np.ndarray"]
+ON_THE_FLY: dict[str, Corruption] = {}
 
 
+def on_the_fly(function: Corruption) -> Corruption:
+    """Register a corruption under the function's name: (C, H, W) pixels in [0, 1], severity 1 to 5, a generator of
+    the image's own -> pixels of that shape, which are clipped to [0, 1]."""
+    ON_THE_FLY[function.__name__] = function
+    return function
+
+
+@on_the_fly
 def gaussian_noise(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
     """Additive noise of standard deviation .08, .12, .18, .26, .38."""
     return x + rng.normal(0, (0.08, 0.12, 0.18, 0.26, 0.38)[severity - 1], x.shape)
 
 
+@on_the_fly
 def gaussian_blur(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
     """Blur with sigma of 4, 6, 9, 12, 16 % of the image's height."""
     from scipy.ndimage import gaussian_filter
@@ -37,17 +47,20 @@ def gaussian_blur(x: "np.ndarray", severity: int, rng: "np.random.Generator") ->
     return gaussian_filter(x, (0, sigma, sigma))
 
 
+@on_the_fly
 def contrast(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
     """Contrast around the image's mean times .4, .3, .2, .1, .05."""
     mean = x.mean((-2, -1), keepdims=True)
     return (x - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[severity - 1] + mean
 
 
+@on_the_fly
 def brightness(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
     """All pixels plus .1, .2, .3, .4, .5."""
     return x + (0.1, 0.2, 0.3, 0.4, 0.5)[severity - 1]
 
 
+@on_the_fly
 def occlusion(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
     """A grey square that covers 5, 10, 18, 28, 40 % of the image, at a random place."""
     height, width = x.shape[-2:]
@@ -56,11 +69,6 @@ def occlusion(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np
     out = x.copy()
     out[..., top : top + side, left : left + side] = 0.5
     return out
-
-
-ON_THE_FLY: dict[str, Corruption] = {
-    f.__name__: f for f in (gaussian_noise, gaussian_blur, contrast, brightness, occlusion)
-}
 
 
 def check_names(names: Sequence[str]) -> None:
