@@ -1,4 +1,4 @@
-"""`docs/extending.md` taken at its word, in a copy of the checkout: its blocks are put where it says, and a study run."""
+"""`docs/extending.md` taken at its word: in a copy of the checkout its blocks go where it says, and a study runs."""
 
 import os
 import re
@@ -15,8 +15,11 @@ from alignsec.study import layout
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "extending.md"
-BLOCK = re.compile(r"^```(\w+) (?:file=(?P<file>\S+)(?: below=\"(?P<below>[^\"\n]+)\")?|(?P<what>config|sheet))$\n"
-                   r"(?P<body>.*?)^```$", re.M | re.S)  # fmt: skip
+BLOCK = re.compile(
+    r"^```\w+ (?:file=(?P<file>\S+)(?: below=\"(?P<below>[^\"\n]+)\")?|(?P<what>config|sheet))$\n"
+    r"(?P<body>.*?)^```$",
+    re.M | re.S,
+)
 STUDY = {
     "study": "extended",
     "zoo": {"sheet": "models.tsv", "images": 8},
