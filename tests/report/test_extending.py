@@ -1,4 +1,4 @@
-"""`docs/extending.md` taken at its word: in a copy of the checkout its blocks go where it says, and a study runs."""
+"""`docs/extending.md` taken at its word: in a copy of the checkout its blocks go where it says; a study runs."""
 
 import os
 import re

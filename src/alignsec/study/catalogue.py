@@ -1,5 +1,4 @@
-"""What plugs into a study, a line each: the sources that models come from, the figures of the report,
-clusters.
+"""What plugs into a study, a line each: sources of models, figures of the report, clusters.
 
 The one place that names modules by text, so that a rule or a sheet can know what there is without importing
 it (a test imports every entry). Adding one: docs/extending.md.
