@@ -66,9 +66,7 @@ def draw(
         colours = mpl.colormaps[colormap].with_extremes(bad="0.82")
         panels = figure.subplots(1, len(parts), squeeze=False)[0]
         for axes, (a, b) in zip(panels, parts, strict=True):
-            image = axes.imshow(
-                rho[a:b], cmap=colours, vmin=-1, vmax=1, aspect="auto", interpolation="none"
-            )
+            image = axes.imshow(rho[a:b], cmap=colours, vmin=-1, vmax=1, aspect="auto", interpolation="none")
             _mark(axes, rho[a:b], level[a:b], annotate)
             _name(axes, benchmarks.iloc[a:b], len(targets), whole=len(parts) == 1)
             axes.set_xticks(range(len(targets)))
