@@ -26,14 +26,27 @@ if TYPE_CHECKING:
 
 # pixels (C, H, W) in [0, 1], severity 1 to 5, source of randomness -> pixels, which may leave [0, 1]
 Corruption = Callable[["Pixels", int, "np.random.Generator"], "Pixels"]
+ON_THE_FLY: dict[str, Corruption] = {}
 
 
+def on_the_fly(function: Corruption) -> Corruption:
+    """Register a corruption under the function's name.
+
+    It takes pixels (C, H, W) in [0, 1], a severity from 1 to 5 and a generator of the image's own, and returns
+    pixels of that shape, which are clipped to [0, 1].
+    """
+    ON_THE_FLY[function.__name__] = function
+    return function
+
+
+@on_the_fly
 def gaussian_noise(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """Additive noise of standard deviation .08, .12, .18, .26, .38."""
     noisy: Pixels = x + rng.normal(0, (0.08, 0.12, 0.18, 0.26, 0.38)[severity - 1], x.shape)
     return noisy
 
 
+@on_the_fly
 def gaussian_blur(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """Blur with sigma of 4, 6, 9, 12, 16 % of the image's height."""
     from scipy.ndimage import gaussian_filter
@@ -43,6 +56,7 @@ def gaussian_blur(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pi
     return blurred
 
 
+@on_the_fly
 def contrast(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """Contrast around the image's mean times .4, .3, .2, .1, .05."""
     mean = x.mean((-2, -1), keepdims=True)
@@ -50,11 +64,13 @@ def contrast(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels"
     return flatter
 
 
+@on_the_fly
 def brightness(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """All pixels plus .1, .2, .3, .4, .5."""
     return x + (0.1, 0.2, 0.3, 0.4, 0.5)[severity - 1]
 
 
+@on_the_fly
 def occlusion(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """A grey square that covers 5, 10, 18, 28, 40 % of the image, at a random place."""
     height, width = x.shape[-2:]
@@ -63,11 +79,6 @@ def occlusion(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels
     out = x.copy()
     out[..., top : top + side, left : left + side] = 0.5
     return out
-
-
-ON_THE_FLY: dict[str, Corruption] = {
-    f.__name__: f for f in (gaussian_noise, gaussian_blur, contrast, brightness, occlusion)
-}
 
 
 def check_names(names: Sequence[str]) -> None:
