@@ -20,15 +20,21 @@ FORMAT = 1
 INDEX = "index.json"
 
 
-@lru_cache(maxsize=4)
 def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a folder of packs.
+    """The index of a folder of packs, read again when its file has changed.
 
     Raises
     ------
     AlignsecError
         There is none, or one of another format.
     """
+    path = folder / INDEX
+    known = path.stat() if path.is_file() else None
+    return _index(folder, known and (known.st_ino, known.st_mtime_ns, known.st_size))
+
+
+@lru_cache(maxsize=4)
+def _index(folder: Path, version: tuple[int, int, int] | None) -> dict[str, Any]:
     try:
         index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """What plugs into a study, a line each: the sources that models come from, the clusters that jobs go to.
 
-The one place that names modules by text, so that a rule or a sheet can know what there is without importing it (a
-test imports every entry). Adding one: docs/extending.md.
+The one place that names modules by text, so that a rule or a sheet knows what there is without importing all
+of it (a test imports every entry). Adding one: docs/extending.md.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ class Source:
 
     Parameters
     ----------
-    module : offers ``load(spec, weights=None) -> PixelModel`` (`alignsec.zoo.sources.Loader`)
+    module : offers `load` and `problem` (`alignsec.zoo.sources.Loader`), and imports no torch before `load`
+        does
     imagenet : its models answer with the thousand classes of ImageNet
     trained : the workflow trains its models and makes their weights
     """
@@ -30,7 +31,7 @@ SOURCES: dict[str, Source] = {
     "torchvision": Source("alignsec.zoo.sources.torchvision", imagenet=True),
     "timm": Source("alignsec.zoo.sources.timm", imagenet=True),
     "factory": Source("alignsec.zoo.sources.factory"),
-    "demo": Source("alignsec.demo.networks", trained=True),
+    "demo": Source("alignsec.demo.source", trained=True),
 }
 
 
@@ -40,6 +41,16 @@ CLUSTERS = {"htcondor": "alignsec.cluster.workflow"}
 def imported(entry: Source) -> Any:
     """The module of an entry."""
     return import_module(entry.module)
+
+
+def problem(source: str, spec: str) -> str | None:
+    """What is wrong with the form of a spec, as its source reads it, and the remedy; None where nothing is.
+
+    >>> problem("torchvision", "resnet18")
+    'write a weights enum of torchvision.models, such as ResNet50_Weights.IMAGENET1K_V2'
+    """
+    found: str | None = imported(SOURCES[source]).problem(spec)
+    return found
 
 
 def cluster(name: str) -> Any:
