@@ -106,7 +106,9 @@ def told(error: BaseException, longest: int = 200) -> str:
     >>> told(ValueError("no such thing\\nand more"))
     'ValueError: no such thing'
     """
-    first = next((line.strip() for line in message(error).splitlines() if line.strip()), "")
+    lines = [line.strip() for line in message(error).splitlines() if line.strip()] or [""]
+    # TorchScript says what was wrong at the end of its own traceback
+    first = lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
     first = "".join(c if c.isprintable() else " " for c in first)
     return f"{type(error).__name__}: {first[:longest]}".removesuffix(": ")
 

@@ -66,6 +66,10 @@ def _settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
         label = f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"
         return label, lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
 
+    def stand(place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)  # it may have been removed, and libraries ask where they are
+        os.chdir(place)
+
     def environ(value: dict[str, str]) -> None:
         os.environ.clear()
         os.environ.update(value)
@@ -92,7 +96,7 @@ def _settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
         ("socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
         ("log level", lambda: logging.root.level, logging.root.setLevel),
         attribute(ssl, "_create_default_https_context"),
-        ("working folder", Path.cwd, os.chdir),
+        ("working folder", Path.cwd, stand),
         ("environment", lambda: dict(os.environ), environ),
     ]
 
@@ -117,7 +121,7 @@ def _restored(trace: Trace) -> Iterator[None]:
                 same = False
             if not same:
                 trace.changed.append(name)
-                with contextlib.suppress(OSError):  # a folder that is gone stays gone
+                with contextlib.suppress(OSError):  # a folder that cannot be made again
                     write(before)
         random.setstate(states[0])
         np.random.set_state(numpy_state)  # noqa: NPY002
