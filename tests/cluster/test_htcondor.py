@@ -19,13 +19,8 @@ import yaml
 from alignsec.cluster import site
 from alignsec.ground.errors import AlignsecError
 from tests.cluster.htcondor import pool as pools
-from tests.cluster.htcondor.pool import Pool
-from tests.cluster.htcondor.pool import Study
-from tests.cluster.htcondor.pool import wait
-from tests.workflow.test_workflow import BIN
-from tests.workflow.test_workflow import CONFIG
-from tests.workflow.test_workflow import MODELS
-from tests.workflow.test_workflow import ROOT
+from tests.cluster.htcondor.pool import Pool, Study, wait
+from tests.workflow.test_workflow import BIN, CONFIG, MODELS, ROOT
 
 REMOTE = {"train_demo", "measure_demo", "preflight", "attack", "corruptions"}
 # hold times, or the place of the run

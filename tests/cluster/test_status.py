@@ -4,10 +4,7 @@ import json
 from pathlib import Path
 
 from alignsec.cluster import status
-from alignsec.cluster.job import arguments
-from alignsec.cluster.job import environment
-from alignsec.cluster.job import placeholders
-from alignsec.cluster.job import read_ad
+from alignsec.cluster.job import arguments, environment, placeholders, read_ad
 
 
 def ledger(path: Path, *records: dict[str, object]) -> None:

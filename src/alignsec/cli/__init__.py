@@ -6,15 +6,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from alignsec.cli import analysis
-from alignsec.cli import attack
-from alignsec.cli import demo
-from alignsec.cli import images
-from alignsec.cli import leaderboard
-from alignsec.cli import report
-from alignsec.cli import robustness
-from alignsec.cli import study
-from alignsec.cli import zoo
+from alignsec.cli import analysis, attack, demo, images, leaderboard, report, robustness, study, zoo
 from alignsec.ground.errors import AlignsecError
 
 # verbs of earlier versions -> those of today

@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Out
-from alignsec.cli.options import group
-from alignsec.cli.options import warn
+from alignsec.cli.options import Out, group, warn
 
 config = group("The study's configuration.")
 
@@ -33,8 +31,7 @@ def check(path: Path) -> None:
     """Check a configuration file and print it with its defaults."""
     import yaml
 
-    from alignsec.study.config import read
-    from alignsec.study.config import warnings
+    from alignsec.study.config import read, warnings
 
     resolved = read(path)
     warn(warnings(resolved))

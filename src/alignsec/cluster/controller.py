@@ -10,8 +10,7 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +88,7 @@ class Controller:
     """Holds a folder for this process; the operating system gives it back however the process ends."""
 
     def __init__(self, folder: Path) -> None:
-        from filelock import FileLock
-        from filelock import Timeout
+        from filelock import FileLock, Timeout
 
         place = folder / ".snakemake"
         place.mkdir(exist_ok=True)

@@ -1,11 +1,8 @@
 """What a rule needs, in the words of HTCondor's submit commands, as the executor plugin reads them from resources."""
 
-from collections.abc import Callable
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
 

@@ -1,22 +1,15 @@
 """How far a study is: jobs by state, images settled, hours used against the estimate, when it may end."""
 
 from collections import Counter
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alignsec.attack.estimate import read as read_estimate
 from alignsec.attack.ledger import read as read_ledger
 from alignsec.ground.errors import AlignsecError
-from alignsec.study import epsilon
-from alignsec.study import layout
-from alignsec.study import sheet
-from alignsec.study.layout import Layout
-from alignsec.study.layout import Models
-from alignsec.study.layout import bounds
-from alignsec.study.layout import shard_names
+from alignsec.study import epsilon, layout, sheet
+from alignsec.study.layout import Layout, Models, bounds, shard_names
 from alignsec.study.records import read_status
 
 
@@ -118,8 +111,7 @@ def text(
     jobs : this folder's jobs in the queue (`controller.queue`); empty on a machine without HTCondor
     estimate : hours in all, least and most
     """
-    from alignsec.cluster.controller import STATES
-    from alignsec.cluster.controller import describe
+    from alignsec.cluster.controller import STATES, describe
 
     every = [s for shards in found.values() for s in shards]
     ended = sum(s.ended for s in every)

@@ -5,15 +5,12 @@ Where the profile is `htcondor/` (its job wrapper is among the default resources
 
 import os
 import sys
-from collections.abc import Callable
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from alignsec.attack import estimate
-from alignsec.cluster import controller
-from alignsec.cluster import site
+from alignsec.cluster import controller, site
 from alignsec.ground.errors import AlignsecError
 from alignsec.images import packs
 from alignsec.study.layout import Layout

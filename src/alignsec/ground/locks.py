@@ -49,8 +49,8 @@ def unlock(folder: Path) -> bool:
         return False
     if alive := running(folder):
         raise AlignsecError(
-            f"{folder}: a Snakemake run is alive here (process {', '.join(map(str, alive))}): wait for it, or "
-            "end it first"
+            f"{folder}: a Snakemake run is alive here (process {', '.join(map(str, alive))}): wait for it, "
+            "or end it first"
         )
     shutil.rmtree(locks)  # what `snakemake --unlock` does, which also wants to find the Snakefile
     return True

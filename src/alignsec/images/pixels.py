@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded
+from alignsec.ground.reasons import Excluded, out_of_memory, told
 from alignsec.ground.tables import atomic
 from alignsec.images.shards import checksum
 from alignsec.images.sources import array, here, is_array, read, sha256_of
@@ -75,9 +75,9 @@ def load(
     Raises
     ------
     AlignsecError
-        An image is gone or not the one of the manifest, or the model cannot read the source.
+        An image is gone or not the one of the manifest.
     Excluded
-        The model's preprocessing fails on an image.
+        The model has no preprocessing of files, or it fails on an image or makes no array (N, C, H, W) of N.
     """
     import numpy as np
 
@@ -85,24 +85,31 @@ def load(
     if is_array(manifest):
         return _load_arrays(manifest), labels
     if preprocess is None:
-        raise AlignsecError(
-            "this model source has no preprocessing for image files: use digits or npz images"
-        )
+        raise Excluded("images do not fit: the model has no preprocessing of image files, only takes arrays")
     kept = cache / f"{checksum(manifest)[:32]}.npy" if cache is not None else None
     if kept is not None and kept.is_file():
         return _unpacked(np.load(kept, allow_pickle=False)), labels
-    parts = []
+    parts: list[np.ndarray] = []
     for start in range(0, len(manifest), CHUNK):
         with as_files(manifest.iloc[start : start + CHUNK]) as paths:
             try:
-                parts.append(np.ascontiguousarray(preprocess(paths), dtype=np.float32))
-            except (Excluded, MemoryError):
+                part = np.ascontiguousarray(preprocess(paths), dtype=np.float32)
+                if (
+                    part.ndim != 4
+                    or len(part) != len(paths)
+                    or (parts and part.shape[1:] != parts[0].shape[1:])
+                ):
+                    raise ValueError(f"an array of shape {part.shape} of {len(paths)} images")
+                parts.append(part)
+            except Excluded:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                if out_of_memory(error):
+                    raise Excluded("out of memory") from error
                 first = manifest["image"].iloc[start]
                 raise Excluded(
                     f"images do not fit: its preprocessing fails in the {CHUNK} images from {first} on: "
-                    f"{type(error).__name__}: {str(error)[:200]}"
+                    f"{told(error)}"
                 ) from error
     pixels = np.concatenate(parts)
     if kept is not None:

@@ -1,13 +1,10 @@
 """A robustness table of the user's own in place of the attacks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.robustness.summarise import COLUMNS
-from alignsec.robustness.summarise import share_row
-from alignsec.robustness.summarise import with_conditional
+from alignsec.robustness.summarise import COLUMNS, share_row, with_conditional
 from alignsec.study.targets import is_share
 
 if TYPE_CHECKING:

@@ -110,7 +110,9 @@ def _corrupted(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """Rows of one model from its table of kind ``corruptions``."""
     model = str(frame["model"].iloc[0])
     rows = [
-        share_row(model, corruption_name(str(name), int(str(severity))), int(part["correct"].sum()), len(part))
+        share_row(
+            model, corruption_name(str(name), int(str(severity))), int(part["correct"].sum()), len(part)
+        )
         for (name, severity), part in frame.groupby(["corruption", "severity"], sort=True)
     ]
     # images repeat across corruptions, so no binomial interval holds for the mean

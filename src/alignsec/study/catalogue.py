@@ -16,7 +16,8 @@ class Source:
 
     Parameters
     ----------
-    module : offers ``load(spec, weights=None) -> PixelModel`` (`alignsec.zoo.sources.Loader`)
+    module : offers `load` and `problem` (`alignsec.zoo.sources.Loader`), and imports no torch before `load`
+        does
     imagenet : its models answer with the thousand classes of ImageNet
     trained : the workflow trains its models and makes their weights
     """
@@ -31,7 +32,7 @@ SOURCES: dict[str, Source] = {
     "torchvision": Source("alignsec.zoo.sources.torchvision", imagenet=True),
     "timm": Source("alignsec.zoo.sources.timm", imagenet=True),
     "factory": Source("alignsec.zoo.sources.factory"),
-    "demo": Source("alignsec.demo.networks", trained=True),
+    "demo": Source("alignsec.demo.source", trained=True),
 }
 
 
@@ -107,6 +108,16 @@ def options(figure: str, config: Mapping[str, Any]) -> dict[str, Any]:
 def imported(entry: Source | Figure) -> Any:
     """The module of an entry."""
     return import_module(entry.module)
+
+
+def problem(source: str, spec: str) -> str | None:
+    """What is wrong with the form of a spec, as its source reads it, and the remedy; None where nothing is.
+
+    >>> problem("torchvision", "resnet18")
+    'write a weights enum of torchvision.models, such as ResNet50_Weights.IMAGENET1K_V2'
+    """
+    found: str | None = imported(SOURCES[source]).problem(spec)
+    return found
 
 
 def cluster(name: str) -> Any:

@@ -2,14 +2,13 @@
 
 import copy
 import difflib
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.study import epsilon
+from alignsec.study import epsilon, sheet
 
 Json = dict[str, Any]
 # keys of earlier versions -> those of today; of a section, everything in it
@@ -198,7 +197,8 @@ def markdown() -> str:
             lines.append(f"| `{name}` | {kind} | {default} | {' '.join(child['description'].split())} |")
 
     rows(schema(), "")
-    return "\n".join(lines) + "\n"
+    lines += ["", "## The model sheet", "", "Tab-separated, UTF-8, a header and a row for each model.", ""]
+    return "\n".join(lines) + "\n" + sheet.markdown()
 
 
 def _text(value: Any) -> str:

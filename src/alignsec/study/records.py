@@ -85,7 +85,9 @@ MEASURED = (
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically, keys in the given order."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    # what third-party code said may hold half a character, which no UTF-8 file can
+    write_text(path, text.encode("utf-8", "replace").decode("utf-8") + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
