@@ -57,9 +57,13 @@ wildcard_constraints:
 
 def asked():
     """The command line; Snakemake tells a workflow its targets only after the DAG is built."""
+    from contextlib import redirect_stderr
+    from io import StringIO
+
     from snakemake.cli import parse_args
 
-    return parse_args(sys.argv[1:])[1]
+    with redirect_stderr(StringIO()):  # the profiles in use were told once
+        return parse_args(sys.argv[1:])[1]
 
 
 def retry_excluded():
