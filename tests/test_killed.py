@@ -19,6 +19,8 @@ import pandas as pd
 import psutil
 import pytest
 
+from alignsec import locks
+from alignsec.errors import AlignsecError
 from tests.test_workflow import BIN, MODELS, ROOT, command, configure, planned, write_sheet
 
 pytestmark = pytest.mark.workflow
@@ -217,6 +219,25 @@ def test_a_study_killed_at_ten_moments_ends_with_the_data_of_one_that_was_not(tm
     killed(lambda: small(folders[1]), times, lambda: unlock(folders[1]))
     assert_same(*(f / "results" / "small" for f in folders))
     assert planned(folders[1], *TARGETS) == {}
+
+
+def test_a_lock_stays_while_jobs_of_the_killed_run_go_on(tmp_path: Path) -> None:
+    """Where Snakemake alone was killed; a job that is started beside them would write the same ledger."""
+    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
+    (tmp_path / ".snakemake" / "locks" / "0.output.lock").touch()
+    (tmp_path / "alignsec").write_text("print(flush=True); import time; time.sleep(60)")
+    for verb, refused in (("attack", True), ("status", False)):
+        line = [sys.executable, str(tmp_path / "alignsec"), verb]
+        with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE) as job:
+            try:
+                assert job.stdout is not None and job.stdout.readline()
+                if refused:
+                    with pytest.raises(AlignsecError, match=f"killed run are alive .process {job.pid}"):
+                        locks.unlock(tmp_path)
+                else:
+                    assert locks.unlock(tmp_path)
+            finally:
+                job.kill()
 
 
 @pytest.mark.slow
