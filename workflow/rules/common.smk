@@ -11,9 +11,10 @@ from alignsec.study import sheet as sheets
 from alignsec.study.layout import MODEL, SHARD
 
 try:
+    # a relative path is the working directory's, else that of the configuration that names it, else one of ours
     CONFIG = configuration.located(
         configuration.resolve(config),
-        [*(Path(f).parent for f in workflow.config_settings.configfiles), Path(workflow.basedir)],
+        [*(Path(f).absolute().parent for f in workflow.configfiles), Path(workflow.current_basedir).parents[1]],
     )
     SHEET = CONFIG["zoo"]["sheet"]
     ROWS = [] if SHEET is None else sheets.read(SHEET).to_dict("records")
@@ -63,8 +64,8 @@ def weights(wildcards):
 
 
 def path(text):
-    """A user's path as an input: braces in it are no wildcards."""
-    return [] if text is None else text.replace("{", "{{").replace("}", "}}")
+    """A user's path as an input, where there is one."""
+    return [] if text is None else text
 
 
 def option(flag, value):
@@ -84,8 +85,8 @@ def option_of(flag, name):
 
 
 def say_where():
-    """What to look at, as far as this run's target was to make it."""
-    made = {"findings": S.summary, "explore": S.explorer, "figures": S.figure("x", "x").parent}
-    made["tables"] = S.table("x", "x").parent
-    text = "   ".join(f"{what}: {place}" for what, place in made.items() if place.exists())
-    print(text, file=sys.stderr)
+    """What there is to look at."""
+    places = {"findings": S.summary, "explore": S.explorer, "figures": S.figure("x", "x").parent}
+    places["tables"] = S.table("x", "x").parent
+    if made := [f"{what}: {place}" for what, place in places.items() if place.exists()]:
+        print("   ".join(made), file=sys.stderr)

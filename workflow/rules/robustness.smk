@@ -80,5 +80,5 @@ else:
         message:
             "Take the robustness table {input}"
         shell:
-            "alignsec robustness own {input:q} --out {output.models} --out-excluded {output.excluded} "
-            "--out-warnings {output.warnings} > {log} 2>&1"
+            "alignsec robustness own --out {output.models} --out-excluded {output.excluded} "
+            "--out-warnings {output.warnings} -- {input:q} > {log} 2>&1"

@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Out
-from alignsec.cli.options import group
-from alignsec.cli.options import warn
+from alignsec.cli.options import Out, group, warn
 
 config = group("The study's configuration.")
 
@@ -33,8 +31,7 @@ def check(path: Path) -> None:
     """Check a configuration file and print it with its defaults."""
     import yaml
 
-    from alignsec.study.config import read
-    from alignsec.study.config import warnings
+    from alignsec.study.config import read, warnings
 
     resolved = read(path)
     warn(warnings(resolved))
@@ -71,9 +68,12 @@ def status(
 ) -> None:
     """Tell how far a study is: images settled, jobs by state, hours used, time left, what is held and why."""
     from alignsec.cluster.status import of_study
-    from alignsec.study.config import read
+    from alignsec.study.config import located, read
 
-    print(of_study(folder, read(folder / configfile)), end="")
+    path = (folder / configfile).absolute()
+    # as the Snakefile does, which lies above the configurations that ship with it
+    config = located(read(path), [path.parent, path.parents[1]], folder)
+    print(of_study(folder, config), end="")
 
 
 def provenance(

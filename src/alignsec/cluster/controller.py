@@ -7,11 +7,13 @@ that starts first sees to what its folder has in the queue, and one that ends re
 import contextlib
 import json
 import os
+import re
+import shutil
 import socket
+import subprocess
 import time
 import warnings
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from alignsec.ground import locks
 from alignsec.ground.errors import AlignsecError
 
 POLICIES = ("remove", "wait")
+SUBMIT = Path("htcondor") / "controller.sub"
 STATES = {
     1: "idle",
     2: "running",
@@ -89,8 +92,7 @@ class Controller:
     """Holds a folder for this process; the operating system gives it back however the process ends."""
 
     def __init__(self, folder: Path) -> None:
-        from filelock import FileLock
-        from filelock import Timeout
+        from filelock import FileLock, Timeout
 
         place = folder / ".snakemake"
         place.mkdir(exist_ok=True)
@@ -111,6 +113,54 @@ class Controller:
         note.write_text(
             json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now}), encoding="utf-8"
         )
+
+
+def submit(folder: Path, words: Sequence[str], profile: str = "htcondor") -> str:
+    """Submit Snakemake itself as a job of the access point (htcondor/controller.sub); returns what HTCondor says.
+
+    Parameters
+    ----------
+    folder : the checkout that the run is to stand in
+    words : Snakemake's arguments
+    profile : folder of the profile
+
+    Raises
+    ------
+    AlignsecError
+        No HTCondor on this machine, no checkout in `folder`, or HTCondor refuses the job.
+    """
+    program = shutil.which("condor_submit")
+    if program is None:
+        raise AlignsecError(
+            "no condor_submit on this machine: run this on an HTCondor access point (docs/chtc.md), or run the study "
+            "here with snakemake --cores all"
+        )
+    if not (folder / SUBMIT).is_file():
+        raise AlignsecError(f"{folder}: no {SUBMIT} here: submit from the checkout's own folder")
+    done = subprocess.run(
+        [program, f"profile={profile}", f"snakemake={quoted(words)}", str(SUBMIT)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AlignsecError(f"condor_submit: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Arguments in the syntax of a submit file's quoted ``arguments``.
+
+    >>> print(quoted(["--configfile", "it's mine.yaml", 'a"b', "$x"]))
+    --configfile 'it''s mine.yaml' 'a""b' '$(DOLLAR)x'
+    """
+    return " ".join(
+        word
+        if re.fullmatch(r"[\w./:=@,+-]+", word)
+        else "'" + word.replace("'", "''").replace('"', '""').replace("$", "$(DOLLAR)") + "'"
+        for word in words
+    )
 
 
 def be_patient(seconds: float = 900.0) -> None:

@@ -14,15 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alignsec.cluster.site import AGAIN
-from alignsec.cluster.site import CHECKPOINT
-from alignsec.cluster.site import versions
+from alignsec.cluster.site import AGAIN, CHECKPOINT, versions
 
 POLL = 1.0
 SEND_EVERY = 60.0  # seconds between two copies of a growing ledger; ALIGNSEC_SEND_EVERY changes it

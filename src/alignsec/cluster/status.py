@@ -1,22 +1,14 @@
 """How far a study is: jobs by state, images settled, hours used against the estimate, when it may end."""
 
 from collections import Counter
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alignsec.attack.estimate import read as read_estimate
 from alignsec.attack.ledger import read as read_ledger
-from alignsec.ground.errors import AlignsecError
-from alignsec.study import epsilon
-from alignsec.study import layout
-from alignsec.study import sheet
-from alignsec.study.layout import Layout
-from alignsec.study.layout import Models
-from alignsec.study.layout import bounds
-from alignsec.study.layout import shard_names
+from alignsec.study import epsilon, layout, sheet
+from alignsec.study.layout import Layout, Models, bounds, shard_names
 from alignsec.study.records import read_status
 
 
@@ -77,18 +69,19 @@ def of_study(folder: Path, config: Mapping[str, Any]) -> str:
     Raises
     ------
     AlignsecError
-        The study attacks nothing, or its sheet cannot be read.
+        The sheet cannot be read.
     """
     import importlib.util
     import shutil
 
     from alignsec.cluster import controller
 
-    if config["zoo"]["sheet"] is None or config["robustness"]["source"] != "attack":
-        raise AlignsecError(f"study {config['study']!r} attacks nothing")
+    files = Layout(folder / layout.of_study(config["study"]).root)
+    if config["robustness"]["source"] != "attack":
+        done = f"findings in {files.summary}" if files.summary.is_file() else "no findings yet"
+        return f"models:  none is attacked, robustness comes from {config['robustness']['source']}\nstudy:   {done}\n"
     count, per = config["images"]["count"], config["attack"]["images_per_shard"]
     shards = [(s, stop - start) for s in shard_names(count, per) for start, stop in [bounds(s, count, per)]]
-    files = Layout(folder / layout.of_study(config["study"]).root)
     names = list(sheet.read(folder / config["zoo"]["sheet"])["model"])
     jobs: list[dict[str, Any]] = []
     if shutil.which("condor_q") and importlib.util.find_spec("htcondor2"):
@@ -118,8 +111,7 @@ def text(
     jobs : this folder's jobs in the queue (`controller.queue`); empty on a machine without HTCondor
     estimate : hours in all, least and most
     """
-    from alignsec.cluster.controller import STATES
-    from alignsec.cluster.controller import describe
+    from alignsec.cluster.controller import STATES, describe
 
     every = [s for shards in found.values() for s in shards]
     ended = sum(s.ended for s in every)
