@@ -19,13 +19,8 @@ import yaml
 from alignsec.cluster import site
 from alignsec.ground.errors import AlignsecError
 from tests.cluster.htcondor import pool as pools
-from tests.cluster.htcondor.pool import Pool
-from tests.cluster.htcondor.pool import Study
-from tests.cluster.htcondor.pool import wait
-from tests.workflow.test_workflow import BIN
-from tests.workflow.test_workflow import CONFIG
-from tests.workflow.test_workflow import MODELS
-from tests.workflow.test_workflow import ROOT
+from tests.cluster.htcondor.pool import Pool, Study, wait
+from tests.workflow.test_workflow import BIN, CONFIG, MODELS, ROOT
 
 REMOTE = {"train_demo", "measure_demo", "preflight", "attack", "corruptions"}
 # hold times, or the place of the run
@@ -76,7 +71,7 @@ def test_the_study_without_a_shared_file_system_equals_the_local_one(pool: Pool,
     second = study.snakemake()
     assert second.returncode == 1
     assert "another controller runs here (process" in second.stdout
-    assert running.wait(timeout=300) == 0, study.log()
+    assert running.wait(timeout=800) == 0, study.log()
 
     jobs = {int(i) for i in re.findall(r"submitted to HTCondor Cluster ID (\d+)", study.log())}
     ended = {
@@ -456,13 +451,32 @@ def test_images_that_no_job_would_find_are_refused() -> None:
     site.check(apart, packs, whole, "a.tsv", ROOT)
     with pytest.raises(AlignsecError, match=r"images\.source folders is a path on this machine.*images pack"):
         site.check(apart, {"source": "folders"}, whole, "a.tsv", ROOT)
-    with pytest.raises(AlignsecError, match=r"corruptions\.path data/c is a folder on this machine"):
+    with pytest.raises(
+        AlignsecError, match=r"robustness\.corruptions\.path data/c is a folder on this machine"
+    ):
         site.check(apart, {"source": "digits"}, {"names": ["fog"], "path": "data/c"}, "a.tsv", ROOT)
     with pytest.raises(AlignsecError, match=r"images\.path /data/packs: .* or set images\.address"):
         site.check(apart, packs | {"path": "/data/packs"}, whole, "a.tsv", ROOT)
     site.check(apart, packs | {"path": "/data/packs", "address": "osdf:///x"}, whole, "a.tsv", ROOT)
-    with pytest.raises(AlignsecError, match=r"models\.sheet \.\./a\.tsv"):
+    with pytest.raises(AlignsecError, match=r"zoo\.sheet \.\./a\.tsv"):
         site.check(apart, packs, whole, "../a.tsv", ROOT)
+    for name in (
+        "/a.tsv",
+        "a b.tsv",
+        "a,b.tsv",
+        "a;b.tsv",
+        "a=b.tsv",
+        "$(a).tsv",
+        "50%.tsv",
+        "-a.tsv",
+        "ä.tsv",
+        "a'b",
+    ):
+        with pytest.raises(AlignsecError, match="below the run's folder, by a relative path of letters"):
+            site.check(apart, packs, whole, name, ROOT)
+    with pytest.raises(AlignsecError, match=r"configuration file \.\./study\.yaml"):
+        site.check(apart, packs, whole, "a.tsv", ROOT, ["config/a.yaml", "../study.yaml"])
+    site.check(apart, packs, whole, "config/my-1_a+b.tsv", ROOT, ["config/a.yaml"])
     with pytest.raises(AlignsecError, match="no Snakefile here"):
         site.check(together, packs, whole, "a.tsv", ROOT / "src")
     site.check(together, {"source": "folders"}, whole, "/x/a.tsv", ROOT)
@@ -476,10 +490,18 @@ def test_the_image_is_fetched_beside_packs_and_has_room() -> None:
         "gpu_job_lengths": "none",
     }
     found = site.commands(
-        site.read(given, 1, False), versions="v", memory_mb=1000, disk_mb=200, inputs=["Snakefile"],
-        staged=lambda _: [{"name": "0000.tar", "sha256": "ab", "path": "packs/0000.tar", "bytes": 10**8}],
-        address="osdf:///chtc/staging/u/packs/", sent=lambda input: ["Snakefile", *input],
-    )  # fmt: skip
+        site.read(given, 1, False),
+        site.Machine(memory_mb=1000, disk_mb=200),
+        site.Travel(
+            inputs=["Snakefile"],
+            packs=site.Packs(
+                lambda _: [{"name": "0000.tar", "sha256": "ab", "path": "packs/0000.tar", "bytes": 10**8}],
+                "osdf:///chtc/staging/u/packs/",
+                lambda input: ["Snakefile", *input],
+            ),
+        ),
+        "v",
+    )
     assert found["classad_TransferInput"](None, ["weights.pt"]) == (
         "Snakefile,weights.pt,osdf:///chtc/staging/u/packs/0000.tar,osdf:///chtc/staging/u/x.sif"
     )

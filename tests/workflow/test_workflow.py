@@ -15,8 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from alignsec.ground import locks
-from alignsec.ground import names
+from alignsec.ground import locks, names
 from alignsec.study import sheet
 
 ROOT = Path(__file__).resolve().parents[2]
