@@ -28,7 +28,7 @@ pytestmark = pytest.mark.workflow
 KILLS = 10
 SEED = 2026
 PARTS = ("Makefile", "Snakefile", "profiles", "workflow", "envs", "config")
-TARGETS = ("zoo", "results/small/tables/models.csv")
+TARGETS = ("results/small/tables/models.csv",)
 TIMES = ("seconds",)  # columns
 
 
@@ -203,6 +203,7 @@ def unlock(folder: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.timeout(1800)  # a busy machine must not fail it
 def test_a_study_killed_at_ten_moments_ends_with_the_data_of_one_that_was_not(tmp_path: Path) -> None:
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
@@ -212,6 +213,7 @@ def test_a_study_killed_at_ten_moments_ends_with_the_data_of_one_that_was_not(tm
             images={"source": "digits", "count": 4},
             attack={"epsilons": ["0.02", "0.05"], "images_per_shard": 4},
             zoo={"images": 8},
+            robustness={"corruptions": {"names": []}},
         )
         write_sheet(folder, [MODELS[0], MODELS[2]])
     times = unkilled(small(folders[0]))
