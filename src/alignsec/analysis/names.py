@@ -1,0 +1,158 @@
+"""Every name that came into a study and what became of it, a row each: nothing is lost in silence."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ["name", "where", "fate", "why", "closest", "similarity"]
+PLACES = ("leaderboard", "registry", "sheet", "robustness")
+FATES = ("used", "excluded", "unmatched", "duplicate")
+HALF = 0.5  # share of unmatched names of a sheet or table above which a reader is told first
+
+
+@dataclass(frozen=True)
+class Came:
+    """The names that came in, each place in its own order; None where a study has no such place.
+
+    Parameters
+    ----------
+    leaderboard : distinct names
+    registry : registered names
+    sheet : models of the sheet
+    robustness : names of the user's own robustness table, as written there
+    duplicates : rows of the leaderboard that were dropped: name, and why
+    aliases : name in the robustness table -> name on the leaderboard, as the alias file says
+    """
+
+    leaderboard: Sequence[str]
+    registry: Sequence[str] = ()
+    sheet: Sequence[str] | None = None
+    robustness: Sequence[str] | None = None
+    duplicates: Sequence[tuple[str, str]] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+def reconcile(came: Came, used: Iterable[str], excluded: Mapping[str, str]) -> "pd.DataFrame":
+    """What became of every name: a row for each of each place, and for each dropped row of the leaderboard.
+
+    Parameters
+    ----------
+    used : models (by their names on the leaderboard, or in the sheet) that have a robustness value
+    excluded : model -> why it could not be evaluated
+
+    Returns
+    -------
+    DataFrame `name, where, fate, why, closest, similarity`. `where` is one of `PLACES`, `fate` one of `FATES`.
+    `closest` is the most similar name of the place that an unmatched one was looked for in; `similarity`, in
+    [0, 1], leaves out case and separators (1: equal but for those). Nothing is matched by it.
+    """
+    import pandas as pd
+
+    taken = set(used)
+    board = set(came.leaderboard)
+    rows: list[tuple[str, str, str, str]] = []
+    for name in came.leaderboard:
+        rows.append((name, "leaderboard", *_of_leaderboard(name, came, taken, excluded)))
+    rows += [(name, "leaderboard", "duplicate", why) for name, why in came.duplicates]
+    for name in came.registry:
+        if name in taken and name in board:
+            fate = ("used", "")
+        elif name in excluded:
+            fate = ("excluded", excluded[name])
+        elif name not in board:
+            fate = ("unmatched", "not on the leaderboard")
+        else:
+            fate = ("unmatched", _elsewhere(came))
+        rows.append((name, "registry", *fate))
+    for name in came.sheet or ():
+        if name in excluded:
+            fate = ("excluded", excluded[name])
+        elif name not in taken:
+            fate = ("unmatched", "the robustness table has no value for it")
+        else:
+            fate = ("used", "" if name in board else "without alignment scores: not on the leaderboard")
+        rows.append((name, "sheet", *fate))
+    for name in came.robustness or ():
+        known = came.aliases.get(name, name)
+        if known in taken:
+            fate = ("used", "" if known == name else f"as {known}, by the alias file")
+        elif known in excluded and known in board:
+            fate = ("excluded", excluded[known])
+        else:
+            fate = (
+                "unmatched",
+                "not on the leaderboard" if known == name else f"its alias {known} is not on the leaderboard",
+            )
+        rows.append((name, "robustness", *fate))
+    found = pd.DataFrame(rows, columns=COLUMNS[:4])
+    return _with_closest(found, came)
+
+
+def _of_leaderboard(name: str, came: Came, taken: set[str], excluded: Mapping[str, str]) -> tuple[str, str]:
+    if name in taken:
+        return "used", ""
+    if name in excluded:
+        return "excluded", excluded[name]
+    if came.robustness is None and came.registry and name not in set(came.registry):
+        return "unmatched", "not in the registry"
+    return "unmatched", _elsewhere(came)
+
+
+def _elsewhere(came: Came) -> str:
+    if came.sheet is not None:
+        return "not in the sheet"
+    return "the robustness table has no row for it"
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[\s_\-.:/=]+", "", name.lower())
+
+
+def _with_closest(found: "pd.DataFrame", came: Came) -> "pd.DataFrame":
+    import pandas as pd
+    from rapidfuzz import fuzz, process
+
+    other: dict[str, Sequence[str]] = {
+        "leaderboard": came.robustness if came.robustness is not None else came.registry,
+        "registry": came.leaderboard,
+        "sheet": came.leaderboard,
+        "robustness": came.leaderboard,
+    }
+    closest: dict[int, tuple[str, float]] = {}
+    for where, part in found[found["fate"] == "unmatched"].groupby("where", sort=False):
+        candidates = list(other[str(where)])
+        if not candidates:
+            continue
+        likeness = process.cdist(
+            [_normalised(n) for n in part["name"]], [_normalised(c) for c in candidates], scorer=fuzz.ratio
+        )
+        for row, scores in zip(part.index, likeness, strict=True):
+            best = int(scores.argmax())
+            closest[row] = candidates[best], round(float(scores[best]) / 100, 3)
+    near = pd.DataFrame.from_dict(closest, orient="index", columns=["closest", "similarity"])
+    return found.join(near.reindex(found.index).astype({"closest": "object", "similarity": "float64"}))
+
+
+def counts(names: "pd.DataFrame") -> "pd.DataFrame":
+    """How many names of each place had each fate: rows places that occur, columns `FATES` and `total`."""
+    import pandas as pd
+
+    table = pd.crosstab(names["where"], names["fate"]).reindex(
+        index=[p for p in PLACES if p in set(names["where"])], columns=list(FATES), fill_value=0
+    )
+    return table.assign(total=table.sum(axis=1))
+
+
+def mostly_unmatched(names: "pd.DataFrame") -> list[str]:
+    """Places of the user's own, sheet and robustness table, of whose names more than half did not match."""
+    table = counts(names)
+    return [
+        str(where)
+        for where in table.index
+        if where in ("sheet", "robustness")
+        and table.loc[where, "unmatched"] > HALF * table.loc[where, "total"]
+    ]
