@@ -87,7 +87,7 @@ def test_nothing_is_said_of_a_pool_where_there_is_none(tmp_path: Path) -> None:
     pytest.importorskip("snakemake_executor_plugin_htcondor")
     place = ROOT / "envs" / "quiet.pth"
     for recipe in ("Makefile", "container/install.sh"):
-        assert re.search(r"^\s*cp \S*quiet\.pth"? \S.*purelib", (ROOT / recipe).read_text(), re.M), recipe
+        assert re.search(r'^\s*cp \S*quiet\.pth"? \S.*purelib', (ROOT / recipe).read_text(), re.M), recipe
 
     def said(text: str, *folders: Path) -> str:
         for folder in folders:
