@@ -83,7 +83,7 @@ def test_the_workflow_asks_for_the_snakemake_that_is_locked() -> None:
 
 
 def test_nothing_is_said_of_a_pool_where_there_is_none(tmp_path: Path) -> None:
-    """Snakemake imports HTCondor's bindings on every command; `make setup` keeps them quiet, and nothing else."""
+    """Snakemake imports HTCondor's bindings on every command; `make setup` keeps only them quiet."""
     pytest.importorskip("snakemake_executor_plugin_htcondor")
     place = ROOT / "envs" / "quiet.pth"
     for recipe in ("Makefile", "container/install.sh"):
@@ -124,11 +124,9 @@ def test_the_package_carries_the_data_that_the_library_reads() -> None:
 def test_input_errors_are_messages_without_traceback(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_text("<html>")
-    done = subprocess.run(
-        [sys.executable, "-m", "alignsec", "leaderboard", "parse", str(bad), "--out-scores", str(tmp_path / "s"),
-         "--out-benchmarks", str(tmp_path / "b")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    line = [sys.executable, "-m", "alignsec", "leaderboard", "parse", str(bad)]
+    line += ["--out-scores", str(tmp_path / "s"), "--out-benchmarks", str(tmp_path / "b")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {bad}:1: a web page")
     assert "Traceback" not in done.stderr

@@ -27,15 +27,16 @@ def ledger(path: Path, *records: dict[str, object]) -> None:
 def test_settled_images_of_a_ledger_that_grows(tmp_path: Path) -> None:
     models = Models(tmp_path)
     attack = tmp_path / "m" / "attack"
+    done = {"kind": "done", "epsilon": None}
+    broken = [[0, 0.05], [1, 0.15]]
     ledger(
         attack / "0000.ledger",
         {"kind": "plan", "unit": "clean"},
-        {"kind": "done", "unit": "clean", "epsilon": None, "images": [0, 1, 2, 3], "correct": [True, True, False, True],
-         "seconds": 1.5},
+        done
+        | {"unit": "clean", "images": [0, 1, 2, 3], "correct": [True, True, False, True], "seconds": 1.5},
         # broken at both epsilons, and at the larger one only
-        {"kind": "done", "unit": "screen", "epsilon": 0.2, "images": [0, 1, 3], "found": [[0, 0.05], [1, 0.15]],
-         "seconds": 2},
-    )  # fmt: skip
+        done | {"unit": "screen", "epsilon": 0.2, "images": [0, 1, 3], "found": broken, "seconds": 2},
+    )
     found = status.collect(["m"], models, [("0000", 4), ("0001", 2)], [0.1, 0.2], "Linf")
     assert found == {"m": [status.Shard(2, 4, 3.5, False), status.Shard(0, 2, 0.0, False)]}
     ledger(
@@ -101,7 +102,8 @@ def test_the_text_has_states_hours_and_what_is_held() -> None:
 
 def test_the_job_ad_and_what_the_job_makes_of_it(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "ad").write_text(
-        'RequestMemory = 1000\nAlignsecLastAttempt = true\nRank = 0.0\nRequirements = (TARGET.X > 1)\nB = "a \\"b\\""\n'
+        "RequestMemory = 1000\nAlignsecLastAttempt = true\nRank = 0.0\n"
+        'Requirements = (TARGET.X > 1)\nB = "a \\"b\\""\n'
         'TransferOutput = "x/y.txt,z"\n'
     )
     ad = read_ad(tmp_path / "ad")

@@ -64,8 +64,8 @@ def test_every_section_that_moved_is_answered_also_where_it_is_empty_or_holds_wh
 def test_all_keys_of_an_old_file_are_told_at_once() -> None:
     given = {"study": "x", "scores": {"source": "demo", "sha256": None}, "models": {"sheet": "a"}}
     assert told(given).startswith(
-        "config: scores.source is now leaderboard.source; scores.sha256 is now leaderboard.sha256; models.sheet is "
-        "now zoo.sheet: rename"
+        "config: scores.source is now leaderboard.source; scores.sha256 is now leaderboard.sha256; "
+        "models.sheet is now zoo.sheet: rename"
     )
 
 

@@ -1,4 +1,4 @@
-"""A study whose whole process tree is killed ten times goes on each time and ends with the data of one that was not."""
+"""A study killed ten times, all its processes, goes on each time and ends as one that was not."""
 
 import bisect
 import json

@@ -23,7 +23,7 @@ NASTY = '-it\'s "$(touch pwned)" `touch pwned`;touch pwned&#*é'
 
 
 def own_files(folder: Path) -> dict[str, Any]:
-    """A leaderboard, a package, images and a sheet of one's own in `folder`, and the study of them, by relative paths."""
+    """Leaderboard, package, images and sheet in `folder`, and the study of them by relative paths."""
     from sklearn.datasets import load_digits
 
     folder.mkdir(parents=True)
@@ -93,9 +93,9 @@ def test_every_path_reaches_its_verbs_as_one_word(tmp_path: Path) -> None:
     done = run(tmp_path / "study", tmp_path / "study" / "study.yaml", "-n", "-p")
     found += commands(done.stdout + done.stderr)
     verbs = {" ".join(w for w in words[1:3]) for words in found}
-    assert {"leaderboard fetch", "leaderboard merge", "leaderboard registry", "images shard", "attack estimate",
-            "robustness gather", "robustness corruptions", "robustness own", "zoo account", "analysis join",
-            "report figures"} <= verbs  # fmt: skip
+    assert {f"leaderboard {verb}" for verb in ("fetch", "merge", "registry")} <= verbs
+    assert {f"robustness {verb}" for verb in ("gather", "corruptions", "own")} <= verbs
+    assert {"images shard", "attack estimate", "zoo account", "analysis join", "report figures"} <= verbs
     suffixes = (".csv", ".tsv", ".images.npz", ".mine.csv", " package", " corruptions")
     whole = {NASTY + suffix for suffix in suffixes}
     touched = [w for words in found for w in words if "pwned" in w and words[1] != "provenance"]
@@ -129,7 +129,7 @@ def test_a_refused_name_is_told_before_any_job(tmp_path: Path) -> None:
 
 
 def test_where_a_path_is_looked_for(tmp_path: Path) -> None:
-    """The working directory, then the configuration's folder, then the clone; what lies below is named from there."""
+    """The working directory, the configuration's folder, the clone; what lies below is named from there."""
     here, beside, clone = tmp_path / "run", tmp_path / "run" / "mine", tmp_path / "clone"
     for folder in (here, beside, clone):
         folder.mkdir()

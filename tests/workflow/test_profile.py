@@ -10,8 +10,8 @@ from tests.workflow.test_workflow import ROOT, snakemake
 
 DEFAULT = ROOT / "profiles" / "default" / "config.yaml"
 POOL = ("htcondor", "htcondor/shared")
-# No more: it overrides --profile key by key, so that executor, cores, jobs, resources, keep-going and whatever else
-# differs between a laptop and a pool would be lost there without a word.
+# No more: it overrides --profile key by key, so that executor, cores, jobs, resources, keep-going and
+# whatever else differs between a laptop and a pool would be lost there without a word.
 MAY = {"rerun-incomplete", "show-failed-logs", "printshellcmds"}
 
 

@@ -1,4 +1,4 @@
-"""What a rule needs, in the words of HTCondor's submit commands, as the executor plugin reads them from resources."""
+"""What a rule needs, as HTCondor's submit commands, which the executor plugin reads from resources."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,8 @@ def read(given: Mapping[str, str], attempts: int, shared: bool) -> Site:
     """
     if given.get("container_image") == UNSET:
         raise AlignsecError(
-            "htcondor/config.yaml: container_image is not set: build the image (docs/chtc.md) and name it there"
+            "htcondor/config.yaml: container_image is not set: build the image (docs/chtc.md) and name it "
+            "there"
         )
     lengths = {}
     for word in given.get("gpu_job_lengths", "").replace("none", "").split():
@@ -78,8 +79,8 @@ def check(
     Raises
     ------
     AlignsecError
-        The run does not start in a checkout, or images, sheet, configuration or packs lie where the pool's machines do not
-        see them and from where they are not sent.
+        The run does not start in a checkout, or images, sheet, configuration or packs lie where the pool's
+        machines do not see them and from where they are not sent.
     """
     for name in ("Snakefile", WRAPPER):
         if not (folder / name).is_file():
@@ -88,14 +89,14 @@ def check(
         return
     if images["source"] in ("npz", "imagenet-val", "folders"):
         raise AlignsecError(
-            f"config: images.source {images['source']} is a path on this machine, which the pool's machines do not "
-            "see: pack the images (alignsec images pack, docs/chtc.md) and set images.source to packs"
+            f"config: images.source {images['source']} is a path on this machine, which the pool's machines "
+            "do not see: pack the images (alignsec images pack, docs/chtc.md) and set images.source to packs"
         )
     if corruptions["names"] and corruptions["path"]:
         raise AlignsecError(
-            f"config: robustness.corruptions.path {corruptions['path']} is a folder on this machine, which the pool's "
-            "machines do not see: use the profile htcondor/shared, or corruptions made on the fly "
-            "(robustness.corruptions.path: null)"
+            f"config: robustness.corruptions.path {corruptions['path']} is a folder on this machine, which "
+            "the pool's machines do not see: use the profile htcondor/shared, or corruptions made on the "
+            "fly (robustness.corruptions.path: null)"
         )
     sent = [("zoo.sheet", sheet), *(("configuration file", c) for c in configs)]
     if images["source"] == "packs" and images["address"] is None:
@@ -103,14 +104,14 @@ def check(
     for key, path in sent:
         if path is not None and not _can_be_sent(path):
             raise AlignsecError(
-                f"config: {key} {path}: what is sent to jobs must lie below the run's folder, by a relative path of "
-                "letters, digits and / . _ - + only: move it there"
+                f"config: {key} {path}: what is sent to jobs must lie below the run's folder, by a relative "
+                "path of letters, digits and / . _ - + only: move it there"
                 + (", or set images.address" if key == "images.path" else "")
             )
 
 
 def _can_be_sent(path: str) -> bool:
-    """Whether a path survives HTCondor's lists and the plugin's: no spaces, `, ; = $ %` or quotes, nothing above."""
+    """Whether a path survives HTCondor's lists and the plugin's, and lies below the run's folder."""
     parts = Path(path).parts
     return re.fullmatch(r"[A-Za-z0-9/._+-]+", path) is not None and ".." not in parts and path[0] not in "/-"
 
@@ -118,7 +119,8 @@ def _can_be_sent(path: str) -> bool:
 def job_length(hours: float | None, lengths: Mapping[str, float]) -> str:
     """The shortest class that the estimated hours fit in, with a tenth to spare.
 
-    A job of unknown length gets the shortest and one that fits in none the longest: it goes on from its ledger.
+    A job of unknown length gets the shortest and one that fits in none the longest: it goes on from its
+    ledger.
     """
     if hours is None:
         return next(iter(lengths))
@@ -236,8 +238,8 @@ def _transfers(site: Site, travel: Travel) -> dict[str, Any]:
             dict.fromkeys([*always, *(e["path"] for e in packs.of(wildcards))])
         )
         return found
-    # the whole list, as the plugin would change an address that it is given (`file:///` to `file:/`); with the
-    # image, which HTCondor puts at the end of a list that it makes itself
+    # the whole list, as the plugin would change an address that it is given (`file:///` to `file:/`); with
+    # the image, which HTCondor puts at the end of a list that it makes itself
     image = [site.image] if site.image and not site.image.startswith("docker:") else []
     place = address.rstrip("/")
     found["classad_TransferInput"] = lambda wildcards, input: ",".join(

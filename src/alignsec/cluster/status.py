@@ -13,7 +13,7 @@ from alignsec.study.records import read_status
 
 
 class Shard(NamedTuple):
-    """One attack job: images settled of all of them at every epsilon, seconds used, and whether it has ended."""
+    """One attack job: images settled at every epsilon, of all of them, seconds used, whether it has ended."""
 
     settled: int
     images: int
@@ -26,8 +26,8 @@ def read_shard(
 ) -> Shard:
     """State of a shard from its status file, or from the ledger of a job under way.
 
-    An image is settled when it is misclassified clean, or at every epsilon either an adversarial is known or the
-    judge has failed there or at a larger one.
+    An image is settled when it is misclassified clean, or at every epsilon either an adversarial is known or
+    the judge has failed there or at a larger one.
     """
     import numpy as np
 
@@ -64,7 +64,7 @@ def collect(
 
 
 def of_study(folder: Path, config: Mapping[str, Any]) -> str:
-    """How far the study of a resolved configuration is, in the working directory `folder`, as a person reads it.
+    """How far the study of a resolved configuration is in the working directory `folder`, for a person.
 
     Raises
     ------
@@ -79,7 +79,8 @@ def of_study(folder: Path, config: Mapping[str, Any]) -> str:
     files = Layout(folder / layout.of_study(config["study"]).root)
     if config["robustness"]["source"] != "attack":
         done = f"findings in {files.summary}" if files.summary.is_file() else "no findings yet"
-        return f"models:  none is attacked, robustness comes from {config['robustness']['source']}\nstudy:   {done}\n"
+        source = config["robustness"]["source"]
+        return f"models:  none is attacked, robustness comes from {source}\nstudy:   {done}\n"
     count, per = config["images"]["count"], config["attack"]["images_per_shard"]
     shards = [(s, stop - start) for s in shard_names(count, per) for start, stop in [bounds(s, count, per)]]
     names = list(sheet.read(folder / config["zoo"]["sheet"])["model"])

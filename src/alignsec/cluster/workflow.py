@@ -1,4 +1,4 @@
-"""What the rules need of a cluster: resources in its words, the queue looked after, the run's beginning and end.
+"""What the rules need of a cluster: resources in its words, and the queue seen to at both ends of a run.
 
 Where the profile is `htcondor/` (its job wrapper is among the default resources), jobs go to the pool.
 """
@@ -18,8 +18,19 @@ from alignsec.images import packs
 from alignsec.study.layout import Layout
 
 # what only looks at a study must not touch the queue
-LOOKS = ("dryrun", "touch", "report", "lint", "unlock", "dag", "rulegraph", "filegraph", "d3dag", "list_rules",
-         "list_target_rules", "summary", "detailed_summary", "archive", "cleanup_metadata", "containerize")  # fmt: skip
+LOOKS = (
+    *("dryrun", "touch", "report", "lint", "unlock", "archive", "cleanup_metadata", "containerize"),
+    *(
+        "dag",
+        "rulegraph",
+        "filegraph",
+        "d3dag",
+        "list_rules",
+        "list_target_rules",
+        "summary",
+        "detailed_summary",
+    ),
+)
 JOBDIR = ".snakemake/htcondor"
 
 Range = Callable[[Any], tuple[int, int]]
@@ -38,7 +49,8 @@ class Cluster:
     Raises
     ------
     AlignsecError
-        The profile or the study cannot work on the pool, another controller holds the folder, or no schedd answers.
+        The profile or the study cannot work on the pool, another controller holds the folder, or no schedd
+        answers.
     """
 
     def __init__(

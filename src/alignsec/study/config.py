@@ -90,8 +90,8 @@ def _reject_moved(config: Mapping[str, Any]) -> None:
 def _check_path(key: str, text: str | None) -> None:
     if text is not None and (not text.strip() or re.search(r"[{}\x00-\x1f\x7f]", text)):
         raise AlignsecError(
-            f"config: {key} {text!r}: a path is not empty and holds no braces, which are Snakemake's wildcards, and no "
-            "control characters: rename the file or a folder above it"
+            f"config: {key} {text!r}: a path is not empty and holds no braces, which are Snakemake's "
+            "wildcards, and no control characters: rename the file or a folder above it"
         )
 
 
@@ -109,9 +109,9 @@ def resolve(config: Mapping[str, Any]) -> Json:
     Raises
     ------
     AlignsecError
-        An unknown key (the nearest valid one is named) or one of an earlier version, a value of the wrong type or
-        range, a path that Snakemake cannot take, an impossible epsilon, or keys that contradict each other. The
-        message names the key.
+        An unknown key (the nearest valid one is named) or one of an earlier version, a value of the wrong
+        type or range, a path that Snakemake cannot take, an impossible epsilon, or keys that contradict each
+        other. The message names the key.
     """
     import jsonschema
 
@@ -187,11 +187,12 @@ def _exists(path: Path) -> bool:
 
 
 def located(config: Json, places: Sequence[Path], folder: Path = Path()) -> Json:
-    """The resolved `config` with each relative path of `PATHS` as it is to be read from the working directory `folder`.
+    """The resolved `config`, each relative path of `PATHS` as it is read from the working directory.
 
-    A path is that of the working directory where it exists there; else it is taken from the first of `places` where it
-    exists: the folders of the configuration files, then the Snakefile's. One that lies nowhere stays as it is written, for
-    the message of whoever reads it. What lies below the working directory is named from there, as jobs of a pool find it.
+    A path is that of the working directory where it exists there; else it is taken from the first of `places`
+    where it exists: the folders of the configuration files, then the Snakefile's. One that lies nowhere stays
+    as it is written, for the message of whoever reads it. What lies below the working directory is named from
+    there, as jobs of a pool find it.
 
     Raises
     ------
@@ -224,7 +225,8 @@ def markdown() -> str:
     lines = [
         "# Configuration",
         "",
-        "Generated from `src/alignsec/study/config.schema.yaml` by `alignsec config readme`; edit the schema.",
+        "Generated from `src/alignsec/study/config.schema.yaml` by `alignsec config readme`; edit the "
+        "schema.",
         "",
         "| study | file | what it does |",
         "|---|---|---|",
@@ -232,11 +234,14 @@ def markdown() -> str:
         "| leaderboard | `leaderboard.yaml` | analysis only: a leaderboard with your own robustness table |",
         "| paper | `paper.yaml` | ImageNet validation images, AutoAttack at three epsilons |",
         "",
-        "Give another file with `snakemake --cores all --configfile config/leaderboard.yaml`; targets stand before",
-        "`--configfile`. A second file after it overrides single keys; one of your own inherits nothing of the",
+        "Give another file with `snakemake --cores all --configfile config/leaderboard.yaml`; targets "
+        "stand before",
+        "`--configfile`. A second file after it overrides single keys; one of your own inherits nothing of "
+        "the",
         "demo's. An unknown key is an error at every level.",
         "",
-        "A relative path is the working directory's, else that of the folder of the configuration file, else that of",
+        "A relative path is the working directory's, else that of the folder of the configuration file, "
+        "else that of",
         "the clone. It may have any name but with braces (Snakemake's wildcards) and control characters.",
         "",
         "| key | type | default | meaning |",

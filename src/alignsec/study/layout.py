@@ -1,7 +1,7 @@
 """Where the files of a study lie: every name below ``results/<study>/`` is spelled here and nowhere else.
 
-Rules ask with the wildcards `MODEL`, `SHARD` and `BENCHMARK`; the library asks with names, which are encoded on the
-way (`alignsec.ground.names`).
+Rules ask with the wildcards `MODEL`, `SHARD` and `BENCHMARK`; the library asks with names, which are encoded
+on the way (`alignsec.ground.names`).
 
 >>> Layout(Path("results/demo")).models.preflight("resnet-50").as_posix()
 'results/demo/models/resnet-50/preflight.json'
