@@ -9,9 +9,8 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 # the packages first: they change less often than the code
-COPY container/install.sh requirements.lock pyproject.toml README.md LICENSE /opt/source/
+COPY container/install.sh envs/quiet.pth requirements.lock pyproject.toml README.md LICENSE /opt/source/
 COPY src /opt/source/src
-COPY workflow/schemas /opt/source/workflow/schemas
 RUN bash /opt/source/install.sh /opt/source /opt/alignsec
 ENV PATH=/opt/alignsec/bin:$PATH PYTHONDONTWRITEBYTECODE=1 BS_INSTALL_DEPENDENCIES=no
 COPY container/smoke.sh /opt/source/

@@ -19,12 +19,13 @@ help:
 setup: $(VENV)/.complete
 
 # The stamp is written last, so an interrupted installation starts again.
-$(VENV)/.complete: requirements.lock pyproject.toml
+$(VENV)/.complete: requirements.lock pyproject.toml envs/quiet.pth
 	@test -n "$(PYTHON)" || { echo "alignsec needs Python 3.11 or 3.12: install one, or make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	cp envs/quiet.pth $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 	touch $@
 
 # A killed run leaves its lock behind; this removes it, unless a run is alive here.

@@ -1,12 +1,12 @@
 # Are models that see more like humans harder to attack? One study per configuration file (config/README.md).
 from snakemake.utils import min_version
 
-min_version("9.27")
+min_version("9.27.1")
 
-# a study of its own inherits nothing of the demo's, which runs where none is given
+# the demo, where no --configfile is given; a study of its own inherits nothing of it
 if not workflow.config_settings.configfiles:
 
-    configfile: f"{workflow.basedir}/config/config.yaml"
+    configfile: workflow.current_basedir.join("config/config.yaml").get_path_or_uri(False)
 
 
 # used with --sdm apptainer: apptainer build alignsec.sif container/alignsec.def

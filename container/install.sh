@@ -11,3 +11,4 @@ cache=(--no-cache) # it would double the layer
 "$target/bin/uv" pip install --quiet "${cache[@]}" --python "$target/bin/python" --require-hashes \
   -r "$source/requirements.lock"
 "$target/bin/uv" pip install --quiet "${cache[@]}" --python "$target/bin/python" --no-deps "$source"
+cp "$source/quiet.pth" "$("$target/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"

@@ -9,11 +9,11 @@ snakemake --version
 python3 -c "import brainscore_vision, timm, torch, torchvision; print('torch', torch.__version__, 'for CUDA', torch.version.cuda)"
 alignsec devices
 python3 -m alignsec.cluster.job --version
-alignsec train arch=mlp,training=standard,seed=1 --out weights.pt
+alignsec demo train arch=mlp,training=standard,seed=1 --out weights.pt
 alignsec images shard digits --start 0 --stop 2 --out shard.parquet
 model=(mlp --source demo --spec arch=mlp,training=standard,seed=1 --weights weights.pt)
-alignsec preflight "${model[@]}" --out preflight.json
-alignsec attack "${model[@]}" --preflight preflight.json --shard shard.parquet --epsilon 1/255 --epsilon 0.3 \
+alignsec zoo preflight "${model[@]}" --out preflight.json
+alignsec attack run "${model[@]}" --preflight preflight.json --shard shard.parquet --epsilon 1/255 --epsilon 0.3 \
   --out attack.parquet --status status.json
 python3 -c "
 import json, pandas as pd

@@ -1,9 +1,12 @@
 """Configuration page, lock, conda environments and container say the same; the command line answers."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -37,10 +40,10 @@ def test_shipped_configurations_are_valid(name: str) -> None:
         ({"study": "x", "attack": {"epsilon": ["1/255"]}}, "did you mean attack.epsilons?"),
         ({"study": "x", "images": {"count": 0}}, r"images\.count"),
         ({"study": "../x"}, "study"),
-        ({"study": "x"}, r"models\.sheet is null"),
-        ({"study": "x", "models": {"sheet": "a"}, "attack": {"epsilons": ["3/2"]}}, "above 0.5"),
+        ({"study": "x"}, r"zoo\.sheet is null"),
+        ({"study": "x", "zoo": {"sheet": "a"}, "attack": {"epsilons": ["3/2"]}}, "above 0.5"),
         (
-            {"study": "x", "models": {"sheet": "a"}, "figures": {"heatmap": {"colormap": "vlga"}}},
+            {"study": "x", "zoo": {"sheet": "a"}, "report": {"heatmap": {"colormap": "vlga"}}},
             "colormap.*vlag",
         ),
     ],
@@ -72,6 +75,42 @@ def test_conda_environments_and_container_have_the_locked_versions() -> None:
     assert re.search(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.M)[1] in install  # type: ignore[index]
 
 
+def test_the_workflow_asks_for_the_snakemake_that_is_locked() -> None:
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (pin,) = [d.removeprefix("snakemake==") for d in dependencies if d.startswith("snakemake==")]
+    (asked,) = re.findall(r'^min_version\("(.*)"\)$', (ROOT / "Snakefile").read_text(), re.M)
+    assert asked == pin == locked()["snakemake"]
+
+
+def test_nothing_is_said_of_a_pool_where_there_is_none(tmp_path: Path) -> None:
+    """Snakemake imports HTCondor's bindings on every command; `make setup` keeps only them quiet."""
+    pytest.importorskip("snakemake_executor_plugin_htcondor")
+    place = ROOT / "envs" / "quiet.pth"
+    for recipe in ("Makefile", "container/install.sh"):
+        assert re.search(r'^\s*cp \S*quiet\.pth"? \S.*purelib', (ROOT / recipe).read_text(), re.M), recipe
+
+    def said(text: str, *folders: Path) -> str:
+        for folder in folders:
+            text = f"import site; site.addsitedir({str(folder)!r}); {text}"
+        environment = {k: v for k, v in os.environ.items() if k != "CONDOR_CONFIG"} | {"HOME": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", text], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    # as the bindings do on a machine that is no part of a pool, and any other warning
+    bindings = find_spec("htcondor2")
+    assert bindings is not None and bindings.origin is not None
+    source = Path(bindings.origin).read_text(encoding="utf-8")
+    (message,) = re.findall(r'message = "(.*CONDOR_CONFIG.*)"', source)
+    for text in (message, "another one"):
+        assert text in said(f"import warnings; warnings.warn({text!r})", tmp_path)
+    shutil.copy(place, tmp_path)
+    assert said(f"import warnings; warnings.warn({message!r})", tmp_path) == ""
+    assert "another one" in said("import warnings; warnings.warn('another one')", tmp_path)
+
+
 def test_the_package_carries_the_data_that_the_library_reads() -> None:
     from importlib import resources
 
@@ -85,11 +124,9 @@ def test_the_package_carries_the_data_that_the_library_reads() -> None:
 def test_input_errors_are_messages_without_traceback(tmp_path: Path) -> None:
     bad = tmp_path / "bad.csv"
     bad.write_text("<html>")
-    done = subprocess.run(
-        [sys.executable, "-m", "alignsec", "leaderboard", "parse", str(bad), "--out-scores", str(tmp_path / "s"),
-         "--out-benchmarks", str(tmp_path / "b")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    line = [sys.executable, "-m", "alignsec", "leaderboard", "parse", str(bad)]
+    line += ["--out-scores", str(tmp_path / "s"), "--out-benchmarks", str(tmp_path / "b")]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {bad}:1: a web page")
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""The image's recipe: its script runs in a clean virtual environment, its files agree with each other and the lock."""
+"""The image's recipe: its script runs in a clean environment, its files agree with the lock."""
 
 import os
 import re

@@ -71,7 +71,7 @@ def test_the_study_without_a_shared_file_system_equals_the_local_one(pool: Pool,
     second = study.snakemake()
     assert second.returncode == 1
     assert "another controller runs here (process" in second.stdout
-    assert running.wait(timeout=300) == 0, study.log()
+    assert running.wait(timeout=800) == 0, study.log()
 
     jobs = {int(i) for i in re.findall(r"submitted to HTCondor Cluster ID (\d+)", study.log())}
     ended = {
@@ -95,8 +95,16 @@ def test_the_study_without_a_shared_file_system_equals_the_local_one(pool: Pool,
     assert len(held) == 8 and all(gpu and "," not in gpu for gpu, _, _ in held)
     assert not any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for a, b in combinations(held, 2))
 
-    line = [str(BIN / "snakemake"), "-s", str(ROOT / "Snakefile"), "--directory", str(tmp_path), "--cores", "2",
-            "--configfile", str(study.folder / "study.yaml")]  # fmt: skip
+    line = [
+        str(BIN / "snakemake"),
+        "-s",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(tmp_path),
+        "--cores",
+        "2",
+    ]
+    line += ["--configfile", str(study.folder / "study.yaml")]
     (tmp_path / "models.tsv").write_bytes((study.folder / "models.tsv").read_bytes())
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path)
@@ -108,7 +116,10 @@ def test_the_study_without_a_shared_file_system_equals_the_local_one(pool: Pool,
 
 def test_gpu_jobs_match_by_their_classad_only(pool: Pool) -> None:
     """The pool's policy is the GPU Lab's."""
-    job = "executable=/bin/sh\ntransfer_executable=False\narguments=-c true\nrequest_gpus=1\nrequest_memory=64MB\nrequest_disk=10MB\n"
+    job = (
+        "executable=/bin/sh\ntransfer_executable=False\narguments=-c true\n"
+        "request_gpus=1\nrequest_memory=64MB\nrequest_disk=10MB\n"
+    )
     home = pool.root / "home" / "tester"
     (home / "with.sub").write_text(job + "+WantGPULab = True\nqueue\n")
     (home / "without.sub").write_text(job + "queue\n")
@@ -345,10 +356,9 @@ def test_images_come_as_packs_and_a_damaged_one_is_refused(
 def test_a_controller_that_is_a_job_itself(prepared: Study) -> None:
     """A schedd that is killed starts the controller again, which clears up after itself."""
     attack = Attack(prepared, "universe", start=False)
-    attack.pool.run(
-        "condor_submit", f"snakemake=--configfile study.yaml -- {TARGET}", "profile=pool", "htcondor/controller.sub",
-        folder=attack.study.inside,
-    )  # fmt: skip
+    words = ("cluster", "submit", "--profile", "pool", "--", "--configfile", "study.yaml", "--", TARGET)
+    said = attack.pool.run("alignsec", *words, folder=attack.study.inside)
+    assert "submitted to cluster" in said
     attack.under_way()
     attack.pool.kill("condor_schedd")
     wait(lambda: attack.study.result("models/cnn/attack/0000.status.json").is_file(), 200)
@@ -364,7 +374,8 @@ def test_three_hundred_jobs_of_a_second(pool: Pool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "job.sh").write_text(
-        "#!/bin/bash\nsleep 1; mkdir -p out\nfor a; do case $a in one:*) n=${a#one:n=};; esac; done\necho $n > out/$n.txt\n"
+        "#!/bin/bash\nsleep 1; mkdir -p out\nfor a; do case $a in one:*) n=${a#one:n=};; esac; done\necho "
+        "$n > out/$n.txt\n"
     )
     (folder / "job.sh").chmod(0o755)
     (folder / "Snakefile").write_text(
@@ -373,9 +384,9 @@ def test_three_hundred_jobs_of_a_second(pool: Pool) -> None:
     )
     (folder / "pool").mkdir()
     (folder / "pool" / "config.yaml").write_text(
-        "executor: htcondor\nshared-fs-usage: none\njobs: 300\nseconds-between-status-checks: 1\nmax-jobs-per-second: 100\n"
-        "htcondor-jobdir: .snakemake/htcondor\nlatency-wait: 5\n"
-        "default-resources:\n  job_wrapper: job.sh\n  request_memory: 64MB\n  request_disk: 10MB\n"
+        "executor: htcondor\nshared-fs-usage: none\njobs: 300\nseconds-between-status-checks: "
+        "1\nmax-jobs-per-second: 100\nhtcondor-jobdir: .snakemake/htcondor\nlatency-wait: "
+        "5\ndefault-resources:\n  job_wrapper: job.sh\n  request_memory: 64MB\n  request_disk: 10MB\n"
     )
     subprocess.run(["chown", "-R", f"{pools.UID}:{pools.UID}", str(folder)], check=True)
     folder.chmod(0o700)
@@ -388,7 +399,8 @@ def test_three_hundred_jobs_of_a_second(pool: Pool) -> None:
     assert len(stamps) == 300 and len(re.findall(r"^005 ", events, re.M)) == 300
     first, last = (pd.Timestamp(s) for s in (min(stamps), max(stamps)))
     print(
-        f"300 jobs in {took:.0f} s, submitted at {300 / max((last - first).total_seconds(), 1):.0f} per second"
+        f"300 jobs in {took:.0f} s, submitted at {300 / max((last - first).total_seconds(), 1):.0f} per "
+        "second"
     )
 
 
@@ -451,13 +463,32 @@ def test_images_that_no_job_would_find_are_refused() -> None:
     site.check(apart, packs, whole, "a.tsv", ROOT)
     with pytest.raises(AlignsecError, match=r"images\.source folders is a path on this machine.*images pack"):
         site.check(apart, {"source": "folders"}, whole, "a.tsv", ROOT)
-    with pytest.raises(AlignsecError, match=r"corruptions\.path data/c is a folder on this machine"):
+    with pytest.raises(
+        AlignsecError, match=r"robustness\.corruptions\.path data/c is a folder on this machine"
+    ):
         site.check(apart, {"source": "digits"}, {"names": ["fog"], "path": "data/c"}, "a.tsv", ROOT)
     with pytest.raises(AlignsecError, match=r"images\.path /data/packs: .* or set images\.address"):
         site.check(apart, packs | {"path": "/data/packs"}, whole, "a.tsv", ROOT)
     site.check(apart, packs | {"path": "/data/packs", "address": "osdf:///x"}, whole, "a.tsv", ROOT)
-    with pytest.raises(AlignsecError, match=r"models\.sheet \.\./a\.tsv"):
+    with pytest.raises(AlignsecError, match=r"zoo\.sheet \.\./a\.tsv"):
         site.check(apart, packs, whole, "../a.tsv", ROOT)
+    for name in (
+        "/a.tsv",
+        "a b.tsv",
+        "a,b.tsv",
+        "a;b.tsv",
+        "a=b.tsv",
+        "$(a).tsv",
+        "50%.tsv",
+        "-a.tsv",
+        "ä.tsv",
+        "a'b",
+    ):
+        with pytest.raises(AlignsecError, match="below the run's folder, by a relative path of letters"):
+            site.check(apart, packs, whole, name, ROOT)
+    with pytest.raises(AlignsecError, match=r"configuration file \.\./study\.yaml"):
+        site.check(apart, packs, whole, "a.tsv", ROOT, ["config/a.yaml", "../study.yaml"])
+    site.check(apart, packs, whole, "config/my-1_a+b.tsv", ROOT, ["config/a.yaml"])
     with pytest.raises(AlignsecError, match="no Snakefile here"):
         site.check(together, packs, whole, "a.tsv", ROOT / "src")
     site.check(together, {"source": "folders"}, whole, "/x/a.tsv", ROOT)
@@ -471,10 +502,18 @@ def test_the_image_is_fetched_beside_packs_and_has_room() -> None:
         "gpu_job_lengths": "none",
     }
     found = site.commands(
-        site.read(given, 1, False), versions="v", memory_mb=1000, disk_mb=200, inputs=["Snakefile"],
-        staged=lambda _: [{"name": "0000.tar", "sha256": "ab", "path": "packs/0000.tar", "bytes": 10**8}],
-        address="osdf:///chtc/staging/u/packs/", sent=lambda input: ["Snakefile", *input],
-    )  # fmt: skip
+        site.read(given, 1, False),
+        site.Machine(memory_mb=1000, disk_mb=200),
+        site.Travel(
+            inputs=["Snakefile"],
+            packs=site.Packs(
+                lambda _: [{"name": "0000.tar", "sha256": "ab", "path": "packs/0000.tar", "bytes": 10**8}],
+                "osdf:///chtc/staging/u/packs/",
+                lambda input: ["Snakefile", *input],
+            ),
+        ),
+        "v",
+    )
     assert found["classad_TransferInput"](None, ["weights.pt"]) == (
         "Snakefile,weights.pt,osdf:///chtc/staging/u/packs/0000.tar,osdf:///chtc/staging/u/x.sif"
     )
@@ -485,14 +524,15 @@ def test_the_image_is_fetched_beside_packs_and_has_room() -> None:
 def test_versions_of_both_sides_are_compared(tmp_path: Path) -> None:
     """An image of other code refuses at once, and leaves what HTCondor wants to find."""
     (tmp_path / ".job.ad").write_text(
-        'AlignsecVersions = "snakemake 1.0, alignsec 0 (x)"\nShouldTransferFiles = "YES"\nTransferOutput = "a/b.txt,c"\n'
+        'AlignsecVersions = "snakemake 1.0, alignsec 0 (x)"\nShouldTransferFiles = "YES"\n'
+        'TransferOutput = "a/b.txt,c"\n'
     )
     environment = os.environ | {
         "_CONDOR_JOB_AD": str(tmp_path / ".job.ad"),
         "_CONDOR_SCRATCH_DIR": str(tmp_path),
     }
-    done = subprocess.run([sys.executable, "-m", "alignsec.cluster.job", "--version"], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    line = [sys.executable, "-m", "alignsec.cluster.job", "--version"]
+    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert (
         f"the access point has snakemake 1.0, alignsec 0 (x), this container {site.versions()}" in done.stderr

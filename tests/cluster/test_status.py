@@ -3,36 +3,86 @@
 import json
 from pathlib import Path
 
+import pytest
+import yaml
+
+from alignsec.attack.ledger import Ledger
+from alignsec.cli import main
 from alignsec.cluster import status
 from alignsec.cluster.job import arguments, environment, placeholders, read_ad
+from alignsec.study.layout import Models, of_study
 
 
 def ledger(path: Path, *records: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(r) + "\t00000000\n" for r in records) + '{"kind":"do')
+    """Of a job that writes its next record at this moment."""
+    path.unlink(missing_ok=True)
+    kept = Ledger(path, {})
+    for record in records:
+        kept.append(record)
+    kept.close()
+    with path.open("a") as handle:
+        handle.write('{"kind":"done","unit":"squ')
 
 
 def test_settled_images_of_a_ledger_that_grows(tmp_path: Path) -> None:
-    attack = tmp_path / "models" / "m" / "attack"
+    models = Models(tmp_path)
+    attack = tmp_path / "m" / "attack"
+    done = {"kind": "done", "epsilon": None}
+    broken = [[0, 0.05], [1, 0.15]]
     ledger(
         attack / "0000.ledger",
-        {"format": 1},
         {"kind": "plan", "unit": "clean"},
-        {"kind": "done", "unit": "clean", "epsilon": None, "images": [0, 1, 2, 3], "correct": [True, True, False, True],
-         "seconds": 1.5},
+        done
+        | {"unit": "clean", "images": [0, 1, 2, 3], "correct": [True, True, False, True], "seconds": 1.5},
         # broken at both epsilons, and at the larger one only
-        {"kind": "done", "unit": "screen", "epsilon": 0.2, "images": [0, 1, 3], "found": [[0, 0.05], [1, 0.15]],
-         "seconds": 2},
-    )  # fmt: skip
-    found = status.collect(["m"], tmp_path, [("0000", 4), ("0001", 2)], [0.1, 0.2], "Linf")
+        done | {"unit": "screen", "epsilon": 0.2, "images": [0, 1, 3], "found": broken, "seconds": 2},
+    )
+    found = status.collect(["m"], models, [("0000", 4), ("0001", 2)], [0.1, 0.2], "Linf")
     assert found == {"m": [status.Shard(2, 4, 3.5, False), status.Shard(0, 2, 0.0, False)]}
     ledger(
         attack / "0000.ledger",
         {"kind": "done", "unit": "square", "epsilon": 0.2, "images": [3], "found": [], "failed": [3]},
     )
-    assert status.read_shard(attack, "0000", 4, [0.1, 0.2], "Linf").settled == 1
+    assert status.read_shard(models, "m", "0000", 4, [0.1, 0.2], "Linf").settled == 1
     (attack / "0001.status.json").write_text(json.dumps({"cost": {"seconds": {"clean": 1, "square": 3599}}}))
-    assert status.read_shard(attack, "0001", 2, [0.1], "Linf") == status.Shard(2, 2, 3600.0, True)
+    assert status.read_shard(models, "m", "0001", 2, [0.1], "Linf") == status.Shard(2, 2, 3600.0, True)
+
+
+def test_every_study_has_a_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sheet lies beside its configuration; one that attacks nothing is told as such."""
+
+    def said() -> str:
+        monkeypatch.setattr("sys.argv", ["alignsec", "status", "--configfile", "mine/study.yaml"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 0
+        return capsys.readouterr().out
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    study = {
+        "study": "x",
+        "zoo": {"sheet": "m.tsv"},
+        "images": {"count": 5},
+        "attack": {"images_per_shard": 4},
+    }
+    (tmp_path / "mine" / "study.yaml").write_text(yaml.safe_dump(study))
+    (tmp_path / "mine" / "m.tsv").write_text("model\tsource\tspec\tfamily\tnote\na b\ttimm\tresnet18\tf\t\n")
+    assert "shards:  0 of 2\nimages:  0 of 5 settled" in said()
+    files = of_study("x").models.attack_status("a b", "0000")
+    files.parent.mkdir(parents=True)
+    files.write_text(json.dumps({"cost": {"seconds": {"clean": 3600}}}))
+    assert "shards:  1 of 2\nimages:  4 of 5 settled (80.0 %)\nhours:   1.00 of attack so far" in said()
+    own = {"study": "own", "leaderboard": {"source": "l.csv", "registry": "installed"}}
+    (tmp_path / "mine" / "study.yaml").write_text(
+        yaml.safe_dump(own | {"robustness": {"source": "mine.csv"}})
+    )
+    assert said() == "models:  none is attacked, robustness comes from mine.csv\nstudy:   no findings yet\n"
+    of_study("own").root.mkdir(parents=True)
+    of_study("own").summary.touch()
+    assert "findings in results/own/summary.md" in said()
 
 
 def test_the_text_has_states_hours_and_what_is_held() -> None:
@@ -52,7 +102,8 @@ def test_the_text_has_states_hours_and_what_is_held() -> None:
 
 def test_the_job_ad_and_what_the_job_makes_of_it(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "ad").write_text(
-        'RequestMemory = 1000\nAlignsecLastAttempt = true\nRank = 0.0\nRequirements = (TARGET.X > 1)\nB = "a \\"b\\""\n'
+        "RequestMemory = 1000\nAlignsecLastAttempt = true\nRank = 0.0\n"
+        'Requirements = (TARGET.X > 1)\nB = "a \\"b\\""\n'
         'TransferOutput = "x/y.txt,z"\n'
     )
     ad = read_ad(tmp_path / "ad")

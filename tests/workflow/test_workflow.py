@@ -41,7 +41,6 @@ CONFIG = {
 def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
     line = [
         str(BIN / "snakemake"), "-s", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "2",
-        "--workflow-profile", str(ROOT / "workflow" / "profiles" / "default"),
         "--configfile", str(folder / "study.yaml"), *arguments,
     ]  # fmt: skip
     return line, os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}

@@ -42,4 +42,5 @@ rule correlate:
         "Correlate every benchmark with every target"
     shell:
         "alignsec analysis correlate --total {input.total} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} --flips {params.flips} --seed {params.seed} --out {output.table} > {log} 2>&1"
+        "--robustness {input.robustness} --flips {params.flips} --seed {params.seed} --out {output.table} "
+        "> {log} 2>&1"

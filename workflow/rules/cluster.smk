@@ -1,4 +1,4 @@
-# What a pool needs to know. Without a cluster's profile, `needs` says memory, disk and GPU, and nothing else here counts.
+# What a pool needs to know. Without its profile, `needs` says memory, disk and GPU, and nothing else here counts.
 CLUSTER = None
 ON_POOL = "job_wrapper" in (workflow.resource_settings.default_resources or {})  # here and in the jobs
 if ON_POOL and workflow.is_main_process:

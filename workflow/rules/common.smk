@@ -11,10 +11,10 @@ from alignsec.study import sheet as sheets
 from alignsec.study.layout import MODEL, SHARD
 
 try:
-    CONFIG = configuration.located(
-        configuration.resolve(config),
-        [*(Path(f).parent for f in workflow.config_settings.configfiles), Path(workflow.basedir)],
-    )
+    # a relative path is the working directory's, else lies beside a configuration file, else in the clone
+    places = [Path(f).absolute().parent for f in workflow.configfiles]
+    places.append(Path(workflow.current_basedir).parents[1])
+    CONFIG = configuration.located(configuration.resolve(config), places)
     SHEET = CONFIG["zoo"]["sheet"]
     ROWS = [] if SHEET is None else sheets.read(SHEET).to_dict("records")
     BY_FOLDER = {layout.folder_name(row["model"]): row for row in ROWS}
@@ -29,16 +29,16 @@ ATTACKS = CONFIG["robustness"]["source"] == "attack"
 MODELS = [row["model"] for row in ROWS]
 COUNT, PER_SHARD = CONFIG["images"]["count"], CONFIG["attack"]["images_per_shard"]
 SHARDS = layout.shard_names(COUNT, PER_SHARD)
-# The sheet is checked against leaderboard and registry before any attack: this short chain comes first and, on
-# a downloaded leaderboard, has the machine to itself; a local one is checked before the first job (check_early).
-# A file dependency would rerun every attack with a new leaderboard.
+# The sheet is checked against leaderboard and registry before any attack: this short chain comes first and,
+# on a downloaded leaderboard, has the machine to itself; a local one is checked before the first job
+# (check_early). A file dependency would rerun every attack with a new leaderboard.
 FIRST = 100
 # not workflow.cores, which stops a report, that is given none
 FIRST_THREADS = 1 if CONFIG["leaderboard"]["source"] == "demo" else workflow.resource_settings.cores or 1
 
 
-# to the alphabet of encoded names, not to the sheet's: a thousand names in every pattern would take half of the time
-# that Snakemake needs for a study of that size; a name that is not in the sheet is refused by `row`
+# to the alphabet of encoded names, not to the sheet's: a thousand names in every pattern would take half of the
+# time that Snakemake needs for such a study; a name that is not in the sheet is refused by `row`
 wildcard_constraints:
     model="[a-z0-9_.-]+",
     shard="[0-9]{4}",
@@ -63,12 +63,12 @@ def weights(wildcards):
 
 
 def path(text):
-    """A user's path as an input: braces in it are no wildcards."""
-    return [] if text is None else text.replace("{", "{{").replace("}", "}}")
+    """A user's path as an input, where there is one."""
+    return [] if text is None else text
 
 
 def option(flag, value):
-    """`flag value` for the shell, quoted; the flag alone where the value is True; nothing where it is null or False."""
+    """`flag value` for the shell, quoted; of True the flag alone, of null and False nothing."""
     if value is None or value is False or value == []:
         return ""
     return flag if value is True else f"{flag} {quote(str(value))}"
@@ -84,8 +84,8 @@ def option_of(flag, name):
 
 
 def say_where():
-    """What to look at, as far as this run's target was to make it."""
-    made = {"findings": S.summary, "explore": S.explorer, "figures": S.figure("x", "x").parent}
-    made["tables"] = S.table("x", "x").parent
-    text = "   ".join(f"{what}: {place}" for what, place in made.items() if place.exists())
-    print(text, file=sys.stderr)
+    """What there is to look at."""
+    places = {"findings": S.summary, "explore": S.explorer, "figures": S.figure("x", "x").parent}
+    places["tables"] = S.table("x", "x").parent
+    if made := [f"{what}: {place}" for what, place in places.items() if place.exists()]:
+        print("   ".join(made), file=sys.stderr)

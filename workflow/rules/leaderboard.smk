@@ -21,7 +21,7 @@ if CONFIG["leaderboard"]["source"] != "demo":
         message:
             "Fetch the leaderboard {params.source}"
         shell:
-            "alignsec leaderboard fetch {params.source:q} {params.sha256} --out {output} > {log} 2>&1"
+            "alignsec leaderboard fetch {params.sha256} --out {output} -- {params.source:q} > {log} 2>&1"
 
 
 rule parse_scores:
@@ -57,8 +57,8 @@ rule read_registry:
         source=CONFIG["leaderboard"]["registry"],
         sheet=option_of("--sheet", "sheet"),
     shell:
-        "alignsec leaderboard registry {params.source:q} {params.sheet} --out {output.registry} "
-        "--out-unresolved {output.unresolved} > {log} 2>&1"
+        "alignsec leaderboard registry {params.sheet} --out {output.registry} "
+        "--out-unresolved {output.unresolved} -- {params.source:q} > {log} 2>&1"
 
 
 rule merge_registry:
@@ -111,8 +111,8 @@ def check_early():
     if SHEET is None or REMOTE or CONFIG["leaderboard"]["source"] == "demo":
         return
     found, sha256 = CONFIG["leaderboard"], CONFIG["leaderboard"]["sha256"]
-    command = ["alignsec", "leaderboard", "check", found["source"], "--registry", found["registry"]]
-    command += ["--sheet", SHEET, *(["--sha256", sha256] if sha256 else [])]
+    command = [sys.executable, "-m", "alignsec", "leaderboard", "check", "--registry", found["registry"]]
+    command += ["--sheet", SHEET, *(["--sha256", sha256] if sha256 else []), "--", found["source"]]
     done = run(command, capture_output=True, text=True)
     if done.returncode:
         raise WorkflowError(done.stderr.strip().removeprefix("error: "))

@@ -29,10 +29,10 @@ rule corruptions:
         cache=S.pixels,
         seed=CONFIG["seed"],
     shell:
-        "alignsec robustness corruptions {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
-        "--preflight {input.preflight} --shards {params.folder} --count {params.n_shards} --out {output.table} "
-        "--status {output.status} {params.names} {params.severities} {params.path} --cache {params.cache} "
-        "--seed {params.seed} --threads {threads} > {log} 2>&1"
+        "alignsec robustness corruptions {params.model:q} --source {params.source} --spec {params.spec:q} "
+        "{params.weights} --preflight {input.preflight} --shards {params.folder} --count {params.n_shards} "
+        "--out {output.table} --status {output.status} {params.names} {params.severities} {params.path} "
+        "--cache {params.cache} --seed {params.seed} --threads {threads} > {log} 2>&1"
 
 
 if ATTACKS:
@@ -60,9 +60,10 @@ if ATTACKS:
                 "--exclude-duplicates" if "duplicate weights" in CONFIG["zoo"]["exclude_flags"] else ""
             ),
         shell:
-            "alignsec robustness gather --sheet {input.sheet:q} --folder {params.folder} --shards {params.shards} "
-            "{params.corruptions} {params.epsilons} --norm {params.norm} {params.duplicates} --out {output.models} "
-            "--out-excluded {output.excluded} --out-warnings {output.warnings} > {log} 2>&1"
+            "alignsec robustness gather --sheet {input.sheet:q} --folder {params.folder} "
+            "--shards {params.shards} {params.corruptions} {params.epsilons} --norm {params.norm} "
+            "{params.duplicates} --out {output.models} --out-excluded {output.excluded} "
+            "--out-warnings {output.warnings} > {log} 2>&1"
 
 else:
 
@@ -80,5 +81,5 @@ else:
         message:
             "Take the robustness table {input}"
         shell:
-            "alignsec robustness own {input:q} --out {output.models} --out-excluded {output.excluded} "
-            "--out-warnings {output.warnings} > {log} 2>&1"
+            "alignsec robustness own --out {output.models} --out-excluded {output.excluded} "
+            "--out-warnings {output.warnings} -- {input:q} > {log} 2>&1"

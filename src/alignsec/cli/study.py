@@ -68,9 +68,12 @@ def status(
 ) -> None:
     """Tell how far a study is: images settled, jobs by state, hours used, time left, what is held and why."""
     from alignsec.cluster.status import of_study
-    from alignsec.study.config import read
+    from alignsec.study.config import located, read
 
-    print(of_study(folder, read(folder / configfile)), end="")
+    path = (folder / configfile).absolute()
+    # as the Snakefile does, which lies above the configurations that ship with it
+    config = located(read(path), [path.parent, path.parents[1]], folder)
+    print(of_study(folder, config), end="")
 
 
 def provenance(

@@ -1,13 +1,16 @@
 """Who looks after the queue: one controller to a folder, no job left behind by one that was killed.
 
-The executor plugin does not take up the jobs of an earlier run, nor remove a job that HTCondor holds. So a run
-that starts first sees to what its folder has in the queue, and one that ends removes what is held.
+The executor plugin does not take up the jobs of an earlier run, nor remove a job that HTCondor holds. So a
+run that starts first sees to what its folder has in the queue, and one that ends removes what is held.
 """
 
 import contextlib
 import json
 import os
+import re
+import shutil
 import socket
+import subprocess
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,6 +21,7 @@ from alignsec.ground import locks
 from alignsec.ground.errors import AlignsecError
 
 POLICIES = ("remove", "wait")
+SUBMIT = Path("htcondor") / "controller.sub"
 STATES = {
     1: "idle",
     2: "running",
@@ -78,7 +82,8 @@ def _remove(folder: Path, more: str = "") -> None:
 def describe(jobs: Sequence[dict[str, Any]]) -> list[str]:
     """A line for each job: its number, rule, state, and why it is held."""
     return [
-        f"{job['ClusterId']} ({job.get('JobBatchName', '')}): {STATES.get(job['JobStatus'], job['JobStatus'])}"
+        f"{job['ClusterId']} ({job.get('JobBatchName', '')}): "
+        f"{STATES.get(job['JobStatus'], job['JobStatus'])}"
         + (f": {job['HoldReason']}" if job["JobStatus"] == 5 and job.get("HoldReason") else "")
         for job in jobs
     ]
@@ -102,8 +107,8 @@ class Controller:
                 who = json.loads(note.read_text(encoding="utf-8"))
             raise AlignsecError(
                 f"{folder}: another controller runs here (process {who.get('process', '?')} on "
-                f"{who.get('host', '?')}, since {who.get('since', '?')}): follow it with `alignsec status`, or end it "
-                "(condor_rm of its local-universe job, or SIGINT) before starting another"
+                f"{who.get('host', '?')}, since {who.get('since', '?')}): follow it with `alignsec status`, "
+                "or end it (condor_rm of its local-universe job, or SIGINT) before starting another"
             ) from None
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         note.write_text(
@@ -111,11 +116,60 @@ class Controller:
         )
 
 
+def submit(folder: Path, words: Sequence[str], profile: str = "htcondor") -> str:
+    """Submit Snakemake itself as a job of the access point; returns what HTCondor says to it.
+
+    Parameters
+    ----------
+    folder : the checkout that the run is to stand in
+    words : Snakemake's arguments
+    profile : folder of the profile
+
+    Raises
+    ------
+    AlignsecError
+        No HTCondor on this machine, no checkout in `folder`, or HTCondor refuses the job.
+    """
+    program = shutil.which("condor_submit")
+    if program is None:
+        raise AlignsecError(
+            "no condor_submit on this machine: run this on an HTCondor access point (docs/chtc.md), or run "
+            "the study here with snakemake --cores all"
+        )
+    if not (folder / SUBMIT).is_file():
+        raise AlignsecError(f"{folder}: no {SUBMIT} here: submit from the checkout's own folder")
+    done = subprocess.run(
+        [program, f"profile={profile}", f"snakemake={quoted(words)}", str(SUBMIT)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AlignsecError(f"condor_submit: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Arguments in the syntax of a submit file's quoted ``arguments``.
+
+    >>> print(quoted(["--configfile", "it's mine.yaml", 'a"b', "$x"]))
+    --configfile 'it''s mine.yaml' 'a""b' '$(DOLLAR)x'
+    """
+    return " ".join(
+        word
+        if re.fullmatch(r"[\w./:=@,+-]+", word)
+        else "'" + word.replace("'", "''").replace('"', '""').replace("$", "$(DOLLAR)") + "'"
+        for word in words
+    )
+
+
 def be_patient(seconds: float = 900.0) -> None:
     """Let the executor plugin's submissions wait for a schedd that is being restarted.
 
-    The plugin gives up a whole run when one submission fails, and the first after a restart of the schedd always does:
-    its session is not known there any more. Only what fails before anything is submitted is tried again.
+    The plugin gives up a whole run when one submission fails, and the first after a restart of the schedd
+    always does: its session is not known there any more. Only what fails before anything is submitted is
+    tried again.
     """
     htcondor = _bindings()
     plain = htcondor.Schedd
@@ -154,8 +208,8 @@ def recover(folder: Path, policy: str = "remove", poll: float = 20.0) -> list[st
 
     Parameters
     ----------
-    policy : ``remove`` the jobs that an earlier controller left in the queue (their ledgers are here, so what they
-        settled is kept), or ``wait`` until they have ended; held ones are removed in any case
+    policy : ``remove`` the jobs that an earlier controller left in the queue (their ledgers are here, so what
+        they settled is kept), or ``wait`` until they have ended; held ones are removed in any case
 
     Raises
     ------
@@ -182,7 +236,8 @@ def recover(folder: Path, policy: str = "remove", poll: float = 20.0) -> list[st
             while queue(folder):
                 if time.monotonic() - since > _GONE_WITHIN:
                     raise AlignsecError(
-                        f"{folder}: jobs of an earlier run do not leave the queue: see condor_q, and run again"
+                        f"{folder}: jobs of an earlier run do not leave the queue: see condor_q, and run "
+                        "again"
                     )
                 time.sleep(min(poll, 2.0))
             said.append(f"removed {len(left)} of them; what they settled is in their ledgers")
@@ -192,7 +247,7 @@ def recover(folder: Path, policy: str = "remove", poll: float = 20.0) -> list[st
 
 
 def set_events_aside(jobdir: Path) -> None:
-    """Keep an earlier run's event log under another name: the plugin would read its jobs' ends as this run's."""
+    """Keep an earlier run's event log under another name: the plugin would take its jobs' ends for ours."""
     events = jobdir / _EVENTS
     if events.is_file():
         events.replace(jobdir / f"{int(events.stat().st_mtime)}-{_EVENTS}")

@@ -1,9 +1,10 @@
-"""One job where HTCondor put it: runs Snakemake there, and keeps the ledger of what is settled on the access point.
+"""One job where HTCondor put it: runs Snakemake there, and keeps its ledger on the access point.
 
-HTCondor returns a job's files when it ends by itself. A job that is evicted, held, removed or whose machine dies
-would lose them; so the file that the job ad names (`AlignsecState`) is fetched from the access point at the start and
-sent back as it grows, over the job's own line there (chirp). Where there is no such line, or one out of order, the job
-checkpoints: it ends with status 85 now and then, HTCondor keeps the file and starts it again in the same place.
+HTCondor returns a job's files when it ends by itself. A job that is evicted, held, removed or whose machine
+dies would lose them; so the file that the job ad names (`AlignsecState`) is fetched from the access point at
+the start and sent back as it grows, over the job's own line there (chirp). Where there is no such line, or
+one out of order, the job checkpoints: it ends with status 85 now and then, HTCondor keeps the file and starts
+it again in the same place.
 
 Run as ``python -m alignsec.cluster.job ARGUMENTS-OF-SNAKEMAKE`` by htcondor/job.sh.
 """
@@ -27,7 +28,7 @@ REFUSED = 3
 
 
 def read_ad(path: Path) -> dict[str, Any]:
-    """The job ad that HTCondor leaves in the scratch folder: plain values only; an absent file is an empty ad."""
+    """The job ad that HTCondor leaves in the scratch folder: plain values; an absent file is an empty ad."""
     found: dict[str, Any] = {}
     if not path.is_file():
         return found
@@ -46,7 +47,7 @@ def read_ad(path: Path) -> dict[str, Any]:
 
 
 def arguments(given: Sequence[str]) -> list[str]:
-    """Snakemake's own arguments; with a shared file system the plugin leaves ``<python> -m snakemake`` before them."""
+    """Snakemake's own arguments; with a shared file system ``<python> -m snakemake`` stands before them."""
     words = list(given)
     return words[3:] if len(words) > 2 and words[1:3] == ["-m", "snakemake"] else words
 
@@ -63,7 +64,8 @@ def environment(ad: Mapping[str, Any], scratch: Path, outside: Mapping[str, str]
         "ALIGNSEC_STAGED": str(Path.cwd()),
     }
     if ad.get("AlignsecLastAttempt") and isinstance(ad.get("RequestMemory"), int):
-        # no more memory will be asked for: a model that needs more is excluded for it, before HTCondor holds the job
+        # no more memory will be asked for: a model that needs more is excluded for it, before HTCondor holds
+        # the job
         found["ALIGNSEC_MEMORY_MB"] = str(int(0.9 * ad["RequestMemory"]))
     if ad.get("AlignsecSimulatedGPUs"):
         found["ALIGNSEC_SIMULATED_GPUS"] = "1"
@@ -138,7 +140,7 @@ def _mark(path: Path) -> tuple[int, int] | None:
 
 
 def placeholders(ad: Mapping[str, Any]) -> None:
-    """Empty files where an output is missing: HTCondor would hold a failed job for it and keep its exit status.
+    """Empty files where an output is missing: HTCondor would hold a failed job for it, and say no more.
 
     Snakemake deletes the outputs of a failed job itself.
     """
@@ -158,8 +160,8 @@ def damaged(ad: Mapping[str, Any]) -> str | None:
         found = file_hash(Path(name)) if Path(name).is_file() else "none: it did not come"
         if found != expected:
             return (
-                f"{name}: its SHA-256 is {found}, its index has {expected}: the file in staging is damaged or another "
-                "one: copy it there again, under a new folder where caches are in between (osdf)"
+                f"{name}: its SHA-256 is {found}, its index has {expected}: the file in staging is damaged "
+                "or another one: copy it there again, under a new folder where caches are in between (osdf)"
             )
     return None
 
@@ -173,12 +175,11 @@ def run(words: Sequence[str], ad: Mapping[str, Any], scratch: Path, line: Line) 
     from alignsec.ground.isolation import end
 
     state = str(ad.get("AlignsecState", ""))
-    every, checkpoint = (
-        _seconds("ALIGNSEC_SEND_EVERY", SEND_EVERY),
-        _seconds("ALIGNSEC_CHECKPOINT_EVERY", CHECKPOINT_EVERY),
-    )
+    every = _seconds("ALIGNSEC_SEND_EVERY", SEND_EVERY)
+    checkpoint = _seconds("ALIGNSEC_CHECKPOINT_EVERY", CHECKPOINT_EVERY)
     deadline = float(ad["AlignsecDeadline"]) if "AlignsecDeadline" in ad else None
-    # of the job's present run on this machine: transfers and earlier checkpoints count for the pool's limits as well
+    # of the job's present run on this machine: transfers and earlier checkpoints count for the pool's limits
+    # as well
     already = max(0.0, time.time() - float(ad.get("JobCurrentStartDate") or time.time()))
     if state:
         line.fetch(state)
@@ -205,7 +206,8 @@ def run(words: Sequence[str], ad: Mapping[str, Any], scratch: Path, line: Line) 
             now = time.monotonic()
             found = _mark(Path(state)) if state else None
             if deadline is not None and now - start + already > deadline:
-                # what is not on the access point is given to HTCondor first; the next process here stops at once
+                # what is not on the access point is given to HTCondor first; the next process here stops at
+                # once
                 kept = found in (None, safe) or line.send(state)
                 print("stopped before its time was up: it goes on from its ledger", file=sys.stderr)
                 code = AGAIN if kept else CHECKPOINT
@@ -238,8 +240,8 @@ def main(given: Sequence[str]) -> int:
     transferred = ad.get("ShouldTransferFiles") == "YES"
     if wanted is not None and wanted != here:
         print(
-            f"error: the access point has {wanted}, this container {here}: build the image from the checkout that "
-            "runs the study, or check out what the image was built from (docs/chtc.md)",
+            f"error: the access point has {wanted}, this container {here}: build the image from the "
+            "checkout that runs the study, or check out what the image was built from (docs/chtc.md)",
             file=sys.stderr,
         )
         code = REFUSED

@@ -1,6 +1,8 @@
-"""What a rule needs, in the words of HTCondor's submit commands, as the executor plugin reads them from resources."""
+"""What a rule needs, as HTCondor's submit commands, which the executor plugin reads from resources."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,9 +11,7 @@ from alignsec.ground.errors import AlignsecError
 WRAPPER = "htcondor/job.sh"
 UNSET = "unset"
 AGAIN = 75  # exit status (EX_TEMPFAIL) of a job that stopped before its time was up, to be started again
-CHECKPOINT = (
-    85  # exit status after which HTCondor keeps the checkpoint files and starts the job in the same place
-)
+CHECKPOINT = 85  # exit status after which HTCondor keeps the checkpoint files and goes on in the same place
 RESTARTS = 100  # of one job by HTCondor itself, each after a whole length of useful work
 
 
@@ -37,7 +37,8 @@ def read(given: Mapping[str, str], attempts: int, shared: bool) -> Site:
     """
     if given.get("container_image") == UNSET:
         raise AlignsecError(
-            "htcondor/config.yaml: container_image is not set: build the image (docs/chtc.md) and name it there"
+            "htcondor/config.yaml: container_image is not set: build the image (docs/chtc.md) and name it "
+            "there"
         )
     lengths = {}
     for word in given.get("gpu_job_lengths", "").replace("none", "").split():
@@ -60,15 +61,26 @@ def read(given: Mapping[str, str], attempts: int, shared: bool) -> Site:
 
 
 def check(
-    site: Site, images: Mapping[str, Any], corruptions: Mapping[str, Any], sheet: str | None, folder: Path
+    site: Site,
+    images: Mapping[str, Any],
+    corruptions: Mapping[str, Any],
+    sheet: str | None,
+    folder: Path,
+    configs: Sequence[str] = (),
 ) -> None:
     """Refuse a study whose files no job would find, before anything is submitted.
+
+    Parameters
+    ----------
+    images, corruptions : sections of the configuration
+    sheet, configs : the model sheet and the configuration files, from `folder`
+    folder : where the run stands
 
     Raises
     ------
     AlignsecError
-        The run does not start in a checkout, or images, sheet or packs lie where the pool's machines do not see them and
-        from where they are not sent.
+        The run does not start in a checkout, or images, sheet, configuration or packs lie where the pool's
+        machines do not see them and from where they are not sent.
     """
     for name in ("Snakefile", WRAPPER):
         if not (folder / name).is_file():
@@ -77,29 +89,38 @@ def check(
         return
     if images["source"] in ("npz", "imagenet-val", "folders"):
         raise AlignsecError(
-            f"config: images.source {images['source']} is a path on this machine, which the pool's machines do not see: "
-            "pack the images (alignsec images pack, docs/chtc.md) and set images.source to packs"
+            f"config: images.source {images['source']} is a path on this machine, which the pool's machines "
+            "do not see: pack the images (alignsec images pack, docs/chtc.md) and set images.source to packs"
         )
     if corruptions["names"] and corruptions["path"]:
         raise AlignsecError(
-            f"config: robustness.corruptions.path {corruptions['path']} is a folder on this machine, which the pool's machines do "
-            "not see: use the profile htcondor/shared, or corruptions made on the fly (robustness.corruptions.path: null)"
+            f"config: robustness.corruptions.path {corruptions['path']} is a folder on this machine, which "
+            "the pool's machines do not see: use the profile htcondor/shared, or corruptions made on the "
+            "fly (robustness.corruptions.path: null)"
         )
-    paths = {"zoo.sheet": sheet}
+    sent = [("zoo.sheet", sheet), *(("configuration file", c) for c in configs)]
     if images["source"] == "packs" and images["address"] is None:
-        paths["images.path"] = images["path"]
-    for key, path in paths.items():
-        if path is not None and (Path(path).is_absolute() or ".." in Path(path).parts or " " in path):
+        sent.append(("images.path", images["path"]))
+    for key, path in sent:
+        if path is not None and not _can_be_sent(path):
             raise AlignsecError(
-                f"config: {key} {path}: what is sent to jobs must lie below the run's folder, by a relative path without "
-                "spaces: move it there" + (", or set images.address" if key == "images.path" else "")
+                f"config: {key} {path}: what is sent to jobs must lie below the run's folder, by a relative "
+                "path of letters, digits and / . _ - + only: move it there"
+                + (", or set images.address" if key == "images.path" else "")
             )
+
+
+def _can_be_sent(path: str) -> bool:
+    """Whether a path survives HTCondor's lists and the plugin's, and lies below the run's folder."""
+    parts = Path(path).parts
+    return re.fullmatch(r"[A-Za-z0-9/._+-]+", path) is not None and ".." not in parts and path[0] not in "/-"
 
 
 def job_length(hours: float | None, lengths: Mapping[str, float]) -> str:
     """The shortest class that the estimated hours fit in, with a tenth to spare.
 
-    A job of unknown length gets the shortest and one that fits in none the longest: it goes on from its ledger.
+    A job of unknown length gets the shortest and one that fits in none the longest: it goes on from its
+    ledger.
     """
     if hours is None:
         return next(iter(lengths))
@@ -111,48 +132,73 @@ def deadline(limit_hours: float) -> int:
     return int(max(0.95 * limit_hours, limit_hours - 0.5) * 3600)
 
 
-def commands(
-    site: Site,
-    *,
-    versions: str,
-    memory_mb: int,
-    disk_mb: int,
-    gpu: bool = False,
-    gpu_memory_mb: int = 0,
-    hours: Callable[[Any], float | None] | None = None,
-    inputs: Sequence[str] = (),
-    returned: Sequence[str] = (),
-    state: Callable[[Any], str] | None = None,
-    staged: Callable[[Any], Sequence[Mapping[str, Any]]] | None = None,
-    address: str | None = None,
-    sent: Callable[[Any], Sequence[str]] | None = None,
-) -> dict[str, Any]:
-    """Resources of one rule.
+@dataclass(frozen=True)
+class Machine:
+    """What a job asks of the machine that runs it, at its first attempt; memory and disk grow with each.
 
     Parameters
     ----------
-    versions : of this side, which the job compares with its own
-    memory_mb : of the first attempt; grows with each
-    disk_mb : the same, beside the image and, three times their size, the packs
+    memory_mb, gpu_memory_mb : in MB; of a GPU, 0 for any
+    disk_mb : beside the image and, three times their size, the packs
     hours : of a GPU job, estimated, from the wildcards; None where unknown
-    inputs : files that every job needs beside its rule's own inputs
-    returned : files that come back beside the rule's outputs
-    state : from the wildcards, the file (relative to the run's folder) that must survive the job: its ledger
-    staged : from the wildcards, the packs (`packs.covering`) that the job's images are in
+    """
+
+    memory_mb: int
+    disk_mb: int
+    gpu: bool = False
+    gpu_memory_mb: int = 0
+    hours: Callable[[Any], float | None] | None = None
+
+
+@dataclass(frozen=True)
+class Packs:
+    """Archives that a job's images are in.
+
+    Parameters
+    ----------
+    of : from the wildcards, the archives (`alignsec.images.packs.covering`)
     address : where HTCondor fetches them from; None: they are sent from where they are (`path`)
-    sent : from the rule's inputs, all files that go to the job; needed with `address`
+    sent : from the rule's inputs, all other files that go to the job
+    """
+
+    of: Callable[[Any], Sequence[Mapping[str, Any]]]
+    address: str | None
+    sent: Callable[[Any], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Travel:
+    """What goes to a job and what comes back, beside the inputs and outputs of its rule.
+
+    Parameters
+    ----------
+    inputs : files that every job needs
+    returned : files that come back when it ends
+    state : from the wildcards, the file (relative to the run's folder) that must survive the job: its ledger
+    packs : where the job's images are packed
+    """
+
+    inputs: Sequence[str] = ()
+    returned: Sequence[str] = ()
+    state: Callable[[Any], str] | None = None
+    packs: Packs | None = None
+
+
+def commands(site: Site, machine: Machine, travel: Travel, versions: str) -> dict[str, Any]:
+    """Resources of one rule; `versions`: of this side, which the job compares with its own.
 
     Returns
     -------
     Resource name -> value or function of ``wildcards`` (and ``attempt``), as Snakemake takes them
     """
+    packs = travel.packs
 
     def disk(wildcards: Any, attempt: int) -> str:
-        packs = staged(wildcards) if staged is not None else ()
-        return f"{site.image_mb + int(disk_mb + 3 * sum(e['bytes'] for e in packs) / 1e6) * attempt}MB"
+        packed = sum(e["bytes"] for e in packs.of(wildcards)) / 1e6 if packs else 0
+        return f"{site.image_mb + int(machine.disk_mb + 3 * packed) * attempt}MB"
 
     found: dict[str, Any] = {
-        "request_memory": lambda wildcards, attempt: f"{memory_mb * attempt}MB",
+        "request_memory": lambda wildcards, attempt: f"{machine.memory_mb * attempt}MB",
         "request_disk": disk,
         "classad_AlignsecVersions": versions,
         "classad_AlignsecLastAttempt": lambda wildcards, attempt: attempt >= site.attempts,
@@ -162,55 +208,72 @@ def commands(
         "htcondor_submit_job_lease_duration": 1200,
     }
     if not site.shared:
-        found["htcondor_transfer_input_files"] = ",".join(dict.fromkeys([*inputs, *site.send]))
-        found["htcondor_transfer_output_files"] = ",".join(returned)
-    if staged is not None and not site.shared:
-        packs = staged
-        found["classad_AlignsecStaged"] = lambda wildcards: " ".join(
-            f"{e['name'] if address else e['path']}={e['sha256']}" for e in packs(wildcards)
-        )
-        if address is None:
-            found["htcondor_transfer_input_files"] = lambda wildcards: ",".join(
-                dict.fromkeys([*inputs, *site.send, *(e["path"] for e in packs(wildcards))])
-            )
-        else:
-            assert sent is not None
-            files, place = sent, address.rstrip("/")
-            # the whole list, as the plugin would change an address that it is given (`file:///` to `file:/`); with the
-            # image, which HTCondor puts at the end of a list that it makes itself
-            image = [site.image] if site.image and not site.image.startswith("docker:") else []
-            found["classad_TransferInput"] = lambda wildcards, input: ",".join(
-                [*files(input), *site.send, *(f"{place}/{e['name']}" for e in packs(wildcards)), *image]
-            )
-    if state is not None:
-        found["classad_AlignsecState"] = state
+        found |= _transfers(site, travel)
+    if travel.state is not None:
+        found["classad_AlignsecState"] = travel.state
         # where the line is not to be had, the job checkpoints by this exit status instead
         found["htcondor_submit_checkpoint_exit_code"] = CHECKPOINT
-        found["classad_TransferCheckpoint"] = state
-    if gpu:
-        found["request_gpus"] = 1
-        if gpu_memory_mb:
-            found["gpus_minimum_memory"] = gpu_memory_mb
-        if site.capability:
-            # as text: Snakemake rounds a number up to the next whole one
-            found["gpus_minimum_capability"] = site.capability
-        if site.lengths:
+        found["classad_TransferCheckpoint"] = travel.state
+    if machine.gpu:
+        found |= _gpu(site, machine, resumable=travel.state is not None)
+    return found
 
-            def length(wildcards: Any) -> str:
-                return job_length(hours(wildcards) if hours is not None else None, site.lengths)
 
-            found |= {
-                "classad_WantGPULab": True,
-                "classad_GPUJobLength": length,
-                "classad_is_resumable": state is not None,
-                "allowed_job_duration": lambda wildcards: int(site.lengths[length(wildcards)] * 3600),
-            }
-            if state is not None:
-                found |= {
-                    "classad_AlignsecDeadline": lambda wildcards: deadline(site.lengths[length(wildcards)]),
-                    "max_retries": RESTARTS,
-                    "retry_until": f"ExitCode =!= {AGAIN}",
-                }
+def _transfers(site: Site, travel: Travel) -> dict[str, Any]:
+    """What is sent and brought back where no file system is shared."""
+    always = [*travel.inputs, *site.send]
+    found: dict[str, Any] = {
+        "htcondor_transfer_input_files": ",".join(dict.fromkeys(always)),
+        "htcondor_transfer_output_files": ",".join(travel.returned),
+    }
+    packs = travel.packs
+    if packs is None:
+        return found
+    address, name = packs.address, "path" if packs.address is None else "name"
+    found["classad_AlignsecStaged"] = lambda wildcards: " ".join(
+        f"{e[name]}={e['sha256']}" for e in packs.of(wildcards)
+    )
+    if address is None:
+        found["htcondor_transfer_input_files"] = lambda wildcards: ",".join(
+            dict.fromkeys([*always, *(e["path"] for e in packs.of(wildcards))])
+        )
+        return found
+    # the whole list, as the plugin would change an address that it is given (`file:///` to `file:/`); with
+    # the image, which HTCondor puts at the end of a list that it makes itself
+    image = [site.image] if site.image and not site.image.startswith("docker:") else []
+    place = address.rstrip("/")
+    found["classad_TransferInput"] = lambda wildcards, input: ",".join(
+        [*packs.sent(input), *site.send, *(f"{place}/{e['name']}" for e in packs.of(wildcards)), *image]
+    )
+    return found
+
+
+def _gpu(site: Site, machine: Machine, resumable: bool) -> dict[str, Any]:
+    """A device, and where the pool has classes of job lengths, the one that the job's hours fit in."""
+    found: dict[str, Any] = {"request_gpus": 1}
+    if machine.gpu_memory_mb:
+        found["gpus_minimum_memory"] = machine.gpu_memory_mb
+    if site.capability:
+        # as text: Snakemake rounds a number up to the next whole one
+        found["gpus_minimum_capability"] = site.capability
+    if not site.lengths:
+        return found
+
+    def length(wildcards: Any) -> str:
+        return job_length(machine.hours(wildcards) if machine.hours else None, site.lengths)
+
+    found |= {
+        "classad_WantGPULab": True,
+        "classad_GPUJobLength": length,
+        "classad_is_resumable": resumable,
+        "allowed_job_duration": lambda wildcards: int(site.lengths[length(wildcards)] * 3600),
+    }
+    if resumable:
+        found |= {
+            "classad_AlignsecDeadline": lambda wildcards: deadline(site.lengths[length(wildcards)]),
+            "max_retries": RESTARTS,
+            "retry_until": f"ExitCode =!= {AGAIN}",
+        }
     return found
 
 

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 from alignsec.attack.estimate import read as read_estimate
 from alignsec.attack.ledger import read as read_ledger
-from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon, layout, sheet
 from alignsec.study.layout import Layout, Models, bounds, shard_names
 from alignsec.study.records import read_status
 
 
 class Shard(NamedTuple):
-    """One attack job: images settled of all of them at every epsilon, seconds used, and whether it has ended."""
+    """One attack job: images settled at every epsilon, of all of them, seconds used, whether it has ended."""
 
     settled: int
     images: int
@@ -27,8 +26,8 @@ def read_shard(
 ) -> Shard:
     """State of a shard from its status file, or from the ledger of a job under way.
 
-    An image is settled when it is misclassified clean, or at every epsilon either an adversarial is known or the
-    judge has failed there or at a larger one.
+    An image is settled when it is misclassified clean, or at every epsilon either an adversarial is known or
+    the judge has failed there or at a larger one.
     """
     import numpy as np
 
@@ -65,23 +64,25 @@ def collect(
 
 
 def of_study(folder: Path, config: Mapping[str, Any]) -> str:
-    """How far the study of a resolved configuration is, in the working directory `folder`, as a person reads it.
+    """How far the study of a resolved configuration is in the working directory `folder`, for a person.
 
     Raises
     ------
     AlignsecError
-        The study attacks nothing, or its sheet cannot be read.
+        The sheet cannot be read.
     """
     import importlib.util
     import shutil
 
     from alignsec.cluster import controller
 
-    if config["zoo"]["sheet"] is None or config["robustness"]["source"] != "attack":
-        raise AlignsecError(f"study {config['study']!r} attacks nothing")
+    files = Layout(folder / layout.of_study(config["study"]).root)
+    if config["robustness"]["source"] != "attack":
+        done = f"findings in {files.summary}" if files.summary.is_file() else "no findings yet"
+        source = config["robustness"]["source"]
+        return f"models:  none is attacked, robustness comes from {source}\nstudy:   {done}\n"
     count, per = config["images"]["count"], config["attack"]["images_per_shard"]
     shards = [(s, stop - start) for s in shard_names(count, per) for start, stop in [bounds(s, count, per)]]
-    files = Layout(folder / layout.of_study(config["study"]).root)
     names = list(sheet.read(folder / config["zoo"]["sheet"])["model"])
     jobs: list[dict[str, Any]] = []
     if shutil.which("condor_q") and importlib.util.find_spec("htcondor2"):

@@ -1,4 +1,4 @@
-"""What the rules need of a cluster: resources in its words, the queue looked after, the run's beginning and end.
+"""What the rules need of a cluster: resources in its words, and the queue seen to at both ends of a run.
 
 Where the profile is `htcondor/` (its job wrapper is among the default resources), jobs go to the pool.
 """
@@ -6,6 +6,8 @@ Where the profile is `htcondor/` (its job wrapper is among the default resources
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,19 @@ from alignsec.images import packs
 from alignsec.study.layout import Layout
 
 # what only looks at a study must not touch the queue
-LOOKS = ("dryrun", "touch", "report", "lint", "unlock", "dag", "rulegraph", "filegraph", "d3dag", "list_rules",
-         "list_target_rules", "summary", "detailed_summary", "archive", "cleanup_metadata", "containerize")  # fmt: skip
+LOOKS = (
+    *("dryrun", "touch", "report", "lint", "unlock", "archive", "cleanup_metadata", "containerize"),
+    *(
+        "dag",
+        "rulegraph",
+        "filegraph",
+        "d3dag",
+        "list_rules",
+        "list_target_rules",
+        "summary",
+        "detailed_summary",
+    ),
+)
 JOBDIR = ".snakemake/htcondor"
 
 Range = Callable[[Any], tuple[int, int]]
@@ -36,7 +49,8 @@ class Cluster:
     Raises
     ------
     AlignsecError
-        The profile or the study cannot work on the pool, another controller holds the folder, or no schedd answers.
+        The profile or the study cannot work on the pool, another controller holds the folder, or no schedd
+        answers.
     """
 
     def __init__(
@@ -53,7 +67,12 @@ class Cluster:
         )
         if config["robustness"]["source"] == "attack":
             site.check(
-                self.site, config["images"], config["robustness"]["corruptions"], self.sheet, self.folder
+                self.site,
+                config["images"],
+                config["robustness"]["corruptions"],
+                self.sheet,
+                self.folder,
+                self._configs(),
             )
         self.versions = site.versions()
         self.hours = {r["model"]: float(r["job_hours_high"]) for r in estimate.read(files.estimate)}
@@ -61,9 +80,9 @@ class Cluster:
             self.controller = controller.Controller(self.folder)
             for text in controller.recover(self.folder, given.get("strays", "remove")):
                 print(text, file=sys.stderr)
-            for name in models:  # HTCondor makes one missing folder for what comes back, not two
-                files.log("attack", name, "x").parent.mkdir(parents=True, exist_ok=True)
-                (files.models.folder / name / "attack").mkdir(parents=True, exist_ok=True)
+            for name, row in models.items():  # HTCondor makes one missing folder for what comes back, not two
+                for file in (files.log("attack", name, "x"), files.models.attack(row["model"], "x")):
+                    file.parent.mkdir(parents=True, exist_ok=True)
             controller.be_patient()  # from here on: without an access point, a run is told so at once
             controller.set_events_aside(Path(asked.htcondor_jobdir or JOBDIR))
 
@@ -86,32 +105,31 @@ class Cluster:
         state : from the wildcards, the file that must survive the job: its ledger
         returns : what comes back beside the rule's outputs
         """
-        source, address = self.config["images"]["source"], self.config["images"]["address"]
+        section = self.config["images"]
         always = ["Snakefile", "workflow", "profiles", "envs", *([self.sheet] if self.sheet else [])]
+        packed = None
+        if section["source"] == "packs" and images is not None:
+            reads = images  # of the rule; None no more
 
-        def covering(wildcards: Any) -> list[dict[str, Any]]:
-            assert images is not None
-            return packs.covering(Path(self.config["images"]["path"]), *images(wildcards))
+            def covering(wildcards: Any) -> list[dict[str, Any]]:
+                return packs.covering(Path(section["path"]), *reads(wildcards))
 
-        def sent(input: Any) -> list[str]:
-            configs = [os.path.relpath(f) for f in self.workflow.configfiles]
-            return [*always, site.WRAPPER, *configs, *input]
+            def sent(input: Any) -> list[str]:
+                return [*always, site.WRAPPER, *self._configs(), *input]
 
+            packed = site.Packs(covering, section["address"], sent)
         return site.commands(
             self.site,
-            versions=self.versions,
-            memory_mb=memory_mb,
-            disk_mb=disk_mb,
-            gpu=gpu,
-            gpu_memory_mb=int(gpu_memory_gb * 1000),
-            hours=lambda wildcards: self.hours.get(self.models[wildcards.model]["model"]),
-            inputs=always,
-            returned=list(returns),
-            state=state,
-            staged=covering if source == "packs" and images is not None else None,
-            address=address,
-            sent=sent,
+            site.Machine(memory_mb, disk_mb, gpu, int(gpu_memory_gb * 1000), self._hours),
+            site.Travel(always, list(returns), state, packed),
+            self.versions,
         )
+
+    def _hours(self, wildcards: Any) -> float | None:
+        return self.hours.get(self.models[wildcards.model]["model"])
+
+    def _configs(self) -> list[str]:
+        return [os.path.relpath(f) for f in self.workflow.configfiles]
 
     def light_rules(self) -> list[str]:
         """A rule that does not say what it needs is light, and runs where Snakemake does."""
@@ -136,4 +154,5 @@ def _asked() -> Any:
     """The command line; Snakemake tells a workflow its targets and flags only after the DAG is built."""
     from snakemake.cli import parse_args
 
-    return parse_args(sys.argv[1:])[1]
+    with redirect_stderr(StringIO()):  # the profiles in use were told once
+        return parse_args(sys.argv[1:])[1]

@@ -2,7 +2,8 @@
 
 import copy
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,21 @@ Json = dict[str, Any]
 MOVED = {
     "scores": "leaderboard",
     "registry.source": "leaderboard.registry",
+    "registry": "leaderboard",
     "models": "zoo",
     "preflight": "zoo",
     "corruptions": "robustness.corruptions",
     "statistics": "analysis",
     "figures": "report",
+}
+# keys that name files or folders of the user's -> the words that are none
+PATHS: dict[str, tuple[str, ...]] = {
+    "zoo.sheet": (),
+    "leaderboard.source": ("demo",),
+    "leaderboard.registry": ("installed", "demo"),
+    "robustness.source": ("attack",),
+    "images.path": (),
+    "robustness.corruptions.path": (),
 }
 
 
@@ -42,8 +53,6 @@ def _reject_unknown(config: Any, node: Json, path: str) -> None:
         return
     for key, value in config.items():
         if key not in properties:
-            if not path and (moved := _moved(str(key), value)):
-                raise AlignsecError(f"config: {moved}")
             every = {k: _where(path, k) for k in properties}
             near = difflib.get_close_matches(str(key), list(every), n=1, cutoff=0.5)
             hint = f": did you mean {every[near[0]]}?" if near else f": valid here are {', '.join(every)}"
@@ -51,15 +60,39 @@ def _reject_unknown(config: Any, node: Json, path: str) -> None:
         _reject_unknown(value, properties[key], _where(path, str(key)))
 
 
-def _moved(section: str, value: Any) -> str:
-    """`scores.source is now leaderboard.source`, for the first key of a section of an earlier version; else ""."""
-    for name in [f"{section}.{k}" for k in value] if isinstance(value, Mapping) and value else [section]:
-        for old, new in MOVED.items():
-            if name == old or name.startswith(f"{old}."):
-                return (
-                    f"{name} is now {new}{name.removeprefix(old)}: rename it (config/README.md has every key)"
-                )
-    return ""
+def keys(node: Json | None = None, path: str = "") -> Iterator[tuple[str, Json]]:
+    """Every key of the schema by its full name, sections included, with its node."""
+    for key, child in (schema() if node is None else node)["properties"].items():
+        name = _where(path, key)
+        yield name, child
+        if "properties" in child:
+            yield from keys(child, name)
+
+
+def _reject_moved(config: Mapping[str, Any]) -> None:
+    """Keys of earlier versions are answered with those of today, all of them at once."""
+    today = {name for name, _ in keys()}
+    found = []
+    for section, value in config.items():
+        if section in today or section not in {old.partition(".")[0] for old in MOVED}:
+            continue
+        inside = [f"{section}.{key}" for key in value] if isinstance(value, Mapping) and value else [section]
+        for name in inside:
+            old = next(o for o in MOVED if name == o or name.startswith(f"{o}."))
+            new = MOVED[old] + name.removeprefix(old)
+            found.append(f"{name} is now {new}" if new in today else f"{old} is now {MOVED[old]}")
+    if found:
+        raise AlignsecError(
+            f"config: {'; '.join(dict.fromkeys(found))}: rename (config/README.md has every key)"
+        )
+
+
+def _check_path(key: str, text: str | None) -> None:
+    if text is not None and (not text.strip() or re.search(r"[{}\x00-\x1f\x7f]", text)):
+        raise AlignsecError(
+            f"config: {key} {text!r}: a path is not empty and holds no braces, which are Snakemake's "
+            "wildcards, and no control characters: rename the file or a folder above it"
+        )
 
 
 def _fill(config: Mapping[str, Any], node: Json) -> Json:
@@ -76,12 +109,14 @@ def resolve(config: Mapping[str, Any]) -> Json:
     Raises
     ------
     AlignsecError
-        An unknown key (the nearest valid one is named), a value of the wrong type or range, an impossible
-        epsilon, or keys that contradict each other. The message names the key.
+        An unknown key (the nearest valid one is named) or one of an earlier version, a value of the wrong
+        type or range, a path that Snakemake cannot take, an impossible epsilon, or keys that contradict each
+        other. The message names the key.
     """
     import jsonschema
 
     node = schema()
+    _reject_moved(config)
     _reject_unknown(config, node, "")
     errors = sorted(
         jsonschema.Draft202012Validator(node).iter_errors(dict(config)), key=lambda e: list(e.path)
@@ -91,6 +126,9 @@ def resolve(config: Mapping[str, Any]) -> Json:
         key = ".".join(map(str, error.absolute_path)) or "the file"
         raise AlignsecError(f"config: {key}: {error.message}")
     filled = _fill(config, node)
+    for key in PATHS:
+        section, last = _at(filled, key)
+        _check_path(key, section[last])
     epsilon.check(filled["attack"]["epsilons"], filled["attack"]["norm"])
     if (filled["attack"]["version"] == "custom") != bool(filled["attack"]["attacks"]):
         raise AlignsecError(
@@ -133,27 +171,44 @@ def read(path: Path) -> Json:
     return resolve(given or {})
 
 
-# keys that name files or folders of the user's
-PATHS = ("zoo.sheet", "leaderboard.source", "leaderboard.registry", "robustness.source", "images.path",
-         "robustness.corruptions.path")  # fmt: skip
+def _at(config: Json, key: str) -> tuple[Json, str]:
+    """The section that a key lies in, and its name there."""
+    *sections, last = key.split(".")
+    for section in sections:
+        config = config[section]
+    return config, last
 
 
-def located(config: Json, places: Sequence[Path]) -> Json:
-    """`config` with each relative path of `PATHS` that does not lie below the working directory taken from the first of
-    `places` where it does: the folders of the configuration files, then that of the Snakefile.
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for a file
+        return False
 
-    A path that lies nowhere stays as it is written, for the message of whoever reads it.
+
+def located(config: Json, places: Sequence[Path], folder: Path = Path()) -> Json:
+    """The resolved `config`, each relative path of `PATHS` as it is read from the working directory.
+
+    A path is that of the working directory where it exists there; else it is taken from the first of `places`
+    where it exists: the folders of the configuration files, then the Snakefile's. One that lies nowhere stays
+    as it is written, for the message of whoever reads it. What lies below the working directory is named from
+    there, as jobs of a pool find it.
+
+    Raises
+    ------
+    AlignsecError
+        A folder of such a path has a name that Snakemake cannot take.
     """
-    found = copy.deepcopy(config)
-    for key in PATHS:
-        *sections, last = key.split(".")
-        node = found
-        for section in sections:
-            node = node[section]
-        text = node[last]
-        if text is None or "://" in text or Path(text).is_absolute() or Path(text).exists():
+    found, here = copy.deepcopy(config), folder.absolute()
+    for key, words in PATHS.items():
+        section, last = _at(found, key)
+        text = section[last]
+        if text is None or text in words or "://" in text or _exists(folder / text):
             continue
-        node[last] = next((str(p / text) for p in places if (p / text).exists()), text)
+        if place := next((p for p in places if _exists(p / text)), None):
+            full = (place / text).absolute()
+            section[last] = str(full.relative_to(here) if full.is_relative_to(here) else full)
+            _check_path(key, section[last])
     return found
 
 
@@ -170,7 +225,8 @@ def markdown() -> str:
     lines = [
         "# Configuration",
         "",
-        "Generated from `src/alignsec/study/config.schema.yaml` by `alignsec config readme`; edit the schema.",
+        "Generated from `src/alignsec/study/config.schema.yaml` by `alignsec config readme`; edit the "
+        "schema.",
         "",
         "| study | file | what it does |",
         "|---|---|---|",
@@ -178,25 +234,27 @@ def markdown() -> str:
         "| leaderboard | `leaderboard.yaml` | analysis only: a leaderboard with your own robustness table |",
         "| paper | `paper.yaml` | ImageNet validation images, AutoAttack at three epsilons |",
         "",
-        "Give another file with `snakemake --cores all --configfile config/leaderboard.yaml`. A second file after",
-        "it overrides single keys. An unknown key is an error at every level.",
+        "Give another file with `snakemake --cores all --configfile config/leaderboard.yaml`; targets "
+        "stand before",
+        "`--configfile`. A second file after it overrides single keys; one of your own inherits nothing of "
+        "the",
+        "demo's. An unknown key is an error at every level.",
+        "",
+        "A relative path is the working directory's, else that of the folder of the configuration file, "
+        "else that of",
+        "the clone. It may have any name but with braces (Snakemake's wildcards) and control characters.",
         "",
         "| key | type | default | meaning |",
         "|---|---|---|---|",
     ]
 
-    def rows(node: Json, path: str) -> None:
-        for key, child in node["properties"].items():
-            name = _where(path, key)
-            if "properties" in child:
-                rows(child, name)
-                continue
-            kind = child.get("type", "one of " + ", ".join(f"`{v}`" for v in child.get("enum", [])))
-            kind = " or ".join(kind) if isinstance(kind, list) else kind
-            default = "(required)" if "default" not in child else f"`{_text(child['default'])}`"
-            lines.append(f"| `{name}` | {kind} | {default} | {' '.join(child['description'].split())} |")
-
-    rows(schema(), "")
+    for name, node in keys():
+        if "properties" in node:
+            continue
+        kind = node.get("type", "one of " + ", ".join(f"`{v}`" for v in node.get("enum", [])))
+        kind = " or ".join(kind) if isinstance(kind, list) else kind
+        default = "(required)" if "default" not in node else f"`{_text(node['default'])}`"
+        lines.append(f"| `{name}` | {kind} | {default} | {' '.join(node['description'].split())} |")
     lines += ["", "## The model sheet", "", "Tab-separated, UTF-8, a header and a row for each model.", ""]
     return "\n".join(lines) + "\n" + sheet.markdown()
 

@@ -19,7 +19,7 @@ from alignsec.study import sheet
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = Path(__file__).with_name("pool.sh")
 UID = 1000
-SENT = ("Snakefile", "workflow", "htcondor", "envs")
+SENT = ("Snakefile", "workflow", "profiles", "htcondor", "envs")
 
 # as htcondor/config.yaml, but for what this pool has not: a container engine, CHTC's GPUs, hours
 PROFILE: dict[str, Any] = {
@@ -63,9 +63,15 @@ class Pool:
         }
         self.path = f"{sys.prefix}/bin:/usr/bin:/bin"
         self.environment = os.environ | {
-            "POOL_ROOT": root, "POOL_MODE": mode, "POOL_BIND": " ".join(sorted(python)), "POOL_PATH": self.path,
-            "POOL_PORT": str(port), "POOL_CPUS": "4", "POOL_GPUS": "4,1,2", "POOL_GPULAB": "1",
-        }  # fmt: skip
+            "POOL_ROOT": root,
+            "POOL_MODE": mode,
+            "POOL_BIND": " ".join(sorted(python)),
+            "POOL_PATH": self.path,
+            "POOL_PORT": str(port),
+            "POOL_CPUS": "4",
+            "POOL_GPUS": "4,1,2",
+            "POOL_GPULAB": "1",
+        }
 
     def script(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -89,8 +95,8 @@ class Pool:
     def kill(self, pattern: str) -> None:
         """SIGKILL, from outside: to daemons and controllers of this pool only."""
         master = Path(f"{self.root}.pid").read_text().strip()
-        subprocess.run(["nsenter", "-t", master, "-m", "-p", "chroot", str(self.root), "pkill", "-9", "-f", pattern],
-                       check=False)  # fmt: skip
+        inside = ["nsenter", "-t", master, "-m", "-p", "chroot", str(self.root)]
+        subprocess.run([*inside, "pkill", "-9", "-f", pattern], check=False)
 
     def history(self, *attributes: str) -> list[list[str]]:
         printed = self.run("condor_history", "-af:t", *attributes)
