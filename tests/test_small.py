@@ -145,18 +145,6 @@ def test_what_counts_as_a_run(command: str, is_one: bool) -> None:
     assert locks.is_snakemake(command.split()) is is_one
 
 
-def test_own_tables_may_hold_distances_and_no_share_above_one(tmp_path: Path) -> None:
-    own = tmp_path / "own.csv"
-    own.write_text("model,target,value,n\na,robust_top1@L2:0.5,0.4,50\na,median_distance@L2,1.7,50\n")
-    table = robustness.read_own(own).set_index("target")
-    assert table.loc["median_distance@L2", "value"] == 1.7
-    assert pd.isna(table.loc["median_distance@L2", "low"])
-    assert table.loc["robust_top1@L2:0.5", "low"] < 0.4
-    own.write_text("model,target,value\na,robust_top1@L2:0.5,1.7\n")
-    with pytest.raises(AlignsecError, match=r"own\.csv:2: value '1\.7'"):
-        robustness.read_own(own)
-
-
 def test_median_distance_by_hand() -> None:
     rows = [
         {"model": "m", "image": str(i), "label": 0, "epsilon": e, "correct": i > 0, "correct_top5": True,

@@ -99,5 +99,5 @@ def own(path: Path, out: Out, out_excluded: OutExcluded, out_warnings: OutWarnin
     tables.write(found.table, out, "robustness")
     print(
         f"{found.table['model'].nunique()} models, {found.table['target'].nunique()} targets, "
-        f"{len(found.warnings)} warnings"
+        f"{len(found.warnings)} warning(s)"
     )

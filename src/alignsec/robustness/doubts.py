@@ -1,13 +1,13 @@
 """What is odd in a robustness table, though it may be right: published tables hold most of it."""
 
+import itertools
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.robustness.layouts import KINDS
 from alignsec.study import epsilon as eps
-from alignsec.study.targets import radius
+from alignsec.study.targets import KINDS, radius
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,13 +17,13 @@ _ATTACKS = ("robust_top1", "robust_top5", "pgd_top1", "pgd_top5")
 _SAME = 0.01  # two spellings of one epsilon differ by less: 1/255 is .0039216, people write .0039
 _LARGE = 32 / 255  # of Linf; a bare 8 meaning 8/255 is the usual mistake
 ABOVE_CLEAN = (
-    "robust accuracy is above clean accuracy: measured on other images, or by an attack that can turn wrong answers into "
-    "right ones; value: the largest difference"
+    "robust accuracy is above clean accuracy: measured on other images, or by an attack that can turn wrong "
+    "answers into right ones; value: the largest difference"
 )
-RISES = "accuracy rises with epsilon, which a stronger attack of the smaller ball would prevent; value: the largest rise"
+RISES = "accuracy rises with epsilon, as no attack of full strength lets it; value: the largest rise"
 AT_CHANCE = (
-    "clean accuracy is at most 1 % in a table of percentages: a model at chance, or a share that was not meant as a "
-    "percentage; value: the accuracy as a share"
+    "clean accuracy is at most 1 % in a table of percentages: a model at chance, or a share that was not "
+    "meant as a percentage; value: the accuracy as a share"
 )
 
 
@@ -58,7 +58,7 @@ def _of_model(model: str, values: dict[str, float], ladders: list[list[str]]) ->
         clean = values.get("clean_top5" if "_top5" in ladder[0] else "clean_top1")
         if held and clean is not None:
             above = max(above, max(held) - clean)
-        for small, large in zip(held, held[1:], strict=False):
+        for small, large in itertools.pairwise(held):
             rise = max(rise, large - small)
     found: list[Doubt] = []
     if above > 1e-9:
@@ -90,7 +90,7 @@ def _of_names(targets: list[str], held: dict[str, int]) -> dict[str, str]:
     """Targets whose names are odd, each with what is odd; of two alike the rarer."""
     found: dict[str, str] = {}
     for ladder in _ladders(targets):
-        for one, other in zip(ladder, ladder[1:], strict=False):
+        for one, other in itertools.pairwise(ladder):
             a, b = radius(one) or 0.0, radius(other) or 0.0
             if b - a < _SAME * b:
                 rare, common = sorted((one, other), key=lambda t: held[t])

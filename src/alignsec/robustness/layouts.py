@@ -3,28 +3,25 @@
 | layout | told by | unit |
 |---|---|---|
 | long | `model, target, value`, `n` if it is known | told by the values |
-| wide | `model` and columns named after targets: `clean`, `robust@1/255`, `pgd@L2:0.5`, …, and `n` | told by the values |
+| wide | `model`, columns named after targets (`clean`, `robust@1/255`, …), `n` | told by the values |
 | paper | `Model Name, Threat Model, Epsilon, Top-1 Accuracy, …` | told by the values |
-| RobustBench | `model` or `name`, `eps`, `clean_acc`, `autoattack_acc`, `corruptions_acc`, `threat` if it is given | percent |
+| RobustBench | `model` or `name`, `eps`, `clean_acc`, `autoattack_acc`, … | percent |
 | timm | `model, top1, top5` in a file named `results-<test set>.csv` | percent |
 | imagenet-testbed | `model, val, pgd.linf.eps0.5, imagenet-c.<corruption>.<severity>_on-disk, …` | percent |
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
-from alignsec.ground.tabular import Table
-from alignsec.ground.tabular import is_missing
+from alignsec.ground.tabular import Table, is_missing
 from alignsec.study import epsilon as eps
+from alignsec.study.targets import KINDS
 
 MODEL = ("model", "model_name", "name", "model name")
-KINDS = ("clean_top1", "clean_top5", "robust_top1", "robust_top5", "pgd_top1", "pgd_top5", "robust_given_correct",
-         "corruption_top1", "shift_top1", "shift_top5", "median_distance")  # fmt: skip
 _SHORT = {
     "clean": "clean_top1", "clean_acc": "clean_top1", "clean_accuracy": "clean_top1",
     "robust": "robust_top1", "robust_acc": "robust_top1", "robust_accuracy": "robust_top1",
@@ -80,9 +77,9 @@ def read(table: Table) -> Reading:
     columns = ", ".join(table.header[:12]) + (", …" if len(table.header) > 12 else "")
     missing = next((c for c in ("model", "target", "value") if table.find(c) is None), "target")
     raise AlignsecError(
-        f"{table.path}: column {missing!r} is missing; the columns are {columns}, expected are model, target, value and n, "
-        "or model and columns named after targets (clean, robust@1/255, …), or the columns of the paper, RobustBench, "
-        "timm or imagenet-testbed (see docs/extending.md)"
+        f"{table.path}: column {missing!r} is missing; the columns are {columns}, expected are model, "
+        "target, value and n, or model and columns named after targets (clean, robust@1/255, …), or the "
+        "columns of the paper, RobustBench, timm or imagenet-testbed (see docs/extending.md)"
     )
 
 
@@ -151,8 +148,8 @@ def _paper(table: Table) -> Reading:
                 before = clean.setdefault((model, kind), (cell, i))
                 if before[0] != cell:
                     raise AlignsecError(
-                        f"{table.where(i, j)} of {model!r} is {cell}, on line {table.lines[before[1]]} it is {before[0]}: "
-                        "one of them is wrong"
+                        f"{table.where(i, j)} of {model!r} is {cell}, on line {table.lines[before[1]]} it is "
+                        f"{before[0]}: one of them is wrong"
                     )
                 if before[1] != i:
                     continue
@@ -207,8 +204,8 @@ def _robustbench(table: Table) -> Reading:
             norm = _norm(table.rows[i][threat]) if threat is not None else ""
             if size <= 0 or (not norm and size > 0.5):
                 raise AlignsecError(
-                    f"{table.where(i, epsilon)}: {text!r} is no radius of an Linf ball in [0, 1]: write {text}/255, or name "
-                    "the norm in a column threat"
+                    f"{table.where(i, epsilon)}: {text!r} is no radius of an Linf ball in [0, 1]: write "
+                    f"{text}/255, or name the norm in a column threat"
                 )
             entries.append(Entry(model, f"robust_top1@{norm}{text}", i, robust))
         if corrupt is not None and not is_missing(table.rows[i][corrupt]):
@@ -216,7 +213,10 @@ def _robustbench(table: Table) -> Reading:
     return Reading("RobustBench's", sorted(entries, key=lambda e: e.row), published=True, doubts=doubts)
 
 
-CLEAN_DISAGREES = "clean accuracy differs between rows of the model; that beside an attack is taken; value: the difference as printed"
+CLEAN_DISAGREES = (
+    "clean accuracy differs between rows of the model; that beside an attack is taken; value: the "
+    "difference as printed"
+)
 
 
 def _is_timm(table: Table) -> bool:
@@ -229,7 +229,8 @@ def _timm(table: Table) -> Reading:
     if named is None:
         raise AlignsecError(
             f"{table.path}: column 'top1' does not say on which images: keep timm's name of the file "
-            "(results-imagenet.csv, results-imagenet-a.csv, …), or name the column after its target (clean_top1)"
+            "(results-imagenet.csv, results-imagenet-a.csv, …), or name the column after its target "
+            "(clean_top1)"
         )
     data = named[1]
     of_classes = re.fullmatch(r"(.+)-clean", data)
@@ -248,7 +249,7 @@ def _timm(table: Table) -> Reading:
 
 
 def _default_sizes(table: Table, models: list[str]) -> tuple[list[int], list[str]]:
-    """Of a model at several input sizes the row of the smallest, which is timm's default for every such model."""
+    """Of a model at several input sizes the row of the smallest: timm's default for every such model."""
     column = table.find("img_size")
     if column is None:
         return list(range(len(models))), []
@@ -341,7 +342,8 @@ def _wide(table: Table) -> Reading:
         near, similarity = closest(name.lower(), [*_SHORT, *KINDS])[0]
         if similarity >= 0.8:
             raise AlignsecError(
-                f"{table.path}:{table.header_line}: column {name!r} is no target: did you mean {near!r}? Rename or delete it"
+                f"{table.path}:{table.header_line}: column {name!r} is no target: did you mean {near!r}? "
+                "Rename or delete it"
             )
     _, models = _models(table)
     n = table.find("n")

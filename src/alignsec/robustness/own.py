@@ -1,24 +1,16 @@
 """A robustness table of the user's own, or a published one, in place of the attacks."""
 
-from dataclasses import dataclass
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.tabular import Number
-from alignsec.ground.tabular import Table
-from alignsec.ground.tabular import read_table
+from alignsec.ground.tabular import Number, Table, read_table
 from alignsec.robustness import layouts
 from alignsec.robustness.doubts import doubts_of
-from alignsec.robustness.layouts import Entry
-from alignsec.robustness.layouts import Reading
-from alignsec.robustness.summarise import COLUMNS
-from alignsec.robustness.summarise import WARNINGS
-from alignsec.robustness.summarise import share_row
-from alignsec.robustness.summarise import with_conditional
+from alignsec.robustness.layouts import Entry, Reading
+from alignsec.robustness.summarise import COLUMNS, WARNINGS, share_row, with_conditional
 from alignsec.study.targets import is_share
 
 if TYPE_CHECKING:
@@ -29,7 +21,7 @@ _PLAIN_PERCENT = 10  # a table whose clean accuracies are all below 10 may as we
 
 @dataclass(frozen=True)
 class Own:
-    """A user's table: of kind ``robustness``; what is odd in it (`WARNINGS`); what was understood, for the log."""
+    """A user's table of kind ``robustness``, what is odd in it (`WARNINGS`), what was understood."""
 
     table: "pd.DataFrame"
     warnings: "pd.DataFrame"
@@ -48,14 +40,15 @@ class _Cell:
 def read_own(path: Path | str) -> Own:
     """A user's robustness table, in any of the layouts of `layouts` and any format of `ground.tabular`.
 
-    Accuracies are shares in [0, 1], or percentages where the values say so: every clean accuracy (without one, every
-    value) other than 0 is above 1, and the largest is at least 10. A column may say ``(%)`` in its name, a cell ``%``.
+    Accuracies are shares in [0, 1], or percentages where the values say so: every clean accuracy (without
+    one, every value) other than 0 is above 1, and the largest is at least 10. A column may say ``(%)`` in its
+    name, a cell ``%``.
 
     Raises
     ------
     AlignsecError
-        The file, line and column: a missing column, a cell that means nothing, a share outside [0, 1], percentages
-        among shares, a share that `n` images cannot give, a repeated row.
+        The file, line and column: a missing column, a cell that means nothing, a share outside [0, 1],
+        percentages among shares, a share that `n` images cannot give, a repeated row.
     """
     import pandas as pd
 
@@ -118,6 +111,9 @@ def _in_percent(table: Table, reading: Reading, cells: list[_Cell]) -> set[int]:
     for cell in cells:
         if not is_share(cell.entry.target) and cell.number.percent:
             raise AlignsecError(f"{_place(table, cell)} is a percentage where a distance is expected")
+    for i in shares:
+        if not 0 <= cells[i].number.exact <= 100:
+            raise _no_share(table, cells[i], "correct it")
     columns = {cells[i].entry.column for i in signed}
     for i in shares:
         if i not in signed and cells[i].entry.column in columns and cells[i].number.exact:
@@ -125,30 +121,31 @@ def _in_percent(table: Table, reading: Reading, cells: list[_Cell]) -> set[int]:
                 table, cells[i], "other cells of the column end in %: write all of them so, or none"
             )
     rest = [cells[i] for i in shares if i not in signed and cells[i].number.exact]
+    above = [c for c in rest if c.number.exact > 1]
+    if not above:
+        return signed
     clean = [c for c in rest if c.entry.target.startswith("clean_")]
-    evidence = rest if reading.published or not clean else clean
+    evidence = clean if clean and not reading.published else rest
     large = [c for c in evidence if c.number.exact > 1]
     small = [c for c in evidence if c.number.exact <= 1]
-    if not any(c.number.exact > 1 for c in rest):
-        return signed
-    percent = signed | {i for i in shares if i not in signed}
-    if reading.published and len(large) > len(small):
-        return percent
-    if reading.published or not large or small or max(c.number.exact for c in large) < _PLAIN_PERCENT:
-        # of a few percentages among shares, or a few shares among percentages, the odd ones are shown
-        wrong = small if len(large) > len(small) > 0 else [c for c in rest if c.number.exact > 1]
-        if wrong is small:
-            raise AlignsecError(
-                f"{_place(table, small[0])} is at most 1 where the others are percentages: is it a share? Write shares "
-                "in [0, 1] everywhere: divide percentages by 100"
-            )
-        raise _no_share(table, wrong[0], "divide percentages by 100")
-    _agree(table, [c for c in rest if not c.entry.target.startswith("clean_")])
-    return percent
+    if reading.published:
+        settled = len(large) > len(small)
+    else:
+        settled = not small and max(c.number.exact for c in large) >= _PLAIN_PERCENT
+    if not settled and len(large) > len(small) > 0:
+        raise AlignsecError(
+            f"{_place(table, small[0])} is at most 1 where the others are percentages: is it a share? "
+            "Write shares in [0, 1] everywhere: divide percentages by 100"
+        )
+    if not settled:
+        raise _no_share(table, above[0], "divide percentages by 100")
+    if not reading.published:
+        _agree(table, [c for c in rest if not c.entry.target.startswith("clean_")])
+    return set(shares)
 
 
 def _agree(table: Table, cells: list[_Cell]) -> None:
-    """Refuse a target whose values are all at most 1 where clean accuracy is in percent: .4 may be 40 % or .4 %."""
+    """Refuse a target of values up to 1 where clean accuracy is in percent: .4 may be 40 % or .4 %."""
     largest: dict[str, _Cell] = {}
     for cell in cells:
         known = largest.setdefault(cell.entry.target, cell)
@@ -157,8 +154,9 @@ def _agree(table: Table, cells: list[_Cell]) -> None:
     for cell in largest.values():
         if cell.number.exact <= 1:
             raise AlignsecError(
-                f"{_place(table, cell)} is the largest of its target, where others are percentages: is it a share or a "
-                "percentage? Write shares in [0, 1] everywhere (divide percentages by 100), or percentages with the sign %"
+                f"{_place(table, cell)} is the largest of its target, where others are percentages: is it a "
+                "share or a percentage? Write shares in [0, 1] everywhere (divide percentages by 100), or "
+                "percentages with the sign %"
             )
 
 
@@ -188,8 +186,6 @@ def _row(table: Table, cell: _Cell) -> dict[str, Any]:
         if exact < 0:
             raise AlignsecError(f"{_place(table, cell)} is negative: expected is a distance")
         return dict(zip(COLUMNS, (model, target, value, None, None, n), strict=True))
-    if not 0 <= exact <= 1:
-        raise _no_share(table, cell, "write the share of images that are right")
     if n is None:
         return dict(zip(COLUMNS, (model, target, value, None, None, None), strict=True))
     hits = round(value * n)
@@ -197,8 +193,8 @@ def _row(table: Table, cell: _Cell) -> dict[str, Any]:
     if not target.endswith("@mean") and not _is_count(cell.number, n):
         near = ", ".join(f"{k / n:.6g}" for k in sorted({int(value * n), min(n, int(value * n) + 1)}))
         raise AlignsecError(
-            f"{_place(table, cell)} is no share of n = {n} images (nearest are {near}): correct n or the value, or leave n "
-            "empty where the value is a mean over several runs"
+            f"{_place(table, cell)} is no share of n = {n} images (nearest are {near}): correct n or the "
+            "value, or leave n empty where the value is a mean over several runs"
         )
     return share_row(model, target, hits, n) | {"value": value}
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon as eps
 
+# what stands before the "@": what was measured (shift: on other images than ImageNet's validation set)
+KINDS = ("clean_top1", "clean_top5", "robust_top1", "robust_top5", "robust_given_correct", "pgd_top1",
+         "pgd_top5", "corruption_top1", "shift_top1", "shift_top5", "median_distance")  # fmt: skip
 _WORDS = {
     "clean_top1": "clean top-1",
     "clean_top5": "clean top-5",
@@ -28,7 +31,7 @@ _ELSEWHERE = {
 
 
 def radius(target: str) -> float | None:
-    """Epsilon of `robust_top1@<epsilon>`, `robust_top5@L2:<epsilon>` or `pgd_top1@<epsilon>`; None for another target."""
+    """Epsilon of `robust_top1@<epsilon>`, `robust_top5@L2:<epsilon>`, `pgd_top1@…`; None of other targets."""
     kind, _, text = target.partition("@")
     if not kind.startswith(("robust", "pgd_")) or not text:
         return None
@@ -56,7 +59,7 @@ def label(target: str) -> str:
 
 
 def robust(targets: Iterable[str]) -> list[str]:
-    """The accuracies under attack, smallest epsilon first: AutoAttack's, else a published PGD's, else all targets."""
+    """The accuracies under attack, smallest epsilon first: AutoAttack's, else a PGD's, else all targets."""
     every = list(dict.fromkeys(targets))
     found = [t for t in every if t.startswith("robust_top1@")] or [
         t for t in every if t.startswith("pgd_top1@")

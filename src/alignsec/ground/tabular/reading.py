@@ -1,5 +1,6 @@
-"""One front door for tables: whatever holds a table becomes a `Table` of text, or an error that says why not."""
+"""Whatever holds a table becomes a `Table` of text, or an error that says why not."""
 
+import itertools
 import re
 import zlib
 from collections import Counter
@@ -7,22 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.tabular.binary import parquet
-from alignsec.ground.tabular.binary import workbook
+from alignsec.ground.tabular.binary import parquet, workbook
 from alignsec.ground.tabular.table import Table
-from alignsec.ground.tabular.text import LARGEST
-from alignsec.ground.tabular.text import Grid
-from alignsec.ground.tabular.text import decode
-from alignsec.ground.tabular.text import records
+from alignsec.ground.tabular.text import LARGEST, Grid, decode, records
 
 _UNNAMED = re.compile(r"(Unnamed: \d+(\.\d+)?)?")  # as pandas reads and writes again a column without a name
 
 
 def read_table(path: Path | str, *, pad: bool = False) -> Table:
-    """Read a table from CSV (commas, semicolons or tabs; plain or gzipped; UTF-8, UTF-16 or Windows-1252), .xlsx or Parquet.
+    """Read a table from CSV, .xlsx or Parquet, plain or gzipped.
 
-    What spreadsheets and pandas add is left out and said in `Table.understood`: an index column without a name, empty
-    columns without a name, blank rows, comment lines (``#``) before the header.
+    CSV is separated by commas, semicolons or tabs, with decimal points or commas, in UTF-8, UTF-16 or
+    Windows-1252. What spreadsheets and pandas add is left out and said in `Table.understood`: an index column
+    without a name, empty columns without a name, blank rows, comment lines (``#``) before the header.
 
     Parameters
     ----------
@@ -31,8 +29,9 @@ def read_table(path: Path | str, *, pad: bool = False) -> Table:
     Raises
     ------
     AlignsecError
-        No such file, no table (a web page, binary data, another archive, an old .xls), damaged, larger than 100 MiB
-        unpacked, no or an ambiguous header, no row, a row of another length: the file, the line and the remedy.
+        No such file, no table (a web page, binary data, another archive, an old .xls), damaged, larger than
+        100 MiB unpacked, no or an ambiguous header, no row, a row of another length; the message names the
+        file, the line and the remedy.
 
     Examples
     --------
@@ -60,17 +59,18 @@ def content(path: Path) -> bytes:
 
 
 def table_of(raw: bytes, path: Path, *, pad: bool = False) -> Table:
-    """As `read_table`, of bytes that came from elsewhere (a member of an archive); `path` is for messages only."""
+    """As `read_table`, of bytes that came from elsewhere (a member of an archive); `path` is for messages."""
     zipped = raw.startswith(b"\x1f\x8b")
     if zipped:
         raw = _gunzip(raw, path)
-    if raw.startswith(b"PK\x03\x04") or raw.startswith(b"PK\x05\x06"):
+    if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         grid = workbook(raw, path)
     elif raw.startswith(b"PAR1"):
         grid = parquet(raw, path)
     elif raw.startswith(b"\xd0\xcf\x11\xe0"):
         raise AlignsecError(
-            f"{path}: an old Excel file (.xls) or an encrypted one: save it as .xlsx without a password, or as CSV"
+            f"{path}: an old Excel file (.xls) or an encrypted one: save it as .xlsx without a password, "
+            "or as CSV"
         )
     else:
         text, encoding = decode(raw, path)
@@ -155,11 +155,10 @@ def _fitted(row: list[str], header: list[str], place: str, pad: bool) -> list[st
         return row + [""] * (width - len(row))
     if len(row) != width:
         split = any(
-            re.fullmatch(r"\s*[+-]?\d+", a) and re.fullmatch(r"\d+\s*", b)
-            for a, b in zip(row, row[1:], strict=False)
+            re.fullmatch(r"\s*[+-]?\d+", a) and re.fullmatch(r"\d+\s*", b) for a, b in itertools.pairwise(row)
         )
         hint = (
-            "a decimal or thousands comma in a file separated by commas? write points, or separate by semicolons"
+            "a comma within a number, in a file separated by commas? Write points, or separate by semicolons"
             if len(row) > width and split
             else "the file is damaged or cut off here"
         )
@@ -171,7 +170,8 @@ def _check_header(header: list[str], at: str) -> None:
     if len(header) < 2:
         shown = header[0][:60] if header else ""
         raise AlignsecError(
-            f"{at}: one column only ({shown!r}): expected is a table whose cells are separated by commas, semicolons or tabs"
+            f"{at}: one column only ({shown!r}): expected is a table whose cells are separated by commas, "
+            "semicolons or tabs"
         )
     if "" in header:
         raise AlignsecError(f"{at}: column {header.index('') + 1} has no name: name it, or delete it")

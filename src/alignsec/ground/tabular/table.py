@@ -30,7 +30,7 @@ def is_missing(cell: str) -> bool:
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it is printed: its exact value, one unit of its last digit, and whether it ends in ``%``."""
+    """A number as printed: its exact value, one unit of its last digit, and whether it ends in ``%``."""
 
     exact: Decimal
     unit: Decimal
@@ -51,8 +51,8 @@ class Table:
     path : where it was read from
     header : names of the columns, distinct, not empty, without surrounding blanks
     rows : as many cells each as the header; to the letter, so that a name keeps a leading space
-    lines : of each row, the line of the text file where it begins, the row of the spreadsheet, or (Parquet, which has
-        none) its number counted from 1
+    lines : of each row, the line of the text file where it begins, the row of the spreadsheet, or (Parquet,
+        which has neither) its number counted from 1
     header_line : line of the header; 0 where there is none
     found : what the reader understood of the file, phrase by phrase
     """
@@ -82,12 +82,13 @@ class Table:
         return place if column is None else f"{place}: column {self.header[column]!r}"
 
     def text(self, row: int, column: int, what: str) -> str:
-        """The cell of a column that may not be empty, to the letter; `what` says for the message what it should hold."""
+        """The cell of a column that may not be empty, to the letter; `what` it holds is for messages."""
         cell = self.rows[row][column]
         if is_missing(cell):
             shown = f" ({cell.strip()})" if cell.strip() else ""
             raise AlignsecError(
-                f"{self.where(row, column)} is empty{shown}: every row needs a {what}; fill it in, or delete the row"
+                f"{self.where(row, column)} is empty{shown}: every row needs a {what}; fill it in, or delete "
+                "the row"
             )
         return cell
 
@@ -116,7 +117,7 @@ class Table:
     def count(self, row: int, column: int) -> int | None:
         """A number of images in a cell, at least 1; None where it says that there is none.
 
-        ``1000.0`` counts as 1000; a separator that may stand for thousands is refused, as it may as well be a decimal one.
+        ``1000.0`` counts as 1000; a separator of thousands is refused, as it may as well be a decimal one.
 
         Raises
         ------
@@ -128,7 +129,7 @@ class Table:
             return None
         place = f"{self.where(row, column)}: {cell[:40]!r} is no number of images"
         if _THOUSANDS.fullmatch(cell):
-            raise AlignsecError(place + _remedy(cell))
+            raise AlignsecError(f"{place} (a thousands separator?): write digits only (1000)")
         try:
             number = self.number(row, column)
         except AlignsecError:
@@ -137,13 +138,14 @@ class Table:
             raise AlignsecError(f"{place}: write digits only (1000), or leave it empty where it is not known")
         if not 1 <= number.exact <= MOST_IMAGES or number.exact % 1:
             raise AlignsecError(
-                f"{place}: expected is a whole number from 1 to {MOST_IMAGES}, or nothing where it is not known"
+                f"{place}: expected is a whole number from 1 to {MOST_IMAGES}, or nothing where it is not "
+                "known"
             )
         return int(number.exact)
 
     @cached_property
     def _decimals(self) -> list[str]:
-        """Per column its decimal sign: a comma where cells are read as numbers only so, and none has a point."""
+        """Per column its decimal sign: a comma where cells are numbers only so, and none has a point."""
         return [_decimal(row[j].strip() for row in self.rows) for j in range(len(self.header))]
 
 

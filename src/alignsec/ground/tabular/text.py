@@ -1,5 +1,6 @@
 """Bytes to text, and text to records: encodings, delimiters, damaged files."""
 
+import contextlib
 import csv
 import io
 import re
@@ -61,11 +62,7 @@ def decode(raw: bytes, path: Path) -> tuple[str, str]:
 
 
 def _decoded(raw: bytes, path: Path) -> tuple[str, str]:
-    for mark, codec, name in _BOMS:
-        if raw.startswith(mark):
-            break
-    else:
-        codec, name = _without_bom(raw)
+    codec, name = next(((c, n) for mark, c, n in _BOMS if raw.startswith(mark)), None) or _without_bom(raw)
     try:
         return raw.decode(codec), name
     except UnicodeDecodeError as error:
@@ -93,19 +90,18 @@ def _not_utf8(raw: bytes, at: int, line: int, path: Path) -> tuple[str, str]:
     """Western 8-bit text is read; of another encoding the likely name is told."""
     import charset_normalizer
 
-    text = None if b"\0" in raw else _western(raw)
-    if text is None:
-        raise AlignsecError(
-            f"{path}:{line}: binary data or text of an unknown encoding (byte {at}): save it as UTF-8"
-        )
     # around the first such byte: what is before it is ASCII and says nothing
     best = charset_normalizer.from_bytes(raw[max(0, at - 1000) : at + 8000]).best()
-    guess = best.encoding if best is not None else "cp1252"
-    multibyte = best is not None and best.multi_byte_usage > 0.1
-    if guess not in _WESTERN and multibyte:
+    text = _western(raw)
+    wide = best is not None and best.multi_byte_usage > 0.1
+    if best is not None and best.encoding not in _WESTERN and (wide or text is None):
         raise AlignsecError(
-            f"{path}:{line}: not UTF-8 text (byte {at}) but, it seems, {guess}: save it as UTF-8 "
-            f"(iconv -f {guess} -t UTF-8, or 'CSV UTF-8' in a spreadsheet)"
+            f"{path}:{line}: not UTF-8 text (byte {at}) but, it seems, {best.encoding}: save it as UTF-8 "
+            f"(iconv -f {best.encoding} -t UTF-8, or 'CSV UTF-8' in a spreadsheet)"
+        )
+    if text is None:
+        raise AlignsecError(
+            f"{path}:{line}: binary data, or text of an unknown encoding (byte {at}): save it as UTF-8"
         )
     return text, "Windows-1252 (Latin-1; save it as UTF-8 if a name looks wrong)"
 
@@ -119,7 +115,9 @@ def _western(raw: bytes) -> str | None:
 
 
 def records(text: str, path: Path) -> Grid:
-    """Header and rows of delimited text, with the line where each begins; comment lines before the header are left out.
+    """Header and rows of delimited text, with the line where each begins.
+
+    Comment lines before the header are left out.
 
     Raises
     ------
@@ -164,10 +162,8 @@ def delimiter_of(text: str) -> str:
     for candidate in DELIMITERS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=candidate)
         sample: list[list[str]] = []
-        try:
+        with contextlib.suppress(csv.Error):
             sample.extend(islice((r for r in reader if r and not r[0].lstrip().startswith("#")), 100))
-        except csv.Error:
-            pass
         if not sample or len(sample[0]) < 2:
             continue
         width = len(sample[0])
