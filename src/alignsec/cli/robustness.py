@@ -93,7 +93,12 @@ def own(path: Path, out: Out, out_excluded: OutExcluded, out_warnings: OutWarnin
     from alignsec.robustness import summarise
     from alignsec.robustness.own import read_own
 
-    table = read_own(path)
+    found = read_own(path)
+    print(found.understood)
     tables.write_csv(pd.DataFrame(columns=summarise.EXCLUDED), out_excluded)
-    tables.write_csv(pd.DataFrame(columns=summarise.WARNINGS), out_warnings)
-    tables.write(table, out, "robustness")
+    tables.write_csv(found.warnings, out_warnings)
+    tables.write(found.table, out, "robustness")
+    print(
+        f"{found.table['model'].nunique()} models, {found.table['target'].nunique()} targets, "
+        f"{len(found.warnings)} warning(s)"
+    )

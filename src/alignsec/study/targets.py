@@ -6,6 +6,9 @@ from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon as eps
 
 CORRUPTIONS = "corruption_top1@mean"  # over all corruptions and severities
+# what stands before the "@": what was measured (shift: on other images than ImageNet's validation set)
+KINDS = ("clean_top1", "clean_top5", "robust_top1", "robust_top5", "robust_given_correct", "pgd_top1",
+         "pgd_top5", "corruption_top1", "shift_top1", "shift_top5", "median_distance")  # fmt: skip
 _WORDS = {
     "clean_top1": "clean top-1",
     "clean_top5": "clean top-5",
@@ -16,6 +19,14 @@ _ROBUST = {
     "robust_top1": "robust top-1",
     "robust_top5": "robust top-5",
     "robust_given_correct": "robust of correct",
+    "pgd_top1": "PGD top-1",
+    "pgd_top5": "PGD top-5",
+}
+_ELSEWHERE = {
+    "clean_top1": "clean top-1",
+    "clean_top5": "clean top-5",
+    "shift_top1": "top-1",
+    "shift_top5": "top-5",
 }
 
 
@@ -43,9 +54,9 @@ def corruption_name(corruption: str, severity: int) -> str:
 
 
 def radius(target: str) -> float | None:
-    """Epsilon of `robust_top1@<epsilon>` or `robust_top5@L2:<epsilon>`; None for another target."""
+    """Epsilon of `robust_top1@<epsilon>`, `robust_top5@L2:<epsilon>`, `pgd_top1@…`; None of other targets."""
     kind, _, text = target.partition("@")
-    if not kind.startswith("robust") or not text:
+    if not kind.startswith(("robust", "pgd_")) or not text:
         return None
     try:
         return eps.parse(text.rpartition(":")[2])
@@ -69,13 +80,17 @@ def label(target: str) -> str:
         return f"median distance, {rest}"
     if kind == "corruption_top1" and rest:
         return rest.replace("_", " ").replace("-", ", severity ")
+    if kind in _ELSEWHERE and rest:
+        return f"{_ELSEWHERE[kind]}, {rest}"
     return target
 
 
 def robust(targets: Iterable[str]) -> list[str]:
-    """The accuracies under attack, smallest epsilon first; all targets where there is none."""
+    """The accuracies under attack, smallest epsilon first: AutoAttack's, else a PGD's, else all targets."""
     every = list(dict.fromkeys(targets))
-    found = [t for t in every if t.startswith("robust_top1@")]
+    found = [t for t in every if t.startswith("robust_top1@")] or [
+        t for t in every if t.startswith("pgd_top1@")
+    ]
     return sorted(found, key=lambda t: radius(t) or 0.0) or every
 
 
