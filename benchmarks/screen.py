@@ -1,6 +1,7 @@
 """How strong a screen is for its price: python -m benchmarks.screen --model cifar --images 64
 
-One row per loss, schedule and number of steps: forward-equivalent passes spent, and images left for the judge.
+One row per loss, schedule and number of steps: forward-equivalent passes spent, and images left for the
+judge.
 """
 
 import argparse

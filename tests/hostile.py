@@ -1,4 +1,6 @@
-"""Factories of modules that break what a torch module promises, and what preflight is to make of each (`REASONS`)."""
+"""Factories of modules that break what a torch module promises, and what preflight is to make of each
+(`REASONS`).
+"""
 
 import os
 import shutil

@@ -1,4 +1,6 @@
-"""Tables as people's programs write them: what is read, what is said of it, and what is refused with a remedy."""
+"""Tables as people's programs write them: what is read, what is said of it, and what is refused with a
+remedy.
+"""
 
 import gzip
 import io

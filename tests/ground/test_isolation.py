@@ -69,7 +69,8 @@ def test_the_child_of_a_child_goes_too(tmp_path: Path) -> None:
 def test_a_killed_supervisor_takes_its_child_along(tmp_path: Path, preload: str) -> None:
     code = (
         "from alignsec.ground import isolation\nfrom tests import children\n"
-        f"isolation.call(children.shows_pid_and_hangs, {{'pid_file': {str(tmp_path / 'pid')!r}}}, preload={preload})"
+        f"isolation.call(children.shows_pid_and_hangs, {{'pid_file': {str(tmp_path / 'pid')!r}}}, "
+        f"preload={preload})"
     )
     process = subprocess.Popen([sys.executable, "-c", code])
     waited = time.monotonic() + 60

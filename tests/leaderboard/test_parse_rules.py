@@ -5,7 +5,6 @@ benchmark's score is the mean of its children's, a missing one counted as 0.
 """
 
 import io
-import time
 import zipfile
 from pathlib import Path
 
@@ -380,50 +379,6 @@ def test_a_zip_may_hold_its_leaderboard_in_a_folder_and_nothing_by_another_name(
 
 # ---- fetching
 # ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("failures", "slept"), [(0, []), (1, [2]), (2, [2, 4])])
-def test_a_failed_download_is_tried_again_after_two_and_four_seconds(
-    monkeypatch: pytest.MonkeyPatch, failures: int, slept: list[int]
-) -> None:
-    pauses, calls = [], []
-
-    def download(*given: object) -> None:
-        calls.append(given)
-        if len(calls) <= failures:
-            raise ConnectionError
-
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    export._Retrying(download)("http://x", "out", "pooch")
-    assert pauses == slept
-    assert calls == [("http://x", "out", "pooch")] * (failures + 1)
-
-
-def test_the_third_failure_of_a_download_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses, calls = [], []
-
-    def download(*given: object) -> None:
-        calls.append(given)
-        raise ConnectionError("refused")
-
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    with pytest.raises(ConnectionError, match="refused"):
-        export._Retrying(download)("http://x", "out", "pooch")
-    assert (len(calls), pauses) == (3, [2, 4])
-
-
-def test_an_address_that_does_not_answer_is_named_and_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import pooch
-
-    def refuse(*_: object, **__: object) -> None:
-        raise ConnectionError("refused")
-
-    monkeypatch.setattr(pooch, "retrieve", refuse)
-    with pytest.raises(AlignsecError, match=r"https://nowhere/l\.csv cannot be read: refused"):
-        export.fetch("https://nowhere/l.csv", tmp_path / "out.csv", None)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_hash_a_file_is_taken_as_it_is_and_its_hash_returned(tmp_path: Path) -> None:

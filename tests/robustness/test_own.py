@@ -1,4 +1,6 @@
-"""Robustness tables of people's own and published ones: what is read, what is warned of, what is refused and where."""
+"""Robustness tables of people's own and published ones: what is read, what is warned of, what is refused and
+where.
+"""
 
 import gzip
 from pathlib import Path

@@ -59,10 +59,12 @@ def test_every_row_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert found[:6] == [
         "3: torchvision spec 'resnet18' of model 'a': write a weights enum of torchvision.models, such as "
         "ResNet50_Weights.IMAGENET1K_V2",
-        "4: timm spec 'resnet18:x' of model 'resnet18:x': write a name of timm.list_models(pretrained=True), such "
+        "4: timm spec 'resnet18:x' of model 'resnet18:x': write a name of timm.list_models(pretrained=True), "
+        "such "
         "as resnet50.a1_in1k",
         "5: factory spec 'ourlab.cifar' of model 'c': write package.module:function, such as ourlab:cifar",
-        "6: demo spec 'arch=cnm' of model 'd': unknown arch 'cnm': did you mean cnn? valid are mlp, cnn, resnet, "
+        "6: demo spec 'arch=cnm' of model 'd': unknown arch 'cnm': did you mean cnn? valid are mlp, cnn, "
+        "resnet, "
         "mixer, depthwise",
         "7: model 'd' is already on line 6: remove one row",
         "7: source 'nowhere' is not one of brainscore, torchvision, timm, factory, demo",

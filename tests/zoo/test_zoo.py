@@ -586,7 +586,8 @@ def test_a_missing_package_is_named_without_running_anything(
     plugin = tmp_path / "models" / "mine"
     plugin.mkdir(parents=True)
     (plugin / "__init__.py").write_text(
-        "from brainscore_vision import model_registry\nfrom .model import get\nmodel_registry['mine'] = lambda: get()\n"
+        "from brainscore_vision import model_registry\nfrom .model import get\nmodel_registry['mine'] = "
+        "lambda: get()\n"
     )
     (plugin / "model.py").write_text(
         "import no_such_one\nimport json\nimport sys\nsys.path.append('.')\nfrom beside import x\n"

@@ -32,8 +32,8 @@ ON_THE_FLY: dict[str, Corruption] = {}
 def on_the_fly(function: Corruption) -> Corruption:
     """Register a corruption under the function's name.
 
-    It takes pixels (C, H, W) in [0, 1], a severity from 1 to 5 and a generator of the image's own, and returns
-    pixels of that shape, which are clipped to [0, 1].
+    It takes pixels (C, H, W) in [0, 1], a severity from 1 to 5 and a generator of the image's own, and
+    returns pixels of that shape, which are clipped to [0, 1].
     """
     ON_THE_FLY[function.__name__] = function
     return function

@@ -8,16 +8,15 @@ What was exported over the years, all accepted (`Parsed.variant` says which was 
 import csv
 import io
 import math
-import re
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alignsec.ground import downloads
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
-from alignsec.ground.tables import atomic
 from alignsec.leaderboard.tree import build, canonical_names, display_name, tree_order
 
 if TYPE_CHECKING:
@@ -44,60 +43,8 @@ class Parsed:
 
 
 def fetch(source: str, out: Path | str, sha256: str | None) -> str:
-    """Copy a local file or download a URL to `out`, whole or not at all; return its SHA-256.
-
-    Raises
-    ------
-    AlignsecError
-        No such file, no answer after three attempts, or another SHA-256 than asked for.
-    """
-    import shutil
-
-    import pooch
-
-    remote = re.match(r"https?://", source)
-    if not remote and not Path(source).is_file():
-        raise AlignsecError(f"leaderboard.source: {source}: no such file, and no http(s) address")
-    with atomic(out) as temporary:
-        if remote:
-            try:
-                pooch.retrieve(
-                    source,
-                    known_hash=None,
-                    fname=temporary.name,
-                    path=temporary.parent,
-                    downloader=_Retrying(pooch.HTTPDownloader(progressbar=True, timeout=60)),
-                )
-            except OSError as error:
-                raise AlignsecError(f"leaderboard.source: {source} cannot be read: {error}") from error
-        else:
-            shutil.copyfile(source, temporary)
-        found = pooch.file_hash(str(temporary))
-        if sha256 is not None and found != sha256:
-            raise AlignsecError(
-                f"leaderboard.sha256: {source} has SHA-256 {found}, not {sha256}: the file changed or the "
-                "download is damaged; if the new file is meant, put its hash into the configuration"
-            )
-    return str(found)
-
-
-class _Retrying:
-    """pooch retries only what has a known hash; this retries every failed connection."""
-
-    def __init__(self, download: object, attempts: int = 3) -> None:
-        self.download, self.attempts = download, attempts
-
-    def __call__(self, url: str, output_file: object, pooch: object) -> None:
-        import time
-
-        for attempt in range(1, self.attempts + 1):
-            try:
-                self.download(url, output_file, pooch)  # type: ignore[operator]
-                return
-            except OSError:
-                if attempt == self.attempts:
-                    raise
-                time.sleep(2**attempt)
+    """Copy a leaderboard file or download an address to `out` (`downloads.fetch`); return its SHA-256."""
+    return downloads.fetch(source, out, sha256, key="leaderboard.source")
 
 
 def parse(path: Path | str) -> Parsed:

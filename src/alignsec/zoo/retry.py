@@ -11,7 +11,9 @@ from alignsec.study.records import OK, Report, read_report, read_status
 
 
 class Again(NamedTuple):
-    """An exclusion that another attempt may change, and the files that the workflow makes again once they are gone."""
+    """An exclusion that another attempt may change, and the files that the workflow makes again once they are
+    gone.
+    """
 
     model: str
     reason: str
@@ -19,10 +21,11 @@ class Again(NamedTuple):
 
 
 def transient(study: Layout) -> list[Again]:
-    """What another attempt may change in a study: transient reasons, and missing packages that are there by now.
+    """What another attempt may change in a study: transient reasons, and missing packages that are there by
+    now.
 
-    With a report or a table goes what gathers it: Snakemake makes no file again that only leads to files that are
-    there. Ledgers are never among the files, nor what belongs to another model.
+    With a report or a table goes what gathers it: Snakemake makes no file again that only leads to files that
+    are there. Ledgers are never among the files, nor what belongs to another model.
     """
     found = []
     models = study.models
