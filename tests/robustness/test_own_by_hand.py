@@ -7,7 +7,7 @@ import pytest
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.robustness.own import read_own
-from tests.robustness.test_summarise import EPSILONS, values, wilson
+from tests.robustness.test_summarise_by_hand import EPSILONS, values, wilson
 
 
 def own(tmp_path: Path, text: str) -> pd.DataFrame:
