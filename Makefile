@@ -8,11 +8,12 @@ CORES ?= all
 # Some machines forbid bytecode files; a hundred short jobs would then compile torch and pandas a hundred times.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run test test-all lint types format lock clean
+.PHONY: help setup run test test-all mutants lint types format lock clean
 help:
 	@echo "make run       set up .venv and run the demo study"
 	@echo "make test      set up .venv and run lint, types and tests"
 	@echo "make test-all  the same and the tests that take long"
+	@echo "make mutants   do the tests bite? 240 changed modules (half an hour; docs/mutants.md)"
 	@echo "make setup | lint | types | format | lock | clean"
 
 setup: $(VENV)/.complete
@@ -52,8 +53,12 @@ test: lint types
 test-all: lint types
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
+# Changes are made in a temporary copy; not part of CI.
+mutants: setup
+	$(BIN)/python -m benchmarks.mutants --report results/mutants.md
+
 lock:
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra htcondor --extra timm --extra test --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock
 
 clean:

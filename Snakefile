@@ -37,7 +37,7 @@ rule all:
         S.explorer,
         S.correlations,
         S.provenance,
-        [S.manifest, S.account, S.reasons] if ATTACKS else [],
+        [S.manifest, S.account, S.reasons, S.excluded] if ATTACKS else [],
 
 
 if CLUSTER:

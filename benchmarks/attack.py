@@ -6,10 +6,11 @@
     python -m benchmarks.attack --model cifar --images 8 --batches 1 7 8 --attack apgd-ce --attack apgd-t
 
 `engine` evaluates all epsilons at once; `reference` is pyautoattack's standard AutoAttack once per epsilon;
-`torchattacks` its AutoAttack once per epsilon in batches of 32, as the code of arXiv 2502.12377 ran it (install
-it on the side: `uv pip install --no-deps --target DIR torchattacks`, then `--torchattacks DIR`). Passes are
-counted by a counter outside all of them: a forward counts 1, a backward 2. Every verdict that differs is listed;
-an adversarial of ours that the reference missed is checked here, from the file that the engine kept.
+`torchattacks` its AutoAttack once per epsilon in batches of 32, as the code of arXiv 2502.12377 ran it
+(install it on the side: `uv pip install --no-deps --target DIR torchattacks`, then `--torchattacks DIR`).
+Passes are counted by a counter outside all of them: a forward counts 1, a backward 2. Every verdict that
+differs is listed; an adversarial of ours that the reference missed is checked here, from the file that the
+engine kept.
 """
 
 import argparse
@@ -26,11 +27,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.models import EPSILONS
-from benchmarks.models import MODELS
+from benchmarks.models import EPSILONS, MODELS
 
 PEERS = ("engine", "reference", "torchattacks")
 
@@ -181,8 +180,8 @@ def differences(
                 and 0 <= float(adversarial.min()) <= float(adversarial.max()) <= 1
             )
             found.append(
-                f"{where}: broken here ({ours['stage'][text][i]}), robust for the other; adversarial at {size:.6f} "
-                + ("verified" if good else "NOT VERIFIED")
+                f"{where}: broken here ({ours['stage'][text][i]}), robust for the other; adversarial at "
+                f"{size:.6f} " + ("verified" if good else "NOT VERIFIED")
             )
     return found
 
@@ -255,7 +254,8 @@ def markdown(record: dict[str, Any]) -> str:
         lines += ["| epsilons | passes | per image | against k = 3 |", "|---|---|---|---|"]
         three = next(r["passes"] for r in record["scaling"] if r["k"] == 3)
         lines += [
-            f"| {r['k']} | {r['passes']:,} | {r['passes'] / record['images']:,.0f} | {r['passes'] / three:.2f} |"
+            f"| {r['k']} | {r['passes']:,} | {r['passes'] / record['images']:,.0f} | "
+            f"{r['passes'] / three:.2f} |"
             for r in record["scaling"]
         ]
         return "\n".join(lines) + "\n"
@@ -271,13 +271,16 @@ def markdown(record: dict[str, Any]) -> str:
         counts = ", ".join(str(sum(v)) for v in cost["robust"].values())
         peak = f"{cost['peak_mb']:,} | " if "peak_mb" in cost else ""
         lines.append(
-            f"| {name} | {cost['passes']:,} | {ratio} | {cost['wall_s']:,} | {cost['cpu_s']:,} | {peak}{counts} |"
+            f"| {name} | {cost['passes']:,} | {ratio} | {cost['wall_s']:,} | {cost['cpu_s']:,} | "
+            f"{peak}{counts} |"
         )
     if "floor" in record:
         lines += [
             "",
-            f"Floor: {record['floor']:,} passes (one failed AutoAttack of {record['failure']:,} passes for each image that the "
-            f"reference finds robust at some epsilon); the engine spent {record['peers']['engine']['passes'] / record['floor']:.3f} times that.",
+            f"Floor: {record['floor']:,} passes (one failed AutoAttack of {record['failure']:,} passes for "
+            "each image that the "
+            "reference finds robust at some epsilon); the engine spent "
+            f"{record['peers']['engine']['passes'] / record['floor']:.3f} times that.",
         ]
     for name, rows in record["differences"].items():
         count = record["images"] * len(record["epsilons"])
@@ -391,7 +394,8 @@ def main() -> None:
         return
     aside = None
     if args.parallel and "torchattacks" in args.peers:
-        # a process of its own, so that the slowest does not wait for the others; engine and reference share this one
+        # a process of its own, so that the slowest does not wait for the others; engine and reference share
+        # this one
         context = multiprocessing.get_context("spawn")
         queue = context.Queue()
         aside = context.Process(

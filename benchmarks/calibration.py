@@ -1,11 +1,12 @@
-"""Do the intervals cover and the tests hold their level? Simulated studies through the function that the rule calls.
+"""Do the intervals cover and the tests hold their level? Simulated studies through the rule's own function.
 
     python benchmarks/calibration.py FAMILIES [--leaderboard CSV] [--studies 1000] [--jobs 2]
 
-FAMILIES is a CSV of models with the columns `registry_name` and `family` (or a model sheet: `model`, `family`). Models are
-drawn from it with their families, or those that LEADERBOARD scores on a benchmark are taken. Scores, robustness and
-clean accuracy are normal, each with the intraclass correlation given; x and y have the Spearman correlation given, and in
-the partial column both follow clean accuracy and nothing else. Prints a Markdown table.
+FAMILIES is a CSV of models with the columns `registry_name` and `family` (or a model sheet: `model`,
+`family`). Models are drawn from it with their families, or those that LEADERBOARD scores on a benchmark are
+taken. Scores, robustness and clean accuracy are normal, each with the intraclass correlation given; x and y
+have the Spearman correlation given, and in the partial column both follow clean accuracy and nothing else.
+Prints a Markdown table.
 """
 
 import argparse
@@ -58,11 +59,11 @@ def outcomes(seed: int, family: np.ndarray, rho: float, icc: float) -> dict[str,
     """What one study says, and whether it is right; NaN where it says nothing."""
     from scipy.stats import norm
 
-    from alignsec.analysis import correlate as statistics
+    from alignsec.analysis.correlate import correlate
 
     rng = np.random.default_rng(seed)
     total = study(rng, family, rho, icc)
-    table = statistics.correlate(total, TREE, ["y", "robust"], seed=seed, flips=FLIPS)
+    table = correlate(total, TREE, ["y", "robust"], seed=seed, flips=FLIPS)
     table = table.set_index(["benchmark", "target"])
     row, other = table.loc[("x", "y")], table.loc[("confounded", "robust")]
     z, error = math.atanh(row["rho"]), math.sqrt(1.06 / (row["n"] - 3))
@@ -91,14 +92,14 @@ def _permutation_p(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, count
 
 
 def draws(families: pd.Series, leaderboard: str | None) -> dict[str, np.ndarray]:
-    """Label -> family number of each model: random subsets of the models, and the scored ones of real benchmarks."""
+    """Label -> family number of each model: random subsets of the models, and those that benchmarks score."""
     found = {}
     for n in (12, 25, 47, 180):
         found[f"{n} drawn at random"] = families.sample(n, random_state=n)
     if leaderboard:
-        from alignsec.leaderboard import export as scores
+        from alignsec.leaderboard import export
 
-        parsed = scores.parse(leaderboard)
+        parsed = export.parse(leaderboard)
         wide = parsed.scores.pivot(index="model", columns="benchmark", values="score")
         wide = wide.reindex([m for m in families.index if m in wide.index])
         for name in (

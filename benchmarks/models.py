@@ -7,8 +7,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
 
 def data_folder() -> Path:

@@ -1,6 +1,6 @@
-"""Time and memory of planning a large study: ``snakemake -n`` of 1,000 models x 20 shards, and where the time goes.
+"""Time and memory of planning a large study: ``snakemake -n`` of 1,000 models x 20 shards.
 
-python benchmarks/plan.py [MODELS] [SHARDS] [--profile htcondor-like folder]
+python benchmarks/plan.py [MODELS] [SHARDS] [further arguments of Snakemake]
 """
 
 import re
@@ -13,13 +13,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = """study: large
-scores: {{source: leaderboard.csv}}
-registry: {{source: installed}}
-models: {{sheet: models.tsv}}
+leaderboard: {{source: leaderboard.csv}}
+zoo: {{sheet: models.tsv, images: 0}}
 images: {{source: digits, count: {images}}}
-preflight: {{images: 0}}
 attack: {{epsilons: ["1/255"], images_per_shard: {per}}}
-corruptions: {{names: []}}
+robustness: {{corruptions: {{names: []}}}}
 """
 
 
@@ -36,7 +34,7 @@ def main(models: int = 1000, shards: int = 20, *more: str) -> None:
         start = time.monotonic()
         done = subprocess.run(
             ["snakemake", "-s", str(ROOT / "Snakefile"), "--directory", name, "--configfile",
-             str(folder / "study.yaml"), "--cores", "2", "-n", "--quiet", *more],
+             str(folder / "study.yaml"), "--cores", "2", "-n", "--quiet", "rules", *more],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         took = time.monotonic() - start

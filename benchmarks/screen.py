@@ -1,6 +1,7 @@
 """How strong a screen is for its price: python -m benchmarks.screen --model cifar --images 64
 
-One row per loss, schedule and number of steps: forward-equivalent passes spent, and images left for the judge.
+One row per loss, schedule and number of steps: forward-equivalent passes spent, and images left for the
+judge.
 """
 
 import argparse
@@ -11,11 +12,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from alignsec.attack.counting import Counted
-from alignsec.attack.screen import falling
-from alignsec.attack.screen import probe
-from alignsec.attack.screen import screen
-from benchmarks.models import EPSILONS
-from benchmarks.models import MODELS
+from alignsec.attack.screen import falling, probe, screen
+from benchmarks.models import EPSILONS, MODELS
 
 
 def constant(steps: int) -> Tensor:

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from alignsec.ground.isolation import note
+from alignsec.ground.child import note
 
 
 def answer(value: int) -> dict[str, int]:

@@ -1,7 +1,9 @@
-"""Random weights where hub libraries look for downloaded ones, so that the real loading runs without a network.
+"""Random weights where hub libraries look for downloaded ones, so that the real loading runs without a
+network.
 
 `torch.hub` checks a file's hash only as it downloads it; `huggingface_hub` takes what its cache holds. Run as
-``python tests/planted.py FOLDER NAME...`` with torchvision builders (``resnet50``) or timm names (``timm:xception``).
+``python tests/planted.py FOLDER NAME...`` with torchvision builders (``resnet50``) or timm names
+(``timm:xception``).
 """
 
 import sys

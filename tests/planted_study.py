@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from alignsec.analysis import parents
-from alignsec.leaderboard import export as scores
-from alignsec.robustness import summarise as robustness
+from alignsec.analysis.join import side_by_side
+from alignsec.leaderboard import export
+from alignsec.robustness import summarise
 
 PLANTED = ("Geirhos2021stylized-error_consistency", "tong.Coggan2024_fMRI.V1-rdm")
 CONFOUNDED = "SanghaviMurty2020.IT-pls"  # drives clean accuracy, and robustness through it only
@@ -18,9 +19,9 @@ EPSILONS = ("0.001", "0.5/255", "1/255")
 IMAGES = 1000
 
 
-def leaderboard(data_dir: Path) -> tuple[scores.Parsed, pd.DataFrame]:
+def leaderboard(data_dir: Path) -> tuple[export.Parsed, pd.DataFrame]:
     """The parsed file, and the merged table of the models with a family."""
-    parsed = scores.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
+    parsed = export.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
     families = pd.read_csv(data_dir / "brainscore" / "model_families.csv")
     wide = parsed.scores.pivot(index="model", columns="benchmark", values="score")
     known = dict(zip(families["registry_name"], families["family"], strict=True))
@@ -50,7 +51,7 @@ def robustness_table(merged: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     )
     rows = []
     for target, level in [("clean_top1", 1.0 + 0.5 * clean)] + [
-        (robustness.target_name(e, "Linf"), 1.3 - 1.4 * i + 0.6 * robust) for i, e in enumerate(EPSILONS)
+        (summarise.target_name(e, "Linf"), 1.3 - 1.4 * i + 0.6 * robust) for i, e in enumerate(EPSILONS)
     ]:
         share = 1 / (1 + np.exp(-level))
         if target != "clean_top1":
@@ -62,16 +63,16 @@ def robustness_table(merged: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         pd.DataFrame({"model": merged["model"], "target": t, "value": v, "n": IMAGES}) for t, _, v in rows
     ).sort_values("model", kind="stable")
     intervals = [
-        robustness._share("", "", round(v * n), n) for v, n in zip(table["value"], table["n"], strict=True)
+        summarise.share_row("", "", round(v * n), n) for v, n in zip(table["value"], table["n"], strict=True)
     ]
     table = table.assign(low=[i["low"] for i in intervals], high=[i["high"] for i in intervals])
-    return robustness.with_conditional(table[robustness.COLUMNS].reset_index(drop=True))
+    return summarise.with_conditional(table[summarise.COLUMNS].reset_index(drop=True))
 
 
 def study(data_dir: Path, seed: int = 0, completeness: float = 0.5) -> tuple[pd.DataFrame, ...]:
     """(total, benchmarks, robustness, scores) as the workflow would make them."""
     parsed, merged = leaderboard(data_dir)
     measured = robustness_table(merged, seed)
-    total = robustness.join(merged, list(parsed.benchmarks["benchmark"]), measured, None)
+    total = side_by_side(merged, list(parsed.benchmarks["benchmark"]), measured, None)
     total = parents.complete(total, parsed.benchmarks, completeness)
     return total, parsed.benchmarks, measured, parsed.scores

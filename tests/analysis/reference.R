@@ -1,4 +1,4 @@
-# Constants of tests/test_families.py: Rscript tests/analysis/reference.R < tests/analysis/reference.csv
+# Constants of tests/analysis/test_families.py: Rscript tests/analysis/reference.R < tests/analysis/reference.csv
 # Base R only. The jackknife over families is written out here, independently of the Python code.
 d <- read.csv(file("stdin"))
 options(digits = 15)

@@ -1,4 +1,6 @@
-"""Correlations against pandas, scipy, statsmodels and pingouin; what happens where there is nothing to estimate."""
+"""Correlations against other libraries; where there is nothing to estimate; the files that are written."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -6,8 +8,10 @@ import pingouin
 import pytest
 from scipy.stats import linregress
 from statsmodels.stats.multitest import multipletests
+from typer.testing import CliRunner
 
-from alignsec.analysis import correlate as statistics
+from alignsec.analysis.correlate import correlate, write
+from alignsec.cli import app
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 
@@ -42,7 +46,7 @@ def models(leaves: list[str], n: int = 60, seed: int = 0, missing: float = 0.2) 
 def test_estimates_agree_with_pandas_and_scipy_over_complete_pairs(seed: int) -> None:
     leaves = ["a", "b", "c", "d"]
     total = models(leaves, seed=seed)
-    table = statistics.correlate(total, tree(leaves), TARGETS)
+    table = correlate(total, tree(leaves), TARGETS)
     rho = total[["root", *leaves, *TARGETS]].corr(method="spearman")
     for row in table.itertuples():
         pairs = total[["family", row.benchmark, row.target]].dropna()
@@ -58,11 +62,7 @@ def test_estimates_agree_with_pandas_and_scipy_over_complete_pairs(seed: int) ->
 
 def test_spearman_agrees_with_pingouin() -> None:
     total = models(["a"])
-    row = (
-        statistics.correlate(total, tree(["a"]), TARGETS)
-        .set_index(["benchmark", "target"])
-        .loc[("a", TARGETS[1])]
-    )
+    row = correlate(total, tree(["a"]), TARGETS).set_index(["benchmark", "target"]).loc[("a", TARGETS[1])]
     pairs = total[["a", TARGETS[1]]].dropna()
     other = pingouin.corr(pairs["a"], pairs[TARGETS[1]], method="spearman").iloc[0]
     assert (row["n"], row["rho"]) == pytest.approx((other["n"], other["r"]))
@@ -72,7 +72,7 @@ def test_q_is_benjamini_hochberg_over_leaves_and_all_targets() -> None:
     leaves = [f"b{i}" for i in range(20)]
     total = models(leaves, seed=3)
     total["b3"] = 1.0
-    table = statistics.correlate(total, tree(leaves), TARGETS)
+    table = correlate(total, tree(leaves), TARGETS)
     tested = table["is_leaf"] & table["p"].notna()
     assert tested.sum() == 19 * len(TARGETS)
     wanted = multipletests(table.loc[tested, "p"], method="fdr_bh")[1]
@@ -84,12 +84,12 @@ def test_q_is_benjamini_hochberg_over_leaves_and_all_targets() -> None:
 
 def test_rows_keep_the_order_of_the_tree_and_hold_the_schema() -> None:
     leaves = ["z", "a", "m"]
-    table = statistics.correlate(models(leaves), tree(leaves), TARGETS[::-1])
+    table = correlate(models(leaves), tree(leaves), TARGETS[::-1])
     assert table["benchmark"].tolist() == [b for b in ["root", *leaves] for _ in TARGETS]
     assert table["target"].tolist() == TARGETS[::-1] * 4
     assert list(table.columns) == list(tables.SCHEMAS["correlations"])
     tables.validate(table, "correlations")
-    tables.validate(statistics.correlate(models(leaves), tree(leaves), []), "correlations")
+    tables.validate(correlate(models(leaves), tree(leaves), []), "correlations")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_rows_keep_the_order_of_the_tree_and_hold_the_schema() -> None:
 def test_too_few_models_leave_a_row_with_a_note(have: int, note: str) -> None:
     total = models(["a"], missing=0)
     total.loc[have:, "a"] = np.nan
-    row = statistics.correlate(total, tree(["a"]), TARGETS[:1]).iloc[1]
+    row = correlate(total, tree(["a"]), TARGETS[:1]).iloc[1]
     assert (row["n"], row["n_families"], row["loss_of_n"]) == (have, min(have, 9), 60 - have)
     assert row["note"] == note
     assert row[["rho", "r2", "slope"]].notna().all() == (have >= 5)
@@ -118,7 +118,7 @@ def test_constant_columns_leave_a_row_with_a_note() -> None:
     total = models(["a", "b"], missing=0)
     total["a"] = 0.3
     total[TARGETS[0]] = [0.1 + 0.2, 0.3] * 30  # equal up to rounding: ranks would make two groups of it
-    table = statistics.correlate(total, tree(["a", "b"]), TARGETS[:2]).set_index(["benchmark", "target"])
+    table = correlate(total, tree(["a", "b"]), TARGETS[:2]).set_index(["benchmark", "target"])
     assert table.loc[("a", TARGETS[1]), "note"] == "the benchmark is constant"
     assert table.loc[("b", TARGETS[0]), "note"] == "the target is constant"
     assert table.loc[("a", TARGETS[1]), "n"] == 60
@@ -129,18 +129,18 @@ def test_a_constant_among_the_pairs_only_counts_as_constant() -> None:
     total = models(["a"], missing=0)
     total["a"] = [1.0] * 30 + list(range(30))
     total.loc[30:, TARGETS[0]] = np.nan
-    row = statistics.correlate(total, tree(["a"]), TARGETS[:1]).iloc[1]
+    row = correlate(total, tree(["a"]), TARGETS[:1]).iloc[1]
     assert (row["n"], row["note"]) == (30, "the benchmark is constant")
 
 
 def test_permuting_a_target_destroys_its_correlation_only() -> None:
     total = models(["a"], n=200, missing=0)
     total[TARGETS[0]] = total["a"] ** 3
-    before = statistics.correlate(total, tree(["a"]), TARGETS[:2]).set_index(["benchmark", "target"])
+    before = correlate(total, tree(["a"]), TARGETS[:2]).set_index(["benchmark", "target"])
     assert before.loc[("a", TARGETS[0]), "rho"] == pytest.approx(1)
     assert before.loc[("a", TARGETS[0]), "r2"] < 0.9
     total[TARGETS[0]] = np.random.default_rng(5).permutation(total[TARGETS[0]])
-    after = statistics.correlate(total, tree(["a"]), TARGETS[:2]).set_index(["benchmark", "target"])
+    after = correlate(total, tree(["a"]), TARGETS[:2]).set_index(["benchmark", "target"])
     assert abs(after.loc[("a", TARGETS[0]), "rho"]) < 0.25
     assert after.loc[("a", TARGETS[1]), "rho"] == before.loc[("a", TARGETS[1]), "rho"]
 
@@ -148,6 +148,67 @@ def test_permuting_a_target_destroys_its_correlation_only() -> None:
 def test_unknown_columns_are_named() -> None:
     total = models(["a"])
     with pytest.raises(AlignsecError, match="benchmark 'gone'"):
-        statistics.correlate(total, tree(["a", "gone"]), TARGETS)
+        correlate(total, tree(["a", "gone"]), TARGETS)
     with pytest.raises(AlignsecError, match=r"target 'clean_top2' .*'clean_top1'"):
-        statistics.correlate(total, tree(["a"]), ["clean_top2"])
+        correlate(total, tree(["a"]), ["clean_top2"])
+
+
+# ---- the files ---------------------------------------------------------------------------------------------
+
+
+def names(folder: Path) -> set[str]:
+    return {p.name for p in folder.iterdir()}
+
+
+def test_the_verb_leaves_its_inputs_and_what_is_not_its_own_beside_its_output(tmp_path: Path) -> None:
+    total, benchmarks = models(["a/b", "c"]), tree(["a/b", "c"])
+    tables.write(total, tmp_path / "total.parquet", "total_scores")
+    tables.write(benchmarks, tmp_path / "benchmarks.parquet", "benchmarks")
+    measured = pd.DataFrame(
+        {"model": "m0", "target": TARGETS, "value": 0.5, "low": None, "high": None, "n": None}
+    )
+    tables.write(measured, tmp_path / "robustness.parquet", "robustness")
+    (tmp_path / "mine.parquet").write_text("no table at all")
+    total.to_parquet(tmp_path / "theirs.parquet")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    arguments = ["--total", "total.parquet", "--benchmarks", "benchmarks.parquet"]
+    arguments += ["--robustness", "robustness.parquet", "--out", "x.parquet"]
+    given = [str(tmp_path / a) if a.endswith("parquet") else a for a in arguments]
+    ended = CliRunner().invoke(app, ["analysis", "correlate", *given, "--flips", "50"])
+    assert ended.exit_code == 0, ended.output
+    made = {"x.parquet", "x.csv", "root.parquet", "a_2fb.parquet", "c.parquet"}
+    assert names(tmp_path) == before.keys() | made
+    assert {n: (tmp_path / n).read_bytes() for n in before} == before
+
+
+def test_files_of_benchmarks_that_are_gone_are_removed_and_no_others(tmp_path: Path) -> None:
+    table = correlate(models(["a", "b"]), tree(["a", "b"]), TARGETS, flips=50)
+    write(table, tmp_path / "all.parquet")
+    part = table[table["benchmark"] == "a"]
+    # a user's copy under another name, and another gathered table, are of the same kind
+    tables.write(part, tmp_path / "copy.parquet", "correlations")
+    tables.write(table, tmp_path / "b2.parquet", "correlations")
+    write(table[table["benchmark"] != "a"], tmp_path / "all.parquet")
+    kept = {"all.parquet", "all.csv", "root.parquet", "b.parquet", "copy.parquet", "b2.parquet"}
+    assert names(tmp_path) == kept
+    pd.testing.assert_frame_equal(
+        tables.read(tmp_path / "b.parquet", "correlations"),
+        tables.validate(table[table["benchmark"] == "b"].reset_index(drop=True), "correlations"),
+    )
+
+
+def test_a_file_of_a_benchmarks_name_that_is_not_its_own_is_refused_and_kept(tmp_path: Path) -> None:
+    total, benchmarks = models(["a"]), tree(["a"])
+    table = correlate(total, benchmarks, TARGETS, flips=50)
+    tables.write(benchmarks, tmp_path / "a.parquet", "benchmarks")
+    before = (tmp_path / "a.parquet").read_bytes()
+    with pytest.raises(
+        AlignsecError, match=r"a\.parquet: a file of another kind, .* write to another folder"
+    ):
+        write(table, tmp_path / "all.parquet")
+    assert names(tmp_path) == {"a.parquet"} and (tmp_path / "a.parquet").read_bytes() == before
+    with pytest.raises(AlignsecError, match="a benchmark is called 'a', as the table of all"):
+        write(table, tmp_path / "a.parquet")
+    with pytest.raises(AlignsecError, match="name it"):
+        write(table, tmp_path / "all.csv")
+    assert names(tmp_path) == {"a.parquet"}

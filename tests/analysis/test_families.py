@@ -10,16 +10,14 @@ import pandas as pd
 import pingouin
 import pytest
 import statsmodels.api as sm
-from scipy.stats import binomtest
-from scipy.stats import rankdata
-from scipy.stats import spearmanr
+from scipy.stats import binomtest, rankdata, spearmanr
 from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from alignsec.analysis import correlate as statistics
 from alignsec.analysis import families
-from alignsec.robustness import summarise as robustness
+from alignsec.analysis.correlate import correlate
+from alignsec.robustness.summarise import share_row
 
 # printed by `Rscript tests/analysis/reference.R < tests/analysis/reference.csv` (R 4.2.2)
 R = {
@@ -57,7 +55,7 @@ def reference() -> pd.DataFrame:
 
 
 def row_of(total: pd.DataFrame, target: str = "robust_top1@1/255", **options: int) -> pd.Series:
-    return statistics.correlate(total, TREE, [target], **options).iloc[0]
+    return correlate(total, TREE, [target], **options).iloc[0]
 
 
 def test_every_estimate_is_that_of_r(reference: pd.DataFrame) -> None:
@@ -166,12 +164,13 @@ def test_least_squares_is_that_of_statsmodels(reference: pd.DataFrame) -> None:
 
 
 def test_wilson_is_that_of_statsmodels_and_r() -> None:
-    share = robustness._share("m", "t", 34, 1000)
+    share = share_row("m", "t", 34, 1000)
     assert (share["low"], share["high"]) == pytest.approx(proportion_confint(34, 1000, method="wilson"))
     assert (share["low"], share["high"]) == pytest.approx(R_WILSON, abs=1e-11)
 
 
-# ---- the sign-flip test -------------------------------------------------------------------------------------
+# ---- the sign-flip test
+# -------------------------------------------------------------------------------------
 
 
 def test_drawn_patterns_agree_with_all_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +212,8 @@ def test_order_and_names_of_models_do_not_matter(reference: pd.DataFrame) -> Non
     assert (flipped["rho_low"], flipped["p"]) == pytest.approx((-one["rho_high"], one["p"]))
 
 
-# ---- where there is nothing to say ---------------------------------------------------------------------------
+# ---- where there is nothing to say
+# ---------------------------------------------------------------------------
 
 ESTIMATES = ["rho", "rho_low", "rho_high", "p", "partial_rho", "partial_p", "r2", "slope", "rho_within"]
 
@@ -314,5 +314,5 @@ def test_clean_accuracy_is_not_controlled_for_itself(reference: pd.DataFrame) ->
 
 def test_wilson_needs_whole_counts() -> None:
     assert binomtest(3, 10).proportion_ci(method="wilson").low == pytest.approx(
-        robustness._share("m", "t", 3, 10)["low"]
+        share_row("m", "t", 3, 10)["low"]
     )

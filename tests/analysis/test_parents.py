@@ -76,7 +76,8 @@ def test_the_real_tree_and_its_parents(data_dir: Path) -> None:
     exported = wide[zero.columns]
     assert zero.shape == (443, 24)
     off = (zero - exported).abs().to_numpy()[exported.notna().to_numpy()]
-    # Exact up to the rounding of the file: three decimals, at every level of the tree, and fewer for scores of 1 and above.
+    # Exact up to the rounding of the file: three decimals, at every level of the tree, and fewer for scores
+    # of 1 and above.
     assert len(off) > 5000
     assert (off <= 0.00101).mean() > 0.995 and off.max() < 0.006
     assert exported.notna().sum().min() > 0

@@ -7,15 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck
-from hypothesis import given
-from hypothesis import settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyautoattack import AutoAttack
 from torch import nn
 
-from alignsec.attack import batches
-from alignsec.attack import evaluate_robustness
+from alignsec.attack import batches, evaluate_robustness
 from alignsec.attack import screen as cheap
 from alignsec.attack.checks import ModelError
 from alignsec.attack.counting import Counted
@@ -440,8 +437,7 @@ def test_errors_of_the_model_are_told_from_ours() -> None:
 
 
 def test_what_a_failed_autoattack_costs(digits) -> None:
-    from alignsec.attack.judge import VERSIONS
-    from alignsec.attack.judge import Judge
+    from alignsec.attack.judge import VERSIONS, Judge
     from benchmarks.attack import failure
 
     judge = Judge(digits[0], "Linf", "standard", VERSIONS["standard"], 0, "cpu", 10)

@@ -18,8 +18,7 @@ from torch import nn
 from alignsec.attack import evaluate_robustness
 from alignsec.attack import ledger as book
 from alignsec.ground.errors import AlignsecError
-from tests.attack.test_engine import linear
-from tests.attack.test_engine import passes
+from tests.attack.test_engine import linear, passes
 
 EPSILONS = [0.06, 0.1, 0.14]
 FORK = multiprocessing.get_context("fork")

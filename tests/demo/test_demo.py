@@ -1,10 +1,10 @@
 """The demo study: digits, small networks trained by rules, and the leaderboard measured on them."""
 
 import csv
-import hashlib
 import io
 import math
 import pickle
+import re
 from collections import OrderedDict
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from torch import nn
 
 from alignsec.demo import benchmarks as demo_benchmarks
 from alignsec.demo import networks as demo
+from alignsec.demo import specs
 from alignsec.ground.digits import digits
 from alignsec.ground.errors import AlignsecError
-from alignsec.leaderboard import export as scores
+from alignsec.leaderboard import export
 from alignsec.study import sheet
-from alignsec.zoo.pixel_model import Excluded
-from alignsec.zoo.pixel_model import PixelModel
+from alignsec.zoo.pixel_model import Excluded, PixelModel
 
 SHEET = Path(__file__).parents[2] / "config" / "demo" / "models.tsv"
 LEAVES = [b for names in demo_benchmarks.CATEGORIES.values() for b in names]
@@ -60,11 +60,11 @@ def test_digits_are_pixels_and_the_splits_are_disjoint() -> None:
 
 def test_sheet_of_the_demo_is_valid_and_varied() -> None:
     rows = sheet.read(SHEET)
-    specs = [demo.parse_spec(s) for s in rows["spec"]]
-    assert len(rows) == len(set(specs)) >= 12 and set(rows["source"]) == {"demo"}
-    assert rows["family"].tolist() == [s.arch for s in specs] and rows["family"].nunique() >= 4
-    assert {s.training for s in specs} >= {"standard", "noise", "blur", "adversarial"}
-    assert len({s.strength for s in specs if s.training == "adversarial"}) == 2
+    found = [specs.parse_spec(s) for s in rows["spec"]]
+    assert len(rows) == len(set(found)) >= 12 and set(rows["source"]) == {"demo"}
+    assert rows["family"].tolist() == [s.arch for s in found] and rows["family"].nunique() >= 4
+    assert {s.training for s in found} >= {"standard", "noise", "blur", "adversarial"}
+    assert len({s.strength for s in found if s.training == "adversarial"}) == 2
     assert any("/" in name and " " in name for name in rows["model"])
 
 
@@ -72,11 +72,11 @@ def test_sheet_of_the_demo_is_valid_and_varied() -> None:
 
 
 def test_spec_defaults() -> None:
-    assert demo.parse_spec("arch=mlp") == demo.Spec("mlp", "standard", 0.0, 0)
-    assert demo.parse_spec(" seed=3 , arch=cnn,training=noise,strength=0.3") == demo.Spec(
+    assert specs.parse_spec("arch=mlp") == specs.Spec("mlp", "standard", 0.0, 0)
+    assert specs.parse_spec(" seed=3 , arch=cnn,training=noise,strength=0.3") == specs.Spec(
         "cnn", "noise", 0.3, 3
     )
-    assert demo.parse_spec("arch=cnn,training=adversarial").strength == 0.1
+    assert specs.parse_spec("arch=cnn,training=adversarial").strength == 0.1
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,13 @@ def test_spec_defaults() -> None:
 )
 def test_bad_specs(spec: str, message: str) -> None:
     with pytest.raises(AlignsecError, match=message):
-        demo.parse_spec(spec)
+        specs.parse_spec(spec)
+    # as a sheet tells it, with the row
+    assert re.search(message, specs.problem(spec) or "")
+
+
+def test_every_architecture_of_the_specs_is_built() -> None:
+    assert set(demo.ARCHITECTURES) == set(specs.ARCHITECTURES)
 
 
 # ---- training and loading ----------------------------------------------------------------------------------
@@ -129,7 +135,7 @@ def test_training_is_reproducible_to_the_byte(
 
 
 @pytest.mark.parametrize("arch", demo.ARCHITECTURES)
-@pytest.mark.parametrize("training", demo.TRAININGS)
+@pytest.mark.parametrize("training", specs.TRAININGS)
 def test_every_architecture_takes_every_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str, training: str
 ) -> None:
@@ -156,13 +162,6 @@ def test_adversarial_training_makes_robust(trained: dict[str, Path]) -> None:
         assert float(attacked.min()) >= 0 and float(attacked.max()) <= 1
         robust[spec] = float((model(attacked).argmax(1) == y).float().mean())
     assert robust[ROBUST] > robust[CNN] + 0.1
-
-
-def test_load_tells_where_weights_come_from(trained: dict[str, Path]) -> None:
-    provenance = demo.load(CNN, trained[CNN]).provenance
-    assert provenance["spec"] == CNN
-    assert provenance["weights_sha256"] == hashlib.sha256(trained[CNN].read_bytes()).hexdigest()
-    assert all(isinstance(v, str) for v in provenance.values())
 
 
 def test_missing_weights_are_a_transient_exclusion(tmp_path: Path) -> None:
@@ -253,7 +252,7 @@ def test_pixel_model_normalises_unwraps_and_shifts_labels(pack: object) -> None:
     torch.testing.assert_close(model(x), expected)
     shifted = PixelModel(_Returns(pack), mean, std, input_size=(4, 6), label_offset=1)
     torch.testing.assert_close(shifted(x), expected[:, 1:])
-    assert model.input_size == (4, 6) and model.provenance == {}
+    assert model.input_size == (4, 6)
     assert model.mean.numel() == model.std.numel() == 3
 
 
@@ -400,7 +399,7 @@ def test_leaderboard_is_read_back_with_its_tree(tmp_path: Path, board: dict[str,
             zip(LEAVES, np.random.default_rng(i + 1).uniform(0, 1, len(LEAVES)).tolist(), strict=True)
         )
     (tmp_path / "board.csv").write_text(demo_benchmarks.leaderboard(board), encoding="utf-8")
-    parsed = scores.parse(tmp_path / "board.csv")
+    parsed = export.parse(tmp_path / "board.csv")
     rows = parsed.benchmarks.set_index("benchmark")
     for category, names in demo_benchmarks.CATEGORIES.items():
         assert set(rows.loc[list(names), "parent"]) == {f"{category}_vision"}

@@ -1,4 +1,4 @@
-"""Packs hold the images of the source in its order, and are refused where they are not what their index says."""
+"""Packs hold the source's images in its order, and are refused where they are not what their index says."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,7 @@ import pytest
 
 from alignsec.cluster import job
 from alignsec.ground.errors import AlignsecError
-from alignsec.images import packing
-from alignsec.images import packs
-from alignsec.images import shards as images
+from alignsec.images import packing, packs, shards
 from alignsec.images.pixels import as_files
 from alignsec.images.pixels import load as load_pixels
 
@@ -25,12 +23,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_packed_images_are_the_sources(folder: Path) -> None:
     index = packs.read_index(folder)
-    assert [s["images"] for s in index["shards"]] == [4, 4, 2] and images.size("packs", str(folder)) == 10
+    assert [s["images"] for s in index["shards"]] == [4, 4, 2] and shards.size("packs", str(folder)) == 10
     for start, stop in ((0, 4), (2, 9), (8, 10)):
-        plain = images.shard("digits", None, start, stop, 3)
-        packed = images.shard("packs", str(folder), start, stop, 3)
+        plain = shards.cut("digits", None, start, stop, 3)
+        packed = shards.cut("packs", str(folder), start, stop, 3)
         pd.testing.assert_frame_equal(plain.drop(columns="path"), packed.drop(columns="path"))
-        assert images.checksum(plain) == images.checksum(packed)
+        assert shards.checksum(plain) == shards.checksum(packed)
         for a, b in zip(load_pixels(plain), load_pixels(packed), strict=True):
             assert np.array_equal(a, b) and a.dtype == b.dtype
 
@@ -38,9 +36,9 @@ def test_packed_images_are_the_sources(folder: Path) -> None:
 def test_packed_files_are_the_sources_bytes(data_dir: Path, tmp_path: Path) -> None:
     sample = str(data_dir / "imagenet_sample")
     packing.pack("folders", sample, 6, 3, tmp_path, stratified=True)
-    plain = images.shard("folders", sample, 0, 6, 0, stratified=True)
-    packed = images.shard("packs", str(tmp_path), 0, 6, 0, stratified=True)
-    assert images.checksum(plain) == images.checksum(packed)
+    plain = shards.cut("folders", sample, 0, 6, 0, stratified=True)
+    packed = shards.cut("packs", str(tmp_path), 0, 6, 0, stratified=True)
+    assert shards.checksum(plain) == shards.checksum(packed)
     with as_files(packed) as given, as_files(plain) as files:
         assert [a.read_bytes() for a in given] == [b.read_bytes() for b in files]
 
@@ -63,7 +61,7 @@ def test_archives_that_were_sent_stand_for_those_that_are_named(
     shutil.copytree(folder, index_only, ignore=shutil.ignore_patterns("*.tar"))
     scratch.mkdir()
     shutil.copy(folder / "0000.tar", scratch)
-    rows = images.shard("packs", str(index_only), 0, 4, 3)
+    rows = shards.cut("packs", str(index_only), 0, 4, 3)
     with pytest.raises(AlignsecError, match="cannot be read"):
         load_pixels(rows)
     monkeypatch.setenv("ALIGNSEC_STAGED", str(scratch))
@@ -74,11 +72,11 @@ def test_what_is_wrong_is_named(folder: Path, tmp_path: Path, monkeypatch: pytes
     with pytest.raises(
         AlignsecError, match="packed with seed 3, the study has 0: pack again or set seed to 3"
     ):
-        images.shard("packs", str(folder), 0, 4, 0)
+        shards.cut("packs", str(folder), 0, 4, 0)
     with pytest.raises(AlignsecError, match="no folder of packs"):
-        images.shard("packs", str(tmp_path), 0, 4, 0)
+        shards.cut("packs", str(tmp_path), 0, 4, 0)
     with pytest.raises(AlignsecError, match="11 images asked for, but packs has 10"):
-        images.shard("packs", str(folder), 8, 11, 3)
+        shards.cut("packs", str(folder), 8, 11, 3)
     monkeypatch.chdir(folder)
     entry = packs.covering(folder, 0, 4)[0]
     ad = {"AlignsecStaged": f"0000.tar={entry['sha256']}"}

@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.leaderboard import export as scores
+from alignsec.leaderboard import export
 from alignsec.leaderboard.tree import known_tree
 
 GOOD = "model_name,average_vision,neural_vision,A1,A2,behavior_vision,B1\n" + "".join(
-    f"m{i},{(0.1 * i + 0.25 * i) / 2:.4f},{0.1 * i:.4f},{0.05 * i:.4f},{0.15 * i:.4f},{0.25 * i:.4f},{0.25 * i:.4f}\n"
+    ",".join([f"m{i}", *(f"{share * i:.4f}" for share in (0.35 / 2, 0.1, 0.05, 0.15, 0.25, 0.25))]) + "\n"
     for i in range(1, 4)
 )
 
 
-def parse(tmp_path: Path, text: str | bytes, name: str = "l.csv") -> scores.Parsed:
+def parse(tmp_path: Path, text: str | bytes, name: str = "l.csv") -> export.Parsed:
     path = tmp_path / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return scores.parse(path)
+    return export.parse(path)
 
 
 def test_real_leaderboard(data_dir: Path) -> None:
-    parsed = scores.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
+    parsed = export.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
     tree = parsed.benchmarks
     assert parsed.scores["model"].nunique() == 443
     assert len(tree) == 130
@@ -90,8 +90,8 @@ def test_status_of_failed_and_missing(tmp_path: Path) -> None:
 def test_zip_export(tmp_path: Path) -> None:
     table = (
         "# Brain-Score leaderboard\n# exported 2026-02-01\n"
-        '"Rank","Model","Model ID","Filtered Score","average_vision_v0","neural_vision_v0","engineering_vision",'
-        '"V1","Coggan2024_fMRI.V1-rdm","Lab2027.V1-new","Quux2027"\n'
+        '"Rank","Model","Model ID","Filtered Score","average_vision_v0","neural_vision_v0",'
+        '"engineering_vision","V1","Coggan2024_fMRI.V1-rdm","Lab2027.V1-new","Quux2027"\n'
         '"1","resnet","12","0.40","0.40","0.40","0.10","0.30","0.20","0.40","0.11"\n'
     )
     buffer = io.BytesIO()
@@ -102,7 +102,8 @@ def test_zip_export(tmp_path: Path) -> None:
     tree = parsed.benchmarks.set_index("benchmark")
     assert parsed.variant.startswith("ZIP")
     assert list(tree.index[:6]) == [
-        "average_vision", "neural_vision", "V1", "tong.Coggan2024_fMRI.V1-rdm", "Lab2027.V1-new", "engineering_vision",
+        "average_vision", "neural_vision", "V1", "tong.Coggan2024_fMRI.V1-rdm", "Lab2027.V1-new",
+        "engineering_vision",
     ]  # fmt: skip
     assert tree.loc["neural_vision", "parent"] == "average_vision"
     assert tree.loc["neural_vision", "n_scored"] == tree.loc["V1", "n_scored"] == 1
@@ -167,14 +168,14 @@ def test_fetch_checks_the_hash_of_files_and_downloads(tmp_path: Path) -> None:
     try:
         for source in (str(tmp_path / "site" / "l.csv"), url):
             out = tmp_path / "out.csv"
-            assert scores.fetch(source, out, right) == right
+            assert export.fetch(source, out, right) == right
             assert out.read_text() == GOOD
             out.unlink()
-            with pytest.raises(AlignsecError, match=r"scores\.sha256"):
-                scores.fetch(source, out, "0" * 64)
+            with pytest.raises(AlignsecError, match=r"leaderboard\.sha256"):
+                export.fetch(source, out, "0" * 64)
             assert not out.exists()
         with pytest.raises(AlignsecError, match="no such file"):
-            scores.fetch(str(tmp_path / "nowhere.csv"), tmp_path / "o", None)
+            export.fetch(str(tmp_path / "nowhere.csv"), tmp_path / "o", None)
     finally:
         server.shutdown()
     assert {p.name for p in tmp_path.iterdir()} == {"site"}

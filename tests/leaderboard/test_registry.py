@@ -6,16 +6,13 @@ import pandas as pd
 import pytest
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.leaderboard import export as scores
-from alignsec.leaderboard import merge
-from alignsec.leaderboard import proposed
-from alignsec.leaderboard import registry
+from alignsec.leaderboard import export, merge, proposed, registry
 from alignsec.study import sheet
 
 
 @pytest.fixture(scope="module")
 def installed() -> pd.DataFrame:
-    table, unresolved = registry.read_registry("installed")
+    table, unresolved = registry.read("installed")
     assert len(unresolved) == 0
     return table
 
@@ -27,7 +24,7 @@ def test_installed_registry(installed: pd.DataFrame) -> None:
 
 
 def test_real_merge_is_exact_and_reports_near_matches(data_dir: Path, installed: pd.DataFrame) -> None:
-    parsed = scores.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
+    parsed = export.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
     merged, unmatched = merge.merge(parsed.scores, parsed.benchmarks, installed)
     assert len(merged) == 233
     assert set(merged["model"]) == set(parsed.scores["model"]) & set(installed["model"])
@@ -50,12 +47,12 @@ def test_registrations_that_are_not_literal_are_listed_not_lost(tmp_path: Path) 
     }.items():
         (tmp_path / "models" / plugin).mkdir(parents=True)
         (tmp_path / "models" / plugin / "__init__.py").write_text(text)
-    found, unresolved = registry.read_registry(str(tmp_path))
+    found, unresolved = registry.read(str(tmp_path))
     assert sorted(found["model"]) == ["a", "b"]
     assert set(unresolved["plugin"]) == {"dynamic", "broken", "good"}
     assert unresolved.set_index("plugin").loc["dynamic", "line"] == 2
-    with pytest.raises(AlignsecError, match=r"registry\.source"):
-        registry.read_registry(str(tmp_path / "nowhere"))
+    with pytest.raises(AlignsecError, match=r"leaderboard\.registry"):
+        registry.read(str(tmp_path / "nowhere"))
 
 
 def test_sheet_rows_unknown_to_the_merge_name_the_closest() -> None:

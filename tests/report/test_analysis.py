@@ -12,11 +12,7 @@ from alignsec.analysis import correlate as statistics
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.report import latex
-from alignsec.report.figures import heatmap
-from alignsec.report.figures import save
-from alignsec.report.figures import scatter
-from alignsec.report.figures import target_colors
-from alignsec.report.figures import tsne
+from alignsec.report.figures import heatmap, save, scatter, target_colors, tsne
 
 TARGETS = ["robust_top1@1/255", "robust_top1@4/255"]
 

@@ -14,6 +14,7 @@ import pytest
 from alignsec.analysis import correlate as statistics
 from alignsec.ground import tables
 from alignsec.report import explorer
+from alignsec.report.findings import Study
 
 TARGETS = ["clean_top1", "robust_top1@1/255", "median_distance"]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -48,14 +49,20 @@ def study() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     return total, tree, statistics.correlate(total, tree, TARGETS, flips=1000)
 
 
+def found(study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]) -> Study:
+    total, tree, table = study
+    nothing = pd.DataFrame()
+    return Study(total, tree, nothing, table, nothing, nothing, nothing)
+
+
 def test_content_is_the_tables(study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]) -> None:
     total, tree, table = study
-    content = explorer.content(total, tree, table, "s")
+    content = explorer.content(found(study), "s")
     assert [b["name"] for b in content["benchmarks"]] == [*tree["benchmark"], "exported_V1"]
     np.testing.assert_array_equal(np.array(content["values"]["V1"], float), total["V1"].to_numpy())
     assert len(content["rows"]) == len(table)
     assert content["start"] == "robust_top1@1/255"
-    text = explorer.page(total, tree, table, "s")
+    text = explorer.page(found(study), "s")
     assert HOSTILE not in text
     assert "{{" not in text[:2000]
 
@@ -77,7 +84,7 @@ def page(
     browser: Any, study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], tmp_path: Path
 ) -> Iterator[Any]:
     path = tmp_path / "explorer.html"
-    tables.write_text(path, explorer.page(*study, "s"))
+    tables.write_text(path, explorer.page(found(study), "s"))
     context = browser.new_context(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
     context.set_default_timeout(120_000)  # a busy machine is no failure
     opened = context.new_page()

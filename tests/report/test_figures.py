@@ -13,10 +13,7 @@ from matplotlib.figure import Figure
 
 from alignsec.analysis import correlate as statistics
 from alignsec.report import figures
-from alignsec.report.figures import heatmap
-from alignsec.report.figures import save
-from alignsec.report.figures import scatter
-from alignsec.report.figures import tsne
+from alignsec.report.figures import heatmap, save, scatter, tsne
 
 TARGETS = ["robust_top1@8/255", "robust_top1@0.001", "robust_top1@1/255"]
 BENCHMARKS = pd.DataFrame(
@@ -98,7 +95,7 @@ def test_files_are_the_same_in_another_process(total: pd.DataFrame, tmp_path: Pa
         subprocess.run(
             [sys.executable, "-c", _DRAW, str(tmp_path / "total"), str(tmp_path / "table"), str(out)],
             env=environment | {"PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parent.parent,
+            cwd=Path(__file__).parents[2],
             check=True,
         )
         digests.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.iterdir())})

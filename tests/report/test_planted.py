@@ -1,5 +1,5 @@
-"""The real leaderboard with a robustness table of known structure: what is planted is found, and nothing is made of the
-rest. Also the findings, the tables and every figure of such a study."""
+"""The real leaderboard with a robustness table of known structure: what is planted is found, and nothing is
+made of the rest. Also the findings, the tables and every figure of such a study."""
 
 import re
 from pathlib import Path
@@ -9,20 +9,22 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from alignsec.analysis import correlate as statistics
+from alignsec.analysis import duplicates
+from alignsec.analysis.correlate import correlate, effective_tests
 from alignsec.ground import tables
-from alignsec.report import findings
-from alignsec.report import latex
-from alignsec.report.figures import curves
-from alignsec.report.figures import forest
-from alignsec.report.figures import heatmap
-from alignsec.report.figures import missingness
-from alignsec.report.figures import p_values
-from alignsec.report.figures import scatter
-from alignsec.report.figures import tsne
-from alignsec.report.figures import within_between
-from alignsec.robustness import summarise as robustness
-from alignsec.study import targets
+from alignsec.report import findings, latex, summary
+from alignsec.report.figures import (
+    curves,
+    forest,
+    heatmap,
+    missingness,
+    p_values,
+    scatter,
+    tsne,
+    within_between,
+)
+from alignsec.robustness import summarise
+from alignsec.study import catalogue, targets
 from tests import planted_study as planted
 
 MIDDLE = "robust_top1@0.5/255"
@@ -31,12 +33,12 @@ MIDDLE = "robust_top1@0.5/255"
 @pytest.fixture(scope="module")
 def study(data_dir: Path) -> findings.Study:
     total, tree, measured, _ = planted.study(data_dir)
-    table = statistics.correlate(total, tree, list(dict.fromkeys(measured["target"])))
+    table = correlate(total, tree, list(dict.fromkeys(measured["target"])))
     tables.validate(table, "correlations")
     nothing = pd.DataFrame(
         {"model": ["a", "b"], "step": "preflight", "reason": ["head of 365", "head of 365"]}
     )
-    same = statistics.compare(total, total, tree, [])
+    same = duplicates.compare(total, total, tree, [])
     doubts = pd.DataFrame(
         {"model": ["a"], "warning": "w", "value": 1.0, "meaning": "gradients may be masked"}
     )
@@ -88,7 +90,7 @@ def test_shuffled_robustness_finds_nothing(study: findings.Study) -> None:
     place = study.total.assign(at=study.total["family"].map({f: i for i, f in enumerate(order)}))
     mixed = study.total.copy()
     mixed[columns] = study.total.loc[place.sort_values("at", kind="stable").index, columns].to_numpy()
-    table = statistics.correlate(mixed, study.benchmarks, columns, flips=2000)
+    table = correlate(mixed, study.benchmarks, columns, flips=2000)
     leaves = table[table["is_leaf"]]
     assert (leaves["q"] < 0.05).mean() < 0.02
     assert leaves["partial_q"].min() > 0.01
@@ -96,9 +98,7 @@ def test_shuffled_robustness_finds_nothing(study: findings.Study) -> None:
 
 def test_the_tables(study: findings.Study) -> None:
     made = findings.all_tables(study)
-    assert list(made) == [
-        "correlations", "predictors", "aggregates", "targets", "duplicates", "models", "excluded"
-    ]  # fmt: skip
+    assert tuple(made) == catalogue.TABLES
     for name, (frame, caption) in made.items():
         text = latex.table(frame, caption, f"tab:{name}")
         assert text.count("\\toprule") in (1, 2) and "nan" not in text.lower().replace("nanoseconds", "")
@@ -114,7 +114,7 @@ def test_the_tables(study: findings.Study) -> None:
 
 
 def test_the_summary_says_the_tables_numbers(study: findings.Study) -> None:
-    text = findings.summary(study, "planted")
+    text = summary.markdown(study, "planted")
     leaves = study.correlations[
         study.correlations["is_leaf"] & study.correlations["target"].str.startswith("robust_top1@")
     ]
@@ -221,16 +221,16 @@ def test_same_weights_are_counted_once() -> None:
             "robust": [0.1, 0.3, 0.5, 0.7],
         }
     )
-    one = statistics.collapse(total, {"a": "w", "b": "w", "c": "v"})
+    one = duplicates.collapse(total, {"a": "w", "b": "w", "c": "v"})
     assert one["model"].tolist() == ["a", "c", "d"] and one["family"].tolist() == ["f", "h", "h"]
     np.testing.assert_allclose(one["x"], [0.3, np.nan, 1.0])
     np.testing.assert_allclose(one["robust"], [0.2, 0.5, 0.7])
-    assert statistics.collapse(total, {}) is total
+    assert duplicates.collapse(total, {}) is total
     tree = pd.DataFrame({"benchmark": ["x"]})
-    assert statistics.compare(total, total, tree, ["robust"]).empty
+    assert duplicates.compare(total, total, tree, ["robust"]).empty
     big = pd.concat([total.assign(model=total["model"] + str(i), x=total["x"] + i) for i in range(4)])
-    small = statistics.collapse(big, {"a0": "w", "b0": "w"})
-    row = statistics.compare(big, small, tree, ["robust"]).iloc[0]
+    small = duplicates.collapse(big, {"a0": "w", "b0": "w"})
+    row = duplicates.compare(big, small, tree, ["robust"]).iloc[0]
     assert (row["n"], row["n_collapsed"]) == (12, 11)
     assert row["rho"] == pytest.approx(big[["x", "robust"]].corr(method="spearman").iloc[0, 1])
 
@@ -238,10 +238,10 @@ def test_same_weights_are_counted_once() -> None:
 def test_effective_tests_of_independent_and_of_equal_benchmarks() -> None:
     rng = np.random.default_rng(0)
     base = pd.DataFrame(rng.normal(size=(4000, 6)), columns=list("abcdef"))
-    assert statistics.effective_tests(base, list("abcdef")) == pytest.approx(6, abs=0.6)
+    assert effective_tests(base, list("abcdef")) == pytest.approx(6, abs=0.6)
     equal = pd.DataFrame(dict.fromkeys("abcdef", base["a"]))
-    assert statistics.effective_tests(equal, list("abcdef")) == pytest.approx(1, abs=1e-6)
-    assert statistics.effective_tests(base.assign(a=1.0), ["a"]) == 0
+    assert effective_tests(equal, list("abcdef")) == pytest.approx(1, abs=1e-6)
+    assert effective_tests(base.assign(a=1.0), ["a"]) == 0
 
 
 def test_robust_among_correct() -> None:
@@ -257,9 +257,9 @@ def test_robust_among_correct() -> None:
             ["no n", "clean_top1", 0.5, None, None, None],
             ["no n", "robust_top1@1/255", 0.2, None, None, None],
         ],
-        columns=robustness.COLUMNS,
+        columns=summarise.COLUMNS,
     )
-    found = robustness.with_conditional(table)
+    found = summarise.with_conditional(table)
     added = found.iloc[len(table) :].set_index(["model", "target"])
     assert sorted(added.index) == [
         ("m", "robust_given_correct@1/255"),
@@ -267,7 +267,7 @@ def test_robust_among_correct() -> None:
         ("no n", "robust_given_correct@1/255"),
     ]
     row = added.loc[("m", "robust_given_correct@1/255")]
-    share = robustness._share("", "", 20, 40)
+    share = summarise.share_row("", "", 20, 40)
     assert (row["value"], row["n"], row["low"], row["high"]) == (0.5, 40, share["low"], share["high"])
     assert added.loc[("no n", "robust_given_correct@1/255"), "value"] == 0.4
     tables.validate(found, "robustness")

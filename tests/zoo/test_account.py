@@ -9,13 +9,11 @@ import pytest
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
 from alignsec.study import sheet
-from alignsec.zoo import account
-from alignsec.zoo import retry
+from alignsec.zoo import account, retry
 
 
 def report(model: str, reason: str = "", **more: object) -> dict[str, object]:
-    from alignsec.ground.reasons import Excluded
-    from alignsec.ground.reasons import kind_of
+    from alignsec.ground.reasons import Excluded, kind_of
 
     transient = bool(reason) and Excluded(reason).transient
     base = {"model": model, "source": "brainscore", "status": "excluded" if reason else "ok", "reason": reason,

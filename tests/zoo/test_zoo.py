@@ -7,8 +7,7 @@ import random
 import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +21,11 @@ from alignsec import zoo
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
-from alignsec.images import shards as images
+from alignsec.images import shards
 from alignsec.images.pixels import as_files
 from alignsec.images.pixels import load as load_pixels
-from alignsec.zoo import normalisation
-from alignsec.zoo import preflight
+from alignsec.zoo import chance, normalisation, preflight
+from alignsec.zoo.examine import examine
 from alignsec.zoo.loading import contained
 from alignsec.zoo.pixel_model import PixelModel
 from alignsec.zoo.wrap import wrap
@@ -34,6 +33,7 @@ from alignsec.zoo.wrap import wrap
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+OFFLINE = preflight.Limits(offline=True, retries=0)
 
 
 def transform(mean: Sequence[float], std: Sequence[float], *, crop: bool = False) -> normalisation.Preprocess:
@@ -222,28 +222,28 @@ def _one_hot(labels: np.ndarray, classes: int, shift: int) -> np.ndarray:
 
 def test_the_place_of_a_background_class_is_measured() -> None:
     labels = np.random.default_rng(0).integers(0, 1000, 40)
-    assert preflight.background_offset(_one_hot(labels, 1001, 1), labels) == 1
-    assert preflight.background_offset(_one_hot(labels, 1001, 0), labels) == 0
+    assert chance.background_offset(_one_hot(labels, 1001, 1), labels) == 1
+    assert chance.background_offset(_one_hot(labels, 1001, 0), labels) == 0
     noise = np.random.default_rng(1).normal(size=(40, 1001)).astype(np.float32)
     with pytest.raises(Excluded, match="head of 1001: the place of its background class cannot be told"):
-        preflight.background_offset(noise, labels)
+        chance.background_offset(noise, labels)
     # a tenth right is far above chance of one in a thousand
     mostly_wrong = np.where(np.arange(40)[:, None] < 6, _one_hot(labels, 1001, 1), noise - 10)
-    assert preflight.background_offset(mostly_wrong, labels) == 1
+    assert chance.background_offset(mostly_wrong, labels) == 1
 
 
 def test_chance_and_another_order_of_the_classes() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(20), 5)
-    assert preflight.above_chance(labels, labels, 1000)
-    assert not preflight.above_chance(rng.integers(0, 1000, 100), labels, 1000)
-    assert not preflight.above_chance(np.full(100, 7), labels, 1000)  # five right, for class 7 is among them
-    assert not preflight.above_chance(rng.integers(0, 10, 32), rng.integers(0, 10, 32), 10)
+    assert chance.above_chance(labels, labels, 1000)
+    assert not chance.above_chance(rng.integers(0, 1000, 100), labels, 1000)
+    assert not chance.above_chance(np.full(100, 7), labels, 1000)  # five right, for class 7 is among them
+    assert not chance.above_chance(rng.integers(0, 10, 32), rng.integers(0, 10, 32), 10)
     permuted = rng.permutation(1000)[labels]
-    assert preflight.fits_another_order(permuted, labels, 1000)
-    assert preflight.fits_another_order((labels + 1) % 1000, labels, 1000)
-    assert not preflight.fits_another_order(np.full(100, 7), labels, 1000)
-    assert not preflight.fits_another_order(rng.integers(0, 1000, 100), labels, 1000)
+    assert chance.fits_another_order(permuted, labels, 1000)
+    assert chance.fits_another_order((labels + 1) % 1000, labels, 1000)
+    assert not chance.fits_another_order(np.full(100, 7), labels, 1000)
+    assert not chance.fits_another_order(rng.integers(0, 1000, 100), labels, 1000)
 
 
 class Reads(nn.Module):
@@ -263,7 +263,7 @@ def levels(tmp_path: Path) -> Path:
     labels = np.arange(8, 248, 8)
     arrays = np.broadcast_to((labels // 4).astype(np.uint8)[:, None, None, None], (len(labels), 3, 8, 8))
     np.savez(tmp_path / "levels.npz", images=arrays, labels=labels)
-    frame = images.shard("npz", str(tmp_path / "levels.npz"), 0, len(labels), 0)
+    frame = shards.cut("npz", str(tmp_path / "levels.npz"), 0, len(labels), 0)
     tables.write(frame, tmp_path / "levels.parquet", "images")
     return tmp_path / "levels.parquet"
 
@@ -280,12 +280,12 @@ def test_planted_shifts_are_found_on_labelled_images(
         return PixelModel(Reads(classes, shift), (0.0,) * 3, (1.0,) * 3, input_size=8)
 
     monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", make)
-    report = preflight.examine("torchvision", "any", None, levels, seed=0, threads=1)
+    report = examine("torchvision", "any", None, levels, seed=0, threads=1)
     assert (report["label_offset"], report["clean_top1"]) == (offset, accuracy)
     assert report["flags"] == flags
     if classes == 1001:
         with pytest.raises(Excluded, match=r"head of 1001: .* labelled images"):
-            preflight.examine("torchvision", "any", None, None, seed=0, threads=1)
+            examine("torchvision", "any", None, None, seed=0, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -305,19 +305,17 @@ def test_what_cannot_be_attacked_has_its_reason(
     model = PixelModel(module, (0.0,) * 3, (1.0,) * 3, input_size=8)
     monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", lambda spec, weights=None: model)
     with pytest.raises(Excluded, match=reason):
-        preflight.examine("torchvision", "any", None, None, seed=0, threads=1)
+        examine("torchvision", "any", None, None, seed=0, threads=1)
 
 
 def test_stochastic_models_and_probabilities_are_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = PixelModel(Head(1000, lambda z: z + torch.randn_like(z)), (0.0,) * 3, (1.0,) * 3, input_size=8)
     monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", lambda spec, weights=None: noisy)
-    report = preflight.examine("torchvision", "any", None, None, seed=0, threads=1)
+    report = examine("torchvision", "any", None, None, seed=0, threads=1)
     assert (report["deterministic"], report["flags"]) == (False, ["stochastic"])
     soft = PixelModel(Head(1000, lambda z: z.softmax(1)), (0.0,) * 3, (1.0,) * 3, input_size=8)
     monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", lambda spec, weights=None: soft)
-    assert preflight.examine("torchvision", "any", None, None, seed=0, threads=1)["flags"] == [
-        "probabilities"
-    ]
+    assert examine("torchvision", "any", None, None, seed=0, threads=1)["flags"] == ["probabilities"]
 
 
 # ---- loading -----------------------------------------------------------------------------------------------
@@ -427,14 +425,24 @@ def test_weights_with_code_in_them_are_refused_in_a_childs_environment(
     assert not (tmp_path / "touched").exists()
 
 
-def test_specs_that_are_wrong_name_the_nearest() -> None:
-    with pytest.raises(AlignsecError, match=r"ResNet50_Weights\.IMAGENET1K_V1"):
-        zoo.load("torchvision", "ResNet50_Weights.IMAGENET1K_V9")
-    with pytest.raises(AlignsecError, match=r"package\.module:function"):
-        zoo.load("factory", "no colon")
+def test_a_name_that_a_library_does_not_know_is_excluded_with_the_closest() -> None:
+    wrong = r"not in registry: torchvision has no weights .*: closest are ResNet50_Weights\.IMAGENET1K_V1, "
+    for spec in ("ResNet50_Weights.IMAGENET1K_V9", "ResNet5O_Weights.IMAGENET1K_V1"):
+        with pytest.raises(Excluded, match=wrong) as caught:
+            zoo.load("torchvision", spec)
+        assert not caught.value.transient
     pytest.importorskip("timm")
-    with pytest.raises(AlignsecError, match="closest are res"):
+    with pytest.raises(
+        Excluded, match="not in registry: timm has no pretrained model 'resnet5O': closest are res"
+    ):
         zoo.load("timm", "resnet5O")
+
+
+def test_a_spec_of_another_form_is_an_error_of_the_sheet() -> None:
+    with pytest.raises(AlignsecError, match=r"factory spec 'no colon': write package\.module:function"):
+        zoo.load("factory", "no colon")
+    with pytest.raises(AlignsecError, match=r"torchvision spec 'resnet18': write a weights enum"):
+        zoo.load("torchvision", "resnet18")
 
 
 # ---- the real registry, with random weights ----------------------------------------------------------------
@@ -473,7 +481,7 @@ def test_registered_models_are_attacked_with_the_epsilon_asked(
     assert model.std.flatten().tolist() == pytest.approx(std, abs=1e-6)
     assert model.trace is not None and len(model.trace.weight_files) == 1
     sample = str(data_dir / "imagenet_sample")
-    frame = images.shard("folders", sample, 0, 2, 0)
+    frame = shards.cut("folders", sample, 0, 2, 0)
     pixels, _ = load_pixels(frame, model.preprocess)
     with as_files(frame) as files:
         assert model.round_trip is not None and model.round_trip(files) < 1e-6
@@ -500,12 +508,12 @@ def test_registered_models_are_attacked_with_the_epsilon_asked(
 def test_preflight_of_a_registered_model_and_of_weights_that_hold_code(
     planted: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = images.shard("folders", str(data_dir / "imagenet_sample"), 0, 3, 0)
+    frame = shards.cut("folders", str(data_dir / "imagenet_sample"), 0, 3, 0)
     tables.write(frame, tmp_path / "sample.parquet", "images")
     monkeypatch.setenv("TORCH_HOME", str(planted / "torch"))
     name = "shufflenet_v2_x1_0"
-    options = {"offline": True, "retries": 0, "images": tmp_path / "sample.parquet"}
-    report = preflight.preflight(name, "brainscore", name, **options)
+    sample = tmp_path / "sample.parquet"
+    report = preflight.preflight(name, "brainscore", name, images=sample, limits=OFFLINE)
     assert (report["status"], report["reason"], report["reached"]) == ("ok", "", "gradient")
     assert report["mean"] == [0.485, 0.456, 0.406]
     assert report["std"] == [0.229, 0.224, 0.225]
@@ -525,7 +533,7 @@ def test_preflight_of_a_registered_model_and_of_weights_that_hold_code(
     with (place / "shufflenetv2_x1-5666bf0f80.pth").open("wb") as handle:
         pickle.dump({"a": Evil()}, handle)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "evil"))
-    report = preflight.preflight(name, "brainscore", name, **options)
+    report = preflight.preflight(name, "brainscore", name, images=sample, limits=OFFLINE)
     assert (report["status"], report["kind"]) == ("excluded", "unsafe weights")
     assert not (tmp_path / "made").exists()
 
@@ -540,12 +548,12 @@ def test_a_timm_model_from_the_hubs_cache(planted: Path, monkeypatch: pytest.Mon
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     name = "mobilenetv3_small_050.lamb_in1k"
-    report = preflight.preflight("mine", "timm", name, offline=True, retries=0)
+    report = preflight.preflight("mine", "timm", name, limits=OFFLINE)
     assert (report["status"], report["reason"]) == ("ok", "")
     config = timm.get_pretrained_cfg(name)
     assert report["mean"] == pytest.approx(config.mean, abs=1e-6)
     assert report["std"] == pytest.approx(config.std, abs=1e-6)
-    report = preflight.preflight("mine", "timm", "resnet18.a1_in1k", offline=True, retries=0)
+    report = preflight.preflight("mine", "timm", "resnet18.a1_in1k", limits=OFFLINE)
     assert (report["kind"], report["transient"]) == ("weights unavailable", True)
 
 
@@ -572,14 +580,14 @@ def test_a_name_that_nobody_registered_is_told_without_running_anything() -> Non
 def test_a_missing_package_is_named_without_running_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from alignsec.leaderboard import plugins
-    from alignsec.leaderboard import registry
+    from alignsec.leaderboard import plugins, registry
     from alignsec.zoo import requirements
 
     plugin = tmp_path / "models" / "mine"
     plugin.mkdir(parents=True)
     (plugin / "__init__.py").write_text(
-        "from brainscore_vision import model_registry\nfrom .model import get\nmodel_registry['mine'] = lambda: get()\n"
+        "from brainscore_vision import model_registry\nfrom .model import get\nmodel_registry['mine'] = "
+        "lambda: get()\n"
     )
     (plugin / "model.py").write_text(
         "import no_such_one\nimport json\nimport sys\nsys.path.append('.')\nfrom beside import x\n"
@@ -633,7 +641,8 @@ def test_twelve_of_the_paper_studys_models_are_accounted_for_offline(tmp_path: P
     rows = sheet.read(Path(__file__).parents[2] / "config" / "paper" / "models.tsv")
     assert len(rows) == 233
     chosen = rows.sample(12, random_state=0)
-    reports = dict(preflight.sweep(chosen, tmp_path, jobs=2, offline=True, retries=0, timeout=600))
+    limits = preflight.Limits(offline=True, retries=0, timeout=600)
+    reports = dict(preflight.sweep(chosen, tmp_path, jobs=2, limits=limits))
     assert set(reports) == set(chosen["model"])
     for model, report in reports.items():
         assert report["status"] == "ok" or report["kind"] in KINDS, model
@@ -661,7 +670,7 @@ def test_the_documented_cifar_model_and_its_row(
     (tmp_path / "models.tsv").write_text(table)
     rows = sheet.read(tmp_path / "models.tsv").set_index("source")
     assert list(rows.index) == ["brainscore", "torchvision", "timm", "factory"]
-    frame = images.shard("npz", str(data_dir / "cifar10" / "test_head_256.npz"), 0, 64, 0)
+    frame = shards.cut("npz", str(data_dir / "cifar10" / "test_head_256.npz"), 0, 64, 0)
     tables.write(frame, tmp_path / "sample.parquet", "images")
     monkeypatch.syspath_prepend(tmp_path)
     report = preflight.preflight(

@@ -1,32 +1,11 @@
-from snakemake.io import report as in_report
-
-
-def figure(names, caption):
-    """PDF and PNG of each name, the PNG shown in the report."""
-    text = f"../report/{caption}.rst"
-    shown = [
-        in_report(S.figure(n, "png"), category="Figures", caption=text, labels={"figure": n}) for n in names
-    ]
-    return [*(S.figure(n, "pdf") for n in names), *shown]
-
-
-def stem(wildcards, output):
-    """The figure's path without its suffix."""
-    return str(Path(output[0]).with_suffix(""))
-
-
-SCATTERS = ("average", "neural", "behavior", "engineering")
-NAMES = (
-    "heatmap",
-    "forest",
-    *(f"scatter_{s}" for s in SCATTERS),
-    "curves",
-    "within_between",
-    "p_values",
-    "tsne",
-    "missingness",
-)
-FIGURES = [S.figure(name, suffix) for name in NAMES for suffix in layout.FIGURE_SUFFIXES]
+FIGURES = [
+    S.figure(f, s)
+    for name in catalogue.FIGURES
+    for f in catalogue.files(name)
+    for s in layout.FIGURE_SUFFIXES
+]
+TABLES = [S.table(t, s) for t in catalogue.TABLES for s in layout.TABLE_SUFFIXES]
+CAPTIONS = {p.stem: f"../report/{p.name}" for p in Path(workflow.basedir, "workflow", "report").glob("*.rst")}
 
 
 rule figures:
@@ -34,171 +13,46 @@ rule figures:
         FIGURES,
 
 
-rule heatmap:
-    input:
-        correlations=S.correlations,
-        benchmarks=S.benchmarks,
-    output:
-        figure(["heatmap"], "heatmap"),
-    log:
-        S.log("heatmap"),
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        stem=stem,
-        annotate=option("--annotate", CONFIG["report"]["heatmap"]["annotate"]),
-        colormap=CONFIG["report"]["heatmap"]["colormap"],
-    shell:
-        "alignsec report figures heatmap --correlations {input.correlations} --benchmarks {input.benchmarks} "
-        "{params.annotate} --colormap {params.colormap:q} --out {params.stem} > {log} 2>&1"
+# a rule for each line of the catalogue
+for drawn, entry in catalogue.FIGURES.items():
+
+    rule:
+        name:
+            drawn
+        input:
+            [getattr(S, table) for table in entry.tables],
+            [path(catalogue.value(CONFIG, key)) for key in entry.keys if key in configuration.PATHS],
+        output:
+            [S.figure(file, "pdf") for file in catalogue.files(drawn)],
+            [
+                report(
+                    S.figure(file, "png"),
+                    category="Figures",
+                    caption=CAPTIONS.get(drawn),
+                    labels={"figure": file},
+                )
+                for file in catalogue.files(drawn)
+            ],
+        log:
+            S.log(drawn),
+        conda:
+            "../../envs/analysis.yaml"
+        params:
+            figure=drawn,
+            study=S.root,
+            options=json.dumps(catalogue.options(drawn, CONFIG), sort_keys=True),
+        shell:
+            "alignsec report figures {params.figure} --study {params.study} --options {params.options:q} "
+            "> {log} 2>&1"
 
 
-rule scatter:
-    input:
-        total=S.total,
-        correlations=S.correlations,
-    output:
-        figure([f"scatter_{s}" for s in SCATTERS], "scatter"),
-    log:
-        S.log("scatter"),
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        folder=S.figure("x", "png").parent,
-        point_size=CONFIG["report"]["scatter"]["point_size"],
-    shell:
-        "alignsec report figures scatter --total {input.total} --correlations {input.correlations} "
-        "--point-size {params.point_size} --out {params.folder} > {log} 2>&1"
-
-
-rule tsne:
-    input:
-        total=S.total,
-        correlations=S.correlations,
-        benchmarks=S.benchmarks,
-    output:
-        figure(["tsne"], "tsne"),
-    log:
-        S.log("tsne"),
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        stem=stem,
-        perplexity=CONFIG["report"]["tsne"]["perplexity"],
-        completeness=CONFIG["analysis"]["completeness"],
-        seed=CONFIG["seed"],
-    shell:
-        "alignsec report figures tsne --total {input.total} --correlations {input.correlations} "
-        "--benchmarks {input.benchmarks} --perplexity {params.perplexity} "
-        "--completeness {params.completeness} --seed {params.seed} --out {params.stem} > {log} 2>&1"
-
-
-rule forest:
-    input:
-        correlations=S.correlations,
-    output:
-        figure(["forest"], "forest"),
-    log:
-        S.log("forest"),
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        stem=stem,
-        rows=CONFIG["report"]["forest"]["rows"],
-    shell:
-        "alignsec report figures forest --correlations {input.correlations} --rows {params.rows} "
-        "--out {params.stem} > {log} 2>&1"
-
-
-rule within_between:
-    input:
-        correlations=S.correlations,
-    output:
-        figure(["within_between"], "within_between"),
-    log:
-        S.log("within_between"),
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        stem=stem,
-    shell:
-        "alignsec report figures within --correlations {input.correlations} "
-        "--out {params.stem} > {log} 2>&1"
-
-
-rule p_values:
-    input:
-        correlations=S.correlations,
-    output:
-        figure(["p_values"], "p_values"),
-    log:
-        S.log("p_values"),
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        stem=stem,
-    shell:
-        "alignsec report figures p-values --correlations {input.correlations} "
-        "--out {params.stem} > {log} 2>&1"
-
-
-rule curves:
-    input:
-        robustness=S.robustness,
-        total=S.total,
-        sheet=path(SHEET),
-    output:
-        figure(["curves"], "curves"),
-    log:
-        S.log("curves"),
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        stem=stem,
-        sheet=option("--sheet", SHEET),
-    shell:
-        "alignsec report figures curves --robustness {input.robustness} --total {input.total} {params.sheet} "
-        "--out {params.stem} > {log} 2>&1"
-
-
-rule missingness:
-    input:
-        scores=S.scores,
-        benchmarks=S.benchmarks,
-        total=S.total,
-    output:
-        figure(["missingness"], "missingness"),
-    log:
-        S.log("missingness"),
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        stem=stem,
-    shell:
-        "alignsec report figures missingness --scores {input.scores} --benchmarks {input.benchmarks} --total {input.total} "
-        "--out {params.stem} > {log} 2>&1"
-
-
-TABLES = [
-    S.table(t, s)
-    for t in ("correlations", "predictors", "aggregates", "targets", "duplicates", "models", "excluded")
-    for s in layout.TABLE_SUFFIXES
-]
-# what the findings are made from, each file under the option of its name
-FOUND = {
-    "total": S.total,
-    "benchmarks": S.benchmarks,
-    "robustness": S.robustness,
-    "correlations": S.correlations,
-    "excluded": S.excluded,
-    "duplicates": S.duplicates,
-    "warnings": S.warnings,
-}
+# what tables, findings and page are made from
+FOUND = [S.total, S.benchmarks, S.robustness, S.correlations, S.excluded, S.duplicates, S.warnings]
 
 
 rule tables:
     input:
-        **FOUND,
+        FOUND,
     output:
         [
             (
@@ -213,16 +67,14 @@ rule tables:
     conda:
         "../../envs/analysis.yaml"
     params:
-        folder=S.table("x", "csv").parent,
+        study=S.root,
     shell:
-        "alignsec report tables --total {input.total} --benchmarks {input.benchmarks} --robustness {input.robustness} "
-        "--correlations {input.correlations} --excluded {input.excluded} --duplicates {input.duplicates} "
-        "--warnings {input.warnings} --out {params.folder} > {log} 2>&1"
+        "alignsec report tables --study {params.study} > {log} 2>&1"
 
 
 rule summary:
     input:
-        **FOUND,
+        FOUND,
     output:
         report(
             S.summary,
@@ -235,18 +87,14 @@ rule summary:
     conda:
         "../../envs/analysis.yaml"
     params:
-        study=CONFIG["study"],
+        study=S.root,
     shell:
-        "alignsec report summary {params.study} --total {input.total} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} --correlations {input.correlations} --excluded {input.excluded} "
-        "--duplicates {input.duplicates} --warnings {input.warnings} --out {output} > {log} 2>&1"
+        "alignsec report summary --study {params.study} > {log} 2>&1"
 
 
 rule explorer:
     input:
-        total=S.total,
-        benchmarks=S.benchmarks,
-        correlations=S.correlations,
+        FOUND,
     output:
         report(
             S.explorer,
@@ -259,10 +107,9 @@ rule explorer:
     conda:
         "../../envs/analysis.yaml"
     params:
-        study=CONFIG["study"],
+        study=S.root,
     shell:
-        "alignsec report explorer {params.study} --total {input.total} --benchmarks {input.benchmarks} "
-        "--correlations {input.correlations} --out {output} > {log} 2>&1"
+        "alignsec report explorer --study {params.study} > {log} 2>&1"
 
 
 rule provenance:

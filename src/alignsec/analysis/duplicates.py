@@ -1,10 +1,8 @@
 """Models of the same weights: counted once, and what that changes."""
 
 import math
-from collections.abc import Mapping
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis.correlate import MINIMUM
 
@@ -17,6 +15,7 @@ def collapse(total: "pd.DataFrame", weights: Mapping[str, str]) -> "pd.DataFrame
 
     Parameters
     ----------
+    total : table of kind ``total_scores``
     weights : model -> what its weights are known by; models that are not in it stay as they are
     """
     key = [f"weights {weights[m]}" if m in weights else f"model {m}" for m in total["model"]]
@@ -29,7 +28,13 @@ def collapse(total: "pd.DataFrame", weights: Mapping[str, str]) -> "pd.DataFrame
 def compare(
     total: "pd.DataFrame", collapsed: "pd.DataFrame", benchmarks: "pd.DataFrame", targets: Sequence[str]
 ) -> "pd.DataFrame":
-    """Spearman rho and n of every benchmark x target before and after `collapse`; no rows where nothing collapsed."""
+    """Spearman rho and n of every benchmark x target before and after `collapse`; none if it did nothing.
+
+    Parameters
+    ----------
+    total, collapsed : tables of kind ``total_scores``
+    benchmarks : table of kind ``benchmarks``
+    """
     import pandas as pd
 
     columns = ["benchmark", "target", "n", "n_collapsed", "rho", "rho_collapsed"]

@@ -1,8 +1,8 @@
 """Rank correlation of models that come in families: intervals by jackknife, tests by sign flips.
 
-Variants of one model are not independent, so the unit that is left out, or whose sign is flipped, is the family.
-Everything here is numpy on the models that have all the values asked for; `docs/statistics.md` has the simulations
-that chose these methods, and their coverage.
+Variants of one model are not independent, so the unit that is left out, or whose sign is flipped, is the
+family. Everything here is numpy on the models that have all the values asked for; `docs/statistics.md` has
+the simulations that chose these methods, and their coverage.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.intp]
 
 LEVEL = 0.95
 # Below these the simulations of docs/statistics.md leave 93-97 % coverage, or 3-7 % false alarms.
@@ -26,24 +30,24 @@ _CHUNK = 10_000  # patterns at a time
 class Estimates:
     """Estimates of one benchmark with T targets, each (T,) float64, NaN where there is none."""
 
-    rho: "np.ndarray"
-    low: "np.ndarray"
-    high: "np.ndarray"
-    p: "np.ndarray"
-    lofo_low: "np.ndarray"  # range of rho when one family is left out
-    lofo_high: "np.ndarray"
-    lofo_family: "np.ndarray"  # index of the family whose absence moves rho most, -1 where none
-    within: "np.ndarray"
-    between: "np.ndarray"
-    n_effective: "np.ndarray"
+    rho: "Floats"
+    low: "Floats"
+    high: "Floats"
+    p: "Floats"
+    lofo_low: "Floats"  # range of rho when one family is left out
+    lofo_high: "Floats"
+    lofo_family: "Ints"  # index of the family whose absence moves rho most, -1 where none
+    within: "Floats"
+    between: "Floats"
+    n_effective: "Floats"
 
 
-def effective(sizes: "np.ndarray") -> float:
+def effective(sizes: "Ints") -> float:
     """Effective number of families, (sum n)^2 / sum n^2 (Kish 1965): as many equal ones weigh as much."""
     return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
-def degrees_of_freedom(sizes: "np.ndarray") -> float:
+def degrees_of_freedom(sizes: "Ints") -> float:
     """Of the jackknife's t: midway between the number of families and the effective number, less one.
 
     The number alone covers too little where families are unequal, the effective number alone too much.
@@ -51,7 +55,7 @@ def degrees_of_freedom(sizes: "np.ndarray") -> float:
     return (len(sizes) + effective(sizes)) / 2 - 1
 
 
-def objection(sizes: "np.ndarray", *, interval: bool) -> str:
+def objection(sizes: "Ints", *, interval: bool) -> str:
     """Why families of these sizes allow no test (or no interval), "" where they do."""
     if len(sizes) < FAMILIES:
         return f"{len(sizes)} famil{'y' if len(sizes) == 1 else 'ies'}, {FAMILIES} are needed"
@@ -63,11 +67,11 @@ def objection(sizes: "np.ndarray", *, interval: bool) -> str:
 
 
 def estimate(
-    x: "np.ndarray",
-    y: "np.ndarray",
-    family: "np.ndarray",
+    x: "Floats",
+    y: "Floats",
+    family: "Ints",
     signs: "Signs",
-    control: "np.ndarray | None" = None,
+    control: "Floats | None" = None,
 ) -> Estimates:
     """Spearman correlation of `x` with every row of `y`, or the partial one given `control`.
 
@@ -83,57 +87,121 @@ def estimate(
     -------
     Estimates
         `low, high`: 95 % interval, delete-one-family jackknife on Fisher's z with t quantiles
-        (`degrees_of_freedom`). `p`: two-sided sign-flip test of family score sums: each family's centred ranks of
-        y change sign together, rho is computed again, its denominator included; p is the share of patterns with
-        |rho| at least as large, the observed one counted. `within`: correlation of ranks about their family's
-        mean, `between`: of the families' mean ranks weighted by size. `n_effective`: n divided by the design
-        effect 1 + (sum n_f^2 / n - 1) icc_x icc_y, intraclass correlations of the ranks from one-way ANOVA. NaN
-        where `objection` has one, and where something left out leaves a constant.
+        (`degrees_of_freedom`). `p`: two-sided sign-flip test of family score sums: each family's centred
+        ranks of y change sign together, rho is computed again, its denominator included; p is the share of
+        patterns with |rho| at least as large, the observed one counted. `within`: correlation of ranks about
+        their family's mean, `between`: of the families' mean ranks weighted by size. `n_effective`: n divided
+        by the design effect 1 + (sum n_f^2 / n - 1) icc_x icc_y, intraclass correlations of the ranks from
+        one-way ANOVA. NaN where `objection` has one, and where something left out leaves a constant.
 
     Sources: jackknife of clusters, Cameron and Miller (2015), doi:10.3368/jhr.50.2.317; sign-flipped scores,
     Hemerik, Goeman and Finos (2020), doi:10.1111/rssb.12369; within and between, Bland and Altman (1995),
     doi:10.1136/bmj.310.6977.446 and 310.6980.633; design effect, Kish (1965), Survey Sampling.
     """
     import numpy as np
-    from scipy.stats import t as student
 
     n, count, sizes = len(x), len(y), np.bincount(family)
     columns = [x[None], y] if control is None else [x[None], y, control[None]]
     ranks = _ranks_without(np.concatenate(columns), family, len(sizes))
-    every = _correlations(
-        ranks, partial=control is not None
-    )  # (1 + F, T): all models, then each family left out
+    # (1 + F, T): all models, then each family left out
+    every = _correlations(ranks, partial=control is not None)
     rho, without = every[0], every[1:]
-    nan = np.full(count, np.nan)
-
-    low, high = nan.copy(), nan.copy()
-    if not objection(sizes, interval=True):
-        with np.errstate(divide="ignore"):
-            z, z_without = np.arctanh(_clip(rho)), np.arctanh(_clip(without))
-        spread = z_without - z_without.mean(0)
-        error = np.sqrt((len(sizes) - 1) / len(sizes) * (spread**2).sum(0))
-        error[~(error > 1e-12)] = np.nan  # rho is 1 whatever is left out, so nothing is known of its error
-        half = student.ppf((1 + LEVEL) / 2, degrees_of_freedom(sizes)) * error
-        low, high = np.tanh(z - half), np.tanh(z + half)
+    low, high = _interval(rho, without, sizes)
+    lofo_low, lofo_high, which = _range(rho, without)
 
     whole = ranks[0]
     if control is not None:
         whole = np.concatenate([_residuals(whole[:-1], whole[-1]), whole[-1:]])
     dx, dy = whole[0], whole[1 : 1 + count]
-    p = nan.copy()
+    p = np.full(count, np.nan)
     if not objection(sizes, interval=False):
         p = _flip(dx, dy, family, signs, None if control is None else whole[-1])
         p[np.isnan(rho)] = np.nan
-
-    seen = np.isfinite(without).any(0)
-    lofo_low, lofo_high, which = nan.copy(), nan.copy(), np.full(count, -1)
-    if len(sizes) > 1 and seen.any():
-        lofo_low[seen], lofo_high[seen] = np.nanmin(without[:, seen], 0), np.nanmax(without[:, seen], 0)
-        which[seen] = np.nanargmax(np.abs(without[:, seen] - rho[seen]), 0)
     within, between = _within_between(dx, dy, family, sizes)
     shared = np.clip(_icc(dx[None], family, sizes), 0, 1) * np.clip(_icc(dy, family, sizes), 0, 1)
     design = 1 + ((sizes**2).sum() / n - 1) * np.nan_to_num(shared)
     return Estimates(rho, low, high, p, lofo_low, lofo_high, which, within, between, n / design)
+
+
+# ---- correlations, of all models and without each family ---------------------------------------------------
+
+
+def _ranks_without(values: "Floats", family: "Ints", count: int) -> "Floats":
+    """Centred ranks of (k, n) values, of all and without each family: (1 + count, k, n), 0 where left out."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    out = np.concatenate([np.zeros((1, len(family)), bool), family == np.arange(count)[:, None]])[:, None]
+    # at the top, what is left out changes nobody else's rank
+    ranks = rankdata(np.where(out, np.inf, values), axis=-1)
+    middle = ((~out).sum(-1, keepdims=True) + 1) / 2
+    centred: Floats = np.where(out, 0.0, ranks - middle)
+    return centred
+
+
+def _correlations(ranks: "Floats", partial: bool) -> "Floats":
+    """Of row 0 with the others, (m, k, n) -> (m, k - 1); or given the last, (m, k - 2). NaN if constant."""
+    import numpy as np
+
+    products = ranks @ ranks.transpose(0, 2, 1)
+    scale = np.sqrt(np.diagonal(products, axis1=1, axis2=2))
+    found: Floats
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = products / (scale[:, :, None] * scale[:, None, :])
+        if not partial:
+            found = r[:, 0, 1:].clip(-1, 1)
+            return found
+        xy, xz, yz = r[:, 0, 1:-1], r[:, 0, -1:], r[:, 1:-1, -1]
+        left = (1 - xz**2) * (1 - yz**2)
+        # x or y is the control itself up to rounding: nothing is left of it to correlate
+        found = ((xy - xz * yz) / np.sqrt(np.where(left > 1e-12, left, np.nan))).clip(-1, 1)
+        return found
+
+
+def _interval(rho: "Floats", without: "Floats", sizes: "Ints") -> tuple["Floats", "Floats"]:
+    """Jackknife over families on Fisher's z of rho (T,), given rho without each family (F, T)."""
+    import numpy as np
+    from scipy.stats import t as student
+
+    if objection(sizes, interval=True):
+        return np.full(len(rho), np.nan), np.full(len(rho), np.nan)
+    z, z_without = (np.arctanh(r.clip(-1 + 1e-12, 1 - 1e-12)) for r in (rho, without))
+    spread = z_without - z_without.mean(0)
+    error = np.sqrt((len(sizes) - 1) / len(sizes) * (spread**2).sum(0))
+    error[~(error > 1e-12)] = np.nan  # rho is 1 whatever is left out, so nothing is known of its error
+    half = student.ppf((1 + LEVEL) / 2, degrees_of_freedom(sizes)) * error
+    return np.tanh(z - half), np.tanh(z + half)
+
+
+def _range(rho: "Floats", without: "Floats") -> tuple["Floats", "Floats", "Ints"]:
+    """Smallest and largest of rho without one family, and the family whose absence moves it most."""
+    import numpy as np
+
+    low, high = np.full(len(rho), np.nan), np.full(len(rho), np.nan)
+    which = np.full(len(rho), -1)
+    seen = np.isfinite(without).any(0)
+    if seen.any():
+        low[seen], high[seen] = np.nanmin(without[:, seen], 0), np.nanmax(without[:, seen], 0)
+        which[seen] = np.nanargmax(np.abs(without[:, seen] - rho[seen]), 0)
+    return low, high, which
+
+
+def _residuals(rows: "Floats", control: "Floats") -> "Floats":
+    """Centred rows net of a centred control, by least squares."""
+    import numpy as np
+
+    return rows - np.outer(rows @ control / (control @ control), control)
+
+
+def _sums(values: "Floats", family: "Ints") -> "Floats":
+    """Sums over families, (T, n) -> (T, F)."""
+    import numpy as np
+
+    sums: Floats = values @ (family[:, None] == np.arange(family.max() + 1)).astype(float)
+    return sums
+
+
+# ---- the sign-flip test ------------------------------------------------------------------------------------
 
 
 class Signs:
@@ -147,18 +215,19 @@ class Signs:
 
     def __init__(self, flips: int, seed: int) -> None:
         self.flips, self.seed = flips, seed
-        self._drawn: dict[int, np.ndarray] = {}
+        self._drawn: dict[int, Floats] = {}
 
-    def exact(self, count: int) -> "np.ndarray | None":
-        """All patterns of `count` families, (2^(count-1), count): the first sign is fixed, as |rho| has no sign."""
+    def exact(self, count: int) -> "Floats | None":
+        """All patterns of `count` families, (2^(count-1), count); the first sign is fixed: |rho| has none."""
         import numpy as np
 
         if count > _EXACT:
             return None
         bits = np.arange(2 ** (count - 1))[:, None] >> np.arange(count) & 1
-        return 1.0 - 2.0 * bits
+        signs: Floats = 1.0 - 2.0 * bits
+        return signs
 
-    def drawn(self, count: int, chunk: int) -> "np.ndarray":
+    def drawn(self, count: int, chunk: int) -> "Floats":
         """Chunk number `chunk` of drawn patterns, (_CHUNK, count); the same whatever `count` is asked for."""
         import numpy as np
 
@@ -169,65 +238,14 @@ class Signs:
             self._drawn[0] = self._draw(0, width)
         return self._drawn[0][:, :count]
 
-    def _draw(self, chunk: int, width: int) -> "np.ndarray":
+    def _draw(self, chunk: int, width: int) -> "Floats":
         import numpy as np
 
         rng = np.random.default_rng([self.seed, chunk, width])
         return rng.integers(0, 2, (_CHUNK, width)) * 2.0 - 1.0
 
 
-def _clip(rho: "np.ndarray") -> "np.ndarray":
-    return rho.clip(-1 + 1e-12, 1 - 1e-12)
-
-
-def _ranks_without(values: "np.ndarray", family: "np.ndarray", count: int) -> "np.ndarray":
-    """Centred ranks of (k, n) values, of all and without each family: (1 + count, k, n), 0 where left out."""
-    import numpy as np
-    from scipy.stats import rankdata
-
-    out = np.concatenate([np.zeros((1, len(family)), bool), family == np.arange(count)[:, None]])[:, None]
-    # at the top, what is left out changes nobody else's rank
-    ranks = rankdata(np.where(out, np.inf, values), axis=-1)
-    middle = ((~out).sum(-1, keepdims=True) + 1) / 2
-    centred: np.ndarray = np.where(out, 0.0, ranks - middle)
-    return centred
-
-
-def _correlations(ranks: "np.ndarray", partial: bool) -> "np.ndarray":
-    """Of row 0 with the others, (m, k, n) -> (m, k - 1), or given the last row, (m, k - 2); NaN if constant."""
-    import numpy as np
-
-    products = ranks @ ranks.transpose(0, 2, 1)
-    scale = np.sqrt(np.diagonal(products, axis1=1, axis2=2))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = products / (scale[:, :, None] * scale[:, None, :])
-        if not partial:
-            return r[:, 0, 1:].clip(-1, 1)
-        xy, xz, yz = r[:, 0, 1:-1], r[:, 0, -1:], r[:, 1:-1, -1]
-        left = (1 - xz**2) * (1 - yz**2)
-        # x or y is the control itself up to rounding: nothing is left of it to correlate
-        partials = (xy - xz * yz) / np.sqrt(np.where(left > 1e-12, left, np.nan))
-        return partials.clip(-1, 1)
-
-
-def _residuals(rows: "np.ndarray", control: "np.ndarray") -> "np.ndarray":
-    """Centred rows net of a centred control, by least squares."""
-    import numpy as np
-
-    return rows - np.outer(rows @ control / (control @ control), control)
-
-
-def _sums(values: "np.ndarray", family: "np.ndarray") -> "np.ndarray":
-    """Sums over families, (T, n) -> (T, F)."""
-    import numpy as np
-
-    sums: np.ndarray = values @ (family[:, None] == np.arange(family.max() + 1)).astype(float)
-    return sums
-
-
-def _flip(
-    dx: "np.ndarray", dy: "np.ndarray", family: "np.ndarray", signs: Signs, dz: "np.ndarray | None"
-) -> "np.ndarray":
+def _flip(dx: "Floats", dy: "Floats", family: "Ints", signs: Signs, dz: "Floats | None") -> "Floats":
     """Two-sided p of each row of dy (T, n) by flipping its sign family by family."""
     import numpy as np
 
@@ -237,23 +255,23 @@ def _flip(
     square = (dy**2).sum(1)
     observed = np.abs(score.sum(1)) / np.sqrt(square)
 
-    def hits(rows: "np.ndarray", pattern: "np.ndarray") -> "np.ndarray":
+    def hits(rows: "Ints", pattern: "Floats") -> "Ints":
+        """How many of the patterns make a correlation at least as large, for each of the rows."""
         left = square[rows, None] - (total[rows] @ pattern.T) ** 2 / n
         if along is not None:
             left -= (along[rows] @ pattern.T) ** 2
         # y flipped into a constant correlates with nothing
         left = np.where(left > 1e-9 * square[rows, None], left, np.inf)
         extreme = np.abs(score[rows] @ pattern.T) >= (1 - 1e-9) * observed[rows, None] * np.sqrt(left)
-        found: np.ndarray = extreme.sum(1)
-        return found
+        extremes: Ints = extreme.sum(1)
+        return extremes
 
     everything = np.arange(len(dy))
     if (pattern := signs.exact(count)) is not None:
         return hits(everything, pattern) / len(pattern)
     found, patterns, chunk = np.zeros(len(dy)), np.zeros(len(dy)), 0
-    for rows, wanted in ((everything, signs.flips), (None, _MORE * signs.flips)):
-        if rows is None:
-            rows = np.flatnonzero(found < _FEW)
+    for wanted in (signs.flips, _MORE * signs.flips):
+        rows = everything if chunk == 0 else np.flatnonzero(found < _FEW)
         done = chunk * _CHUNK
         while len(rows) and done < wanted:
             pattern = signs.drawn(count, chunk)[: wanted - done]
@@ -263,15 +281,18 @@ def _flip(
     return (found + 1) / (patterns + 1)
 
 
-def _within_between(
-    dx: "np.ndarray", dy: "np.ndarray", family: "np.ndarray", sizes: "np.ndarray"
-) -> tuple["np.ndarray", "np.ndarray"]:
+# ---- within and between families ---------------------------------------------------------------------------
+
+
+def _within_between(dx: "Floats", dy: "Floats", family: "Ints", sizes: "Ints") -> tuple["Floats", "Floats"]:
+    """Correlations of centred ranks about their family's mean, and of the means weighted by size."""
     import numpy as np
 
     nan = np.full(len(dy), np.nan)
     mx, my = _sums(dx[None], family)[0] / sizes, _sums(dy, family) / sizes
 
-    def r(a: "np.ndarray", b: "np.ndarray", weight: "np.ndarray") -> "np.ndarray":
+    def r(a: "Floats", b: "Floats", weight: "Floats") -> "Floats":
+        """Of a (n,) with every row of b (T, n)."""
         scale = np.sqrt((weight * a**2).sum() * (weight * b**2).sum(1))
         # what rounding leaves of a constant is no spread
         floor = 1e-9 * len(dx)
@@ -283,7 +304,7 @@ def _within_between(
     return within, between
 
 
-def _icc(rows: "np.ndarray", family: "np.ndarray", sizes: "np.ndarray") -> "np.ndarray":
+def _icc(rows: "Floats", family: "Ints", sizes: "Ints") -> "Floats":
     """Intraclass correlation ICC(1) of (T, n) centred rows from one-way ANOVA; NaN where it is undefined."""
     import numpy as np
 
@@ -295,5 +316,5 @@ def _icc(rows: "np.ndarray", family: "np.ndarray", sizes: "np.ndarray") -> "np.n
     within = ((rows - means[:, family]) ** 2).sum(1) / (n - count)
     size = (n - (sizes**2).sum() / n) / (count - 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        icc: np.ndarray = (between - within) / (between + (size - 1) * within)
+        icc: Floats = (between - within) / (between + (size - 1) * within)
     return icc

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from alignsec.analysis import duplicates
-from alignsec.analysis import parents
+from alignsec.analysis import duplicates, parents
 from alignsec.ground.errors import AlignsecError
 from alignsec.study.layout import Models
 from alignsec.study.records import read_report
@@ -52,7 +50,10 @@ def side_by_side(
 
 
 def weights_of(sheet: "pd.DataFrame", folder: Path | None) -> "pd.DataFrame":
-    """Model and what its weights are known by: their hash from preflight below `folder`, else source and spec."""
+    """Model and what its weights are known by: their hash from preflight, else source and spec.
+
+    `folder` holds the models' preflight reports; None where there are none.
+    """
     import pandas as pd
 
     keys = []
@@ -60,16 +61,16 @@ def weights_of(sheet: "pd.DataFrame", folder: Path | None) -> "pd.DataFrame":
         key = f"{source}:{spec or model}"
         report = None if folder is None else Models(folder).preflight(model)
         if report is not None and report.is_file():
-            key = read_report(report)["weights_sha256"] or key
+            key = read_report(report).get("weights_sha256") or key
         keys.append(key)
     return pd.DataFrame({"model": sheet["model"], "weights": keys})
 
 
 class Joined(NamedTuple):
-    """`total`: table of kind ``total_scores``; `duplicates`: what one row per weights changes (`duplicates.compare`)."""
+    """Benchmarks and robustness of every model."""
 
-    total: "pd.DataFrame"
-    duplicates: "pd.DataFrame"
+    total: "pd.DataFrame"  # table of kind ``total_scores``
+    duplicates: "pd.DataFrame"  # what one row per weights changes (`duplicates.compare`)
     models: int
     weights: int  # different ones
 

@@ -46,9 +46,10 @@ def reconcile(came: Came, used: Iterable[str], excluded: Mapping[str, str]) -> "
 
     Returns
     -------
-    DataFrame `name, where, fate, why, closest, similarity`. `where` is one of `PLACES`, `fate` one of `FATES`.
-    `closest` is the most similar name of the place that an unmatched one was looked for in; `similarity`, in
-    [0, 1], leaves out case and separators (1: equal but for those). Nothing is matched by it.
+    DataFrame `name, where, fate, why, closest, similarity`. `where` is one of `PLACES`, `fate` one of
+    `FATES`. `closest` is the most similar name of the place that an unmatched one was looked for in;
+    `similarity`, in [0, 1], leaves out case and separators (1: equal but for those). Nothing is matched by
+    it.
     """
     import pandas as pd
 

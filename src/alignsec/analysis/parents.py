@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+
+    Floats = npt.NDArray[np.float64]
 
 PREFIX = "exported_"
 
@@ -25,7 +29,7 @@ def recompute(
     ----------
     scores : one row per model, a float column per leaf of `benchmarks` at least; null is missing
     benchmarks : table of kind ``benchmarks``
-    completeness : least share of the leaves below a parent that a model must have; below it the parent is null
+    completeness : least share of a parent's leaves that a model must have; with less the parent is null
     missing_as_zero : as Brain-Score does: a missing child counts as 0, whatever is missing
 
     Returns
@@ -36,8 +40,9 @@ def recompute(
     import pandas as pd
 
     below = children(benchmarks)
-    found: dict[str, np.ndarray] = {}
-    leaves: dict[str, np.ndarray] = {}  # per benchmark (models, leaves below it) bool: has the model a score
+    found: dict[str, Floats] = {}
+    # per benchmark (models, leaves below it): has the model a score
+    leaves: dict[str, npt.NDArray[np.bool_]] = {}
 
     def visit(name: str) -> None:
         if name not in below:
@@ -64,7 +69,7 @@ def recompute(
 
 
 def complete(total: "pd.DataFrame", benchmarks: "pd.DataFrame", completeness: float = 0.5) -> "pd.DataFrame":
-    """`total` with every parent that has children computed again, the exported value kept as ``exported_<parent>``."""
+    """`total` with parents that have children computed again, the exported ones as ``exported_<parent>``."""
     found = recompute(total, benchmarks, completeness)
     kept = total[list(found.columns)].add_prefix(PREFIX).astype(float)
     # the exported ones after all benchmarks and targets, where they disturb no order

@@ -1,7 +1,6 @@
 """Adversarial robustness of one model on one set of images, for any number of epsilons."""
 
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alignsec.attack.engine import evaluate_robustness

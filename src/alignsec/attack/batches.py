@@ -1,7 +1,6 @@
 """How many images at once: as many as fit, and never a tiny batch at the end."""
 
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 
 import torch

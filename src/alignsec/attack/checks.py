@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
-from alignsec.attack.judge import ATTACKS
-from alignsec.attack.judge import VERSIONS
+from alignsec.attack.judge import ATTACKS, VERSIONS
 from alignsec.ground.errors import AlignsecError
 
 

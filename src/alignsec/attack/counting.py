@@ -1,8 +1,7 @@
 """Counting image passes: the cost of an attack in units that do not depend on the machine."""
 
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
 
 class Counted(nn.Module):

@@ -11,32 +11,23 @@ import contextlib
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
-from alignsec.attack import batches
-from alignsec.attack import checks
+from alignsec.attack import batches, checks
 from alignsec.attack import draws as drawn
 from alignsec.attack import screen as cheap
 from alignsec.attack.counting import Counted
 from alignsec.attack.judge import Judge
-from alignsec.attack.known import Known
-from alignsec.attack.known import key
-from alignsec.attack.known import stage_name
-from alignsec.attack.known import tolerance
-from alignsec.attack.ledger import Ledger
-from alignsec.attack.ledger import images_hash
+from alignsec.attack.known import Known, key, stage_name, tolerance
+from alignsec.attack.ledger import Ledger, images_hash
 from alignsec.attack.progress import Progress
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.hashes import weights_hash

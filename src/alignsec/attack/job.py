@@ -8,15 +8,10 @@ import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alignsec.ground.reasons import Excluded
-from alignsec.ground.reasons import memory_excludes
-from alignsec.ground.tables import SCHEMAS
-from alignsec.ground.tables import empty
-from alignsec.ground.tables import read
-from alignsec.ground.tables import write
+from alignsec.ground.reasons import Excluded, memory_excludes
+from alignsec.ground.tables import SCHEMAS, empty, read, write
 from alignsec.study import epsilon as eps
 from alignsec.study.records import write_status
 from alignsec.zoo.running import prepare

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
-from alignsec.attack.draws import SquareDraws
-from alignsec.attack.draws import start_points
+from alignsec.attack.draws import SquareDraws, start_points
 
 TARGETS = 9
 EOT = 20  # gradients averaged per step on stochastic models, as in the reference's version "rand"

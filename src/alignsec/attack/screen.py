@@ -4,8 +4,7 @@ import contextlib
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
 STEPS = 10  # of an image on its way to the judge
 CARRIED_STEPS = 5  # of an image that the judge could not break in a larger ball

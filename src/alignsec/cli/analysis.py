@@ -5,10 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Out
-from alignsec.cli.options import Sheet
-from alignsec.cli.options import group
-from alignsec.cli.options import read_sheet
+from alignsec.cli.options import Out, Sheet, group, read_sheet
 
 app = group("Alignment against robustness.")
 
@@ -26,10 +23,10 @@ def join(
     collapse: Annotated[bool, typer.Option(help="One row for all models of the same weights.")] = False,
 ) -> None:
     """Put benchmarks and robustness side by side, one row per model, parents computed again."""
-    from alignsec.analysis.join import join as joined
+    from alignsec.analysis import join as joining
     from alignsec.ground import tables
 
-    found = joined(
+    found = joining.join(
         tables.read(merged, "merged"),
         tables.read(benchmarks, "benchmarks"),
         tables.read(robustness, "robustness"),
@@ -51,20 +48,22 @@ def correlate(
     total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
     benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
     robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
-    out: Annotated[Path, typer.Option(help="The gathered table; one file per benchmark goes beside it.")],
+    out: Annotated[
+        Path, typer.Option(help="The gathered table; its CSV twin and one file per benchmark go beside it.")
+    ],
     flips: int = 10_000,
     seed: int = 0,
 ) -> None:
     """Correlate every benchmark with every target."""
-    from alignsec.analysis import correlate as made
+    from alignsec.analysis import correlate as correlations
     from alignsec.ground import tables
 
-    table = made.correlate(
+    table = correlations.correlate(
         tables.read(total, "total_scores"),
         tables.read(benchmarks, "benchmarks"),
-        made.targets_of(tables.read(robustness, "robustness")),
+        correlations.targets_of(tables.read(robustness, "robustness")),
         seed=seed,
         flips=flips,
         progress=True,
     )
-    made.write(table, out)
+    correlations.write(table, out)

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Source
-from alignsec.cli.options import group
+from alignsec.cli.options import Source, group
 
 app = group("AutoAttack at every epsilon, and what it will cost.")
 

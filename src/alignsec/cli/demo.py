@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Out
-from alignsec.cli.options import group
+from alignsec.cli.options import Out, group
 from alignsec.ground.errors import AlignsecError
 
 app = group("The demo's networks, trained here, and the benchmarks measured on them.")
@@ -28,8 +27,7 @@ def measure(
     """Score one trained network on the demo's benchmarks."""
     import torch
 
-    from alignsec.demo import benchmarks
-    from alignsec.demo import networks
+    from alignsec.demo import benchmarks, networks
     from alignsec.ground.reasons import Excluded
     from alignsec.study.records import write_json
 

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Out
-from alignsec.cli.options import group
-from alignsec.cli.options import warn
+from alignsec.cli.options import Out, group, warn
 
 app = group("Labelled images.")
 Stratified = Annotated[bool, typer.Option(help="Equally many of each class.")]
@@ -29,7 +27,7 @@ def shard(
     from alignsec.images import shards
 
     stop = min(stop, shards.size(source, path)) if clip else stop
-    found = shards.shard(source, path, start, stop, seed, stratified)
+    found = shards.cut(source, path, start, stop, seed, stratified)
     warn(found.attrs["warnings"])
     tables.write(found, out, "images")
 
@@ -59,7 +57,7 @@ def gather(
     """Write the first COUNT shards of a folder as one manifest."""
     from alignsec.ground import tables
     from alignsec.images import shards
-    from alignsec.study.layout import shard_name
+    from alignsec.study.layout import shard_tables
 
-    parts = [tables.read(folder / f"{shard_name(i)}.parquet", "images") for i in range(count)]
+    parts = [tables.read(path, "images") for path in shard_tables(folder, count)]
     tables.write(shards.gather(parts), out, "images")

@@ -5,11 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Out
-from alignsec.cli.options import Sheet
-from alignsec.cli.options import group
-from alignsec.cli.options import read_sheet
-from alignsec.cli.options import warn
+from alignsec.cli.options import Out, Sheet, group, read_sheet, warn
 
 app = group("The Brain-Score leaderboard, and the models that can be loaded.")
 
@@ -42,8 +38,9 @@ def parse(
         print(f"duplicate: {text}")
     leaves = int(parsed.benchmarks["is_leaf"].sum())
     print(
-        f"{path}: {parsed.variant}; {parsed.scores['model'].nunique()} distinct models, {leaves} leaf benchmarks, "
-        f"{len(parsed.benchmarks) - leaves} parents, {len(parsed.duplicates)} names with several rows"
+        f"{path}: {parsed.variant}; {parsed.scores['model'].nunique()} distinct models, {leaves} leaf "
+        f"benchmarks, {len(parsed.benchmarks) - leaves} parents, {len(parsed.duplicates)} names with several "
+        "rows"
     )
 
 
@@ -56,13 +53,14 @@ def registry(
 ) -> None:
     """Read the registered names from the installed package's source, importing nothing."""
     from alignsec.ground import tables
-    from alignsec.leaderboard.registry import read
+    from alignsec.leaderboard import registry as registries
 
-    found, unresolved = read(source, read_sheet(sheet))
+    found, unresolved = registries.read(source, read_sheet(sheet))
     tables.write_csv(unresolved, out_unresolved)
     tables.write(found, out, "registry")
     print(
-        f"{len(found)} models in {found['plugin'].nunique()} plugins, {len(unresolved)} registrations unresolved"
+        f"{len(found)} models in {found['plugin'].nunique()} plugins, {len(unresolved)} registrations "
+        "unresolved"
     )
 
 
@@ -77,9 +75,9 @@ def merge(
 ) -> None:
     """Join leaderboard and registry by exact name; check the sheet against the result."""
     from alignsec.ground import tables
-    from alignsec.leaderboard.merge import merge as joined
+    from alignsec.leaderboard import merge as matching
 
-    merged, unmatched = joined(
+    merged, unmatched = matching.merge(
         tables.read(scores, "scores"),
         tables.read(benchmarks, "benchmarks"),
         tables.read(registry, "registry"),
@@ -95,10 +93,10 @@ def merge(
 def propose(merged: Path, out: Out) -> None:
     """Write a model sheet of every merged model, for a person to review."""
     from alignsec.ground import tables
-    from alignsec.leaderboard.proposed import propose_sheet
+    from alignsec.leaderboard import proposed
     from alignsec.study import sheet
 
-    sheet.write(propose_sheet(tables.read(merged, "merged")), out)
+    sheet.write(proposed.propose_sheet(tables.read(merged, "merged")), out)
     print(
         f"{out}: review it (families are guessed from the names), then copy it to config/ and set zoo.sheet"
     )

@@ -5,11 +5,8 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Cache
-from alignsec.cli.options import Out
-from alignsec.cli.options import Source
-from alignsec.cli.options import group
-from alignsec.study.layout import shard_name
+from alignsec.cli.options import Cache, Out, Source, group
+from alignsec.study.layout import shard_name, shard_tables
 
 app = group("Robustness per model.")
 OutExcluded = Annotated[Path, typer.Option(help="Models that could not be evaluated.")]
@@ -42,9 +39,8 @@ def corruptions(
         measure,
         {
             "name": name, "source": source, "spec": spec, "weights": weights, "preflight": preflight,
-            "shards": [shards / f"{shard_name(i)}.parquet" for i in range(count)], "out": out, "status": status,
-            "names": corruption, "severities": severity, "folder": path, "cache": cache, "seed": seed,
-            "threads": threads,
+            "shards": shard_tables(shards, count), "out": out, "status": status, "names": corruption,
+            "severities": severity, "folder": path, "cache": cache, "seed": seed, "threads": threads,
         },
         "corruptions",
     )  # fmt: skip
@@ -67,19 +63,24 @@ def gather(
 ) -> None:
     """Turn per-image verdicts into accuracies per model, with intervals."""
     from alignsec.ground import tables
-    from alignsec.robustness.gather import gather as gathered
+    from alignsec.robustness import gather as gathering
     from alignsec.study import sheet as sheets
 
-    table, excluded, doubts = gathered(
-        list(sheets.read(sheet)["model"]), folder, [shard_name(i) for i in range(shards)], corruptions, epsilon,
-        norm, exclude_duplicates,
-    )  # fmt: skip
-    tables.write_csv(excluded, out_excluded)
-    tables.write_csv(doubts, out_warnings)
-    tables.write(table, out, "robustness")
+    found = gathering.gather(
+        list(sheets.read(sheet)["model"]),
+        folder,
+        [shard_name(i) for i in range(shards)],
+        epsilon,
+        norm,
+        with_corruptions=corruptions,
+        exclude_duplicates=exclude_duplicates,
+    )
+    tables.write_csv(found.excluded, out_excluded)
+    tables.write_csv(found.warnings, out_warnings)
+    tables.write(found.table, out, "robustness")
     print(
-        f"{table['model'].nunique()} models, {table['target'].nunique()} targets, {len(excluded)} exclusions, "
-        f"{len(doubts)} warnings"
+        f"{found.table['model'].nunique()} models, {found.table['target'].nunique()} targets, "
+        f"{len(found.excluded)} exclusions, {len(found.warnings)} warnings"
     )
 
 
@@ -92,7 +93,12 @@ def own(path: Path, out: Out, out_excluded: OutExcluded, out_warnings: OutWarnin
     from alignsec.robustness import summarise
     from alignsec.robustness.own import read_own
 
-    table = read_own(path)
+    found = read_own(path)
+    print(found.understood)
     tables.write_csv(pd.DataFrame(columns=summarise.EXCLUDED), out_excluded)
-    tables.write_csv(pd.DataFrame(columns=summarise.WARNINGS), out_warnings)
-    tables.write(table, out, "robustness")
+    tables.write_csv(found.warnings, out_warnings)
+    tables.write(found.table, out, "robustness")
+    print(
+        f"{found.table['model'].nunique()} models, {found.table['target'].nunique()} targets, "
+        f"{len(found.warnings)} warning(s)"
+    )

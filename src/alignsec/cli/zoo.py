@@ -3,14 +3,10 @@
 import sys
 from pathlib import Path
 from typing import Annotated
-from typing import Any
 
 import typer
 
-from alignsec.cli.options import Out
-from alignsec.cli.options import Source
-from alignsec.cli.options import group
-from alignsec.cli.options import read_sheet
+from alignsec.cli.options import Out, Source, group
 from alignsec.ground.errors import AlignsecError
 
 app = group("The models: can they be attacked, and if not why.")
@@ -39,25 +35,30 @@ def preflight(
     jobs: Annotated[int, typer.Option(help="With --sheet: models at a time.")] = 1,
 ) -> None:
     """Say whether a model can be attacked, and if not why."""
+    from alignsec.study import sheet as sheets
     from alignsec.study.records import write_json
     from alignsec.zoo import preflight as pre
 
     if out is None or bool(name) == (sheet is not None):
         raise AlignsecError("zoo preflight needs the name of a model or --sheet, and --out")
-    options: dict[str, Any] = {
-        "images": images, "seed": seed, "timeout": timeout, "offline": offline, "retries": retries,
-        "memory": None if memory is None else int(memory * 2**30), "exclude_flags": exclude_flag or (),
-        "side_effects": side_effects, "threads": threads,
-    }  # fmt: skip
+    limits = pre.Limits(
+        timeout=timeout,
+        memory=None if memory is None else int(memory * 2**30),
+        offline=offline,
+        retries=retries,
+        threads=threads,
+        exclude_flags=exclude_flag or (),
+        side_effects=side_effects,
+    )
     if sheet is not None:
         from tqdm import tqdm
 
-        rows = read_sheet(sheet)
-        assert rows is not None
-        for model, report in tqdm(pre.sweep(rows, out, jobs, **options), total=len(rows), unit="model"):
+        rows = sheets.read(sheet)
+        done = pre.sweep(rows, out, jobs, images=images, seed=seed, limits=limits)
+        for model, report in tqdm(done, total=len(rows), unit="model"):
             tqdm.write(pre.line(model, report))
         return
-    report = pre.preflight(name, source, spec or name, weights, **options)
+    report = pre.preflight(name, source, spec or name, weights, images, seed=seed, limits=limits)
     write_json(out, report)
     print(pre.line(name, report))
 
@@ -99,13 +100,13 @@ def retry(
 ) -> None:
     """Have the next run try transient exclusions again: their outputs are removed, so that it makes them.
 
-    Before `snakemake`, which runs as always afterwards.
+    Before `snakemake`, which runs as always afterwards. Ledgers stay, and all of the models that are fine.
     """
     from alignsec.study import config
     from alignsec.zoo import retry as again
 
     study = config.read(folder / configfile)["study"]
-    found = again.of_study(folder, study, remove=not dry_run)
+    found = again.retry(folder, study, remove=not dry_run)
     for one in found:
         print(f"again: {one.model} ({one.reason})", file=sys.stderr)
     what = "would be tried again" if dry_run else "are tried again by the next run"

@@ -8,7 +8,7 @@ import io
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,9 +18,14 @@ from alignsec.study.records import read_json
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from alignsec.zoo.pixel_model import PixelModel
+
+    Floats = npt.NDArray[np.floating[Any]]
+    Ints = npt.NDArray[np.integer[Any]]
+    Bools = npt.NDArray[np.bool_]
 
 CATEGORIES: dict[str, tuple[str, ...]] = {
     "neural": (
@@ -56,8 +61,8 @@ _SEED = 7
 
 
 @lru_cache(maxsize=1)
-def gabor_responses() -> tuple["np.ndarray", "np.ndarray"]:
-    """Responses of a Gabor bank to the probe images, (N, F): simple cells, and complex cells (quadrature energy).
+def gabor_responses() -> tuple["Floats", "Floats"]:
+    """Responses of a Gabor bank to the probe images, (N, F): simple cells, complex cells (energy).
 
     Four orientations, two wavelengths, every pixel a position, as in V1 models (Daugman 1985).
     """
@@ -86,16 +91,17 @@ def gabor_responses() -> tuple["np.ndarray", "np.ndarray"]:
     return np.concatenate(simple, 1), np.concatenate(energy, 1)
 
 
-def rdm(features: "np.ndarray") -> "np.ndarray":
+def rdm(features: "Floats") -> "Floats":
     """Upper triangle of the dissimilarity matrix, 1 - Pearson correlation between images (N, F)."""
     import numpy as np
 
     rows = features.reshape(len(features), -1)
-    return (1 - np.corrcoef(rows))[np.triu_indices(len(rows), 1)]
+    upper: Floats = np.subtract(1.0, np.corrcoef(rows))[np.triu_indices(len(rows), 1)]
+    return upper
 
 
 @lru_cache(maxsize=1)
-def observer() -> dict[str, "np.ndarray"]:
+def observer() -> dict[str, "Floats"]:
     """Class evidence (N, 10) of a reference observer on the test images under each condition.
 
     A template matcher: the correlation with each class's mean training digit, through blurred pixels. By
@@ -108,12 +114,12 @@ def observer() -> dict[str, "np.ndarray"]:
 
     train_x, train_y, test_x, _ = digits()
 
-    def seen(x: "np.ndarray") -> "np.ndarray":
+    def seen(x: "Floats") -> "Floats":
         return unit(gaussian_filter(x[:, 0], (0, 0.7, 0.7)).reshape(len(x), -1))
 
-    def unit(rows: "np.ndarray") -> "np.ndarray":
+    def unit(rows: "Floats") -> "Floats":
         centred = rows - rows.mean(1, keepdims=True)
-        scaled: np.ndarray = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
+        scaled: Floats = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-12)
         return scaled
 
     templates = unit(np.stack([seen(train_x)[train_y == k].mean(0) for k in range(10)]))
@@ -121,17 +127,18 @@ def observer() -> dict[str, "np.ndarray"]:
 
 
 @lru_cache(maxsize=1)
-def _corrupted() -> dict[str, "np.ndarray"]:
+def _corrupted() -> dict[str, "Floats"]:
     from alignsec.ground.digits import digits
     from alignsec.images.corrupt import corrupt
 
     return {c: corrupt(digits()[2], name, severity, _SEED) for c, (name, severity) in _CONDITIONS.items()}
 
 
-def error_consistency(correct: "np.ndarray", reference: "np.ndarray") -> float:
-    """Cohen's kappa of two observers' trial-by-trial correctness (Geirhos et al. 2020, arXiv 2006.16736, eq. 3).
+def error_consistency(correct: "Bools", reference: "Bools") -> float:
+    """Cohen's kappa of two observers' trial-by-trial correctness, bool (N,).
 
-    NaN where chance agreement is complete (both always right, or both always wrong).
+    Geirhos et al. 2020 (arXiv 2006.16736), eq. 3. NaN where chance agreement is complete (both always right,
+    or both always wrong).
     """
     observed = float((correct == reference).mean())
     a, b = float(correct.mean()), float(reference.mean())
@@ -144,8 +151,7 @@ def measure(model: "PixelModel") -> dict[str, float]:
     import numpy as np
     from scipy.stats import spearmanr
     from sklearn.linear_model import RidgeCV
-    from sklearn.model_selection import KFold
-    from sklearn.model_selection import cross_val_predict
+    from sklearn.model_selection import KFold, cross_val_predict
 
     from alignsec.ground.digits import digits
 
@@ -188,7 +194,7 @@ def measure(model: "PixelModel") -> dict[str, float]:
     return {name: found[name] for names in CATEGORIES.values() for name in names}
 
 
-def _features(model: "PixelModel", x: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
+def _features(model: "PixelModel", x: "Floats") -> tuple["Floats", "Floats"]:
     """Outputs of the network's first and third stage, (N, ...)."""
     stages = dict(model.module.named_children())
     with torch.no_grad():
@@ -197,22 +203,22 @@ def _features(model: "PixelModel", x: "np.ndarray") -> tuple["np.ndarray", "np.n
     return early.numpy(), late.numpy()
 
 
-def _logits(model: "PixelModel", x: "np.ndarray") -> "np.ndarray":
+def _logits(model: "PixelModel", x: "Floats") -> "Floats":
     with torch.no_grad():
-        out: np.ndarray = model(torch.from_numpy(x)).numpy()
+        out: Floats = model(torch.from_numpy(x)).numpy()
     return out
 
 
-def _margin(evidence: "np.ndarray", labels: "np.ndarray", rows: "np.ndarray") -> "np.ndarray":
+def _margin(evidence: "Floats", labels: "Ints", rows: "Ints") -> "Floats":
     import numpy as np
 
     others = evidence.copy()
     others[rows, labels] = -np.inf
-    margin: np.ndarray = evidence[rows, labels] - others.max(1)
+    margin: Floats = evidence[rows, labels] - others.max(1)
     return margin
 
 
-def _confusion_likeness(a: "np.ndarray", b: "np.ndarray", labels: "np.ndarray") -> float:
+def _confusion_likeness(a: "Floats", b: "Floats", labels: "Ints") -> float:
     """Spearman correlation of the two confusion matrices' off-diagonal cells."""
     import numpy as np
     from scipy.stats import spearmanr

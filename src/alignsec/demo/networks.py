@@ -1,113 +1,30 @@
 """The demo study's networks: small, trained on handwritten digits in seconds, each by a rule of its own.
 
-A spec names one network: ``arch=cnn,training=noise,strength=0.2,seed=3``.
+A spec names one network (`alignsec.demo.specs`): ``arch=cnn,training=noise,strength=0.2,seed=3``.
 """
 
 import contextlib
-import dataclasses
-import hashlib
 import io
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
-from collections.abc import Collection
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from alignsec.ground.digits import CLASSES
-from alignsec.ground.digits import digits
-from alignsec.ground.errors import AlignsecError
-from alignsec.ground.names import closest
+from alignsec.demo.specs import Spec, parse_spec
+from alignsec.ground.digits import CLASSES, digits
 from alignsec.ground.tables import atomic
-from alignsec.zoo.pixel_model import Excluded
-from alignsec.zoo.pixel_model import PixelModel
+from alignsec.zoo.pixel_model import Excluded, PixelModel
 
 SIDE = 8
 MEAN, STD = 0.3053, 0.3761  # of the digits' pixels in [0, 1]
 EPOCHS, BATCH, RATE = 16, 50, 4e-3
 PGD_STEPS = 4
 BLUR_RADIUS = 2  # pixels; a wider window would not fit into 8
-
-
-# ---- specs -------------------------------------------------------------------------------------------------
-
-TRAININGS = {  # training: what `strength` is, its default and its largest sensible value
-    "standard": None,
-    "noise": ("standard deviation of Gaussian noise, in [0, 1] pixels", 0.2, 1.0),
-    "blur": ("standard deviation of a Gaussian blur, in pixels", 1.0, 4.0),
-    "adversarial": ("L-infinity radius of PGD, in [0, 1] pixels", 0.1, 0.5),
-    "labelsmooth": ("probability mass spread over all classes", 0.2, 0.9),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """A parsed spec; `strength` is 0 where the training has none."""
-
-    arch: str
-    training: str = "standard"
-    strength: float = 0.0
-    seed: int = 0
-
-
-def parse_spec(spec: str) -> Spec:
-    """Parse ``key=value`` pairs separated by commas; only `arch` is required.
-
-    Raises
-    ------
-    AlignsecError
-        An unknown, repeated or malformed key or value; the message names the nearest or the valid ones.
-    """
-    fields = [f.name for f in dataclasses.fields(Spec)]
-    given: dict[str, str] = {}
-    for part in filter(None, (p.strip() for p in spec.split(","))):
-        key, separator, value = (t.strip() for t in part.partition("="))
-        if not separator or not value:
-            raise AlignsecError(f"demo spec {spec!r}: {part!r} is not of the form key=value")
-        _known(spec, "key", key, fields)
-        if key in given:
-            raise AlignsecError(f"demo spec {spec!r}: {key!r} is given twice")
-        given[key] = value
-    if "arch" not in given:
-        raise AlignsecError(
-            f"demo spec {spec!r} names no arch: add arch= and one of {', '.join(ARCHITECTURES)}"
-        )
-    arch = _known(spec, "arch", given["arch"], ARCHITECTURES)
-    training = _known(spec, "training", given.get("training", "standard"), TRAININGS)
-    if not (seed := given.get("seed", "0")).isdecimal():
-        raise AlignsecError(f"demo spec {spec!r}: seed {seed!r} is not a whole number from 0 up")
-    rule = TRAININGS[training]
-    if rule is None:
-        if "strength" in given:
-            raise AlignsecError(f"demo spec {spec!r}: training={training} has no strength: remove it")
-        return Spec(arch, training, 0.0, int(seed))
-    meaning, default, largest = rule
-    try:
-        strength = float(given.get("strength", default))
-    except ValueError:
-        strength = float("nan")
-    if not 0 < strength <= largest:
-        raise AlignsecError(
-            f"demo spec {spec!r}: strength {given['strength']!r} is not above 0 and at most {largest:g} "
-            f"({meaning})"
-        )
-    return Spec(arch, training, strength, int(seed))
-
-
-def _known(spec: str, what: str, value: str, valid: Collection[str]) -> str:
-    if value not in valid:
-        near, similarity = closest(value, valid)[0]
-        hint = f"did you mean {near}? " if similarity >= 0.5 else ""
-        raise AlignsecError(
-            f"demo spec {spec!r}: unknown {what} {value!r}: {hint}valid are {', '.join(valid)}"
-        )
-    return value
 
 
 # ---- architectures -----------------------------------------------------------------------------------------
@@ -126,7 +43,8 @@ class _Residual(nn.Module):
         self.skip = nn.Identity() if stride == 1 and width == out else nn.Conv2d(width, out, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.body(x) + self.skip(x))
+        out: Tensor = functional.relu(self.body(x) + self.skip(x))
+        return out
 
 
 class _Mixer(nn.Module):
@@ -140,7 +58,8 @@ class _Mixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.across(self.first(x).transpose(1, 2)).transpose(1, 2)
-        return x + self.within(self.second(x))
+        out: Tensor = x + self.within(self.second(x))
+        return out
 
 
 class _Patches(nn.Module):
@@ -152,7 +71,8 @@ class _Patches(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(1, (SIDE // 2) ** 2, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.embed(x).flatten(2).transpose(1, 2) + self.position
+        out: Tensor = self.embed(x).flatten(2).transpose(1, 2) + self.position
+        return out
 
 
 def _depthwise(width: int, out: int, stride: int) -> list[nn.Module]:
@@ -209,13 +129,10 @@ def _separable() -> nn.Sequential:
     )
 
 
+# builders of `alignsec.demo.specs.ARCHITECTURES`
 ARCHITECTURES: dict[str, Callable[[], nn.Sequential]] = {
-    "mlp": _mlp,
-    "cnn": _cnn,
-    "resnet": _resnet,
-    "mixer": _mixer,
-    "depthwise": _separable,
-}
+    "mlp": _mlp, "cnn": _cnn, "resnet": _resnet, "mixer": _mixer, "depthwise": _separable,
+}  # fmt: skip
 
 
 def _wrap(network: nn.Sequential) -> PixelModel:
@@ -238,7 +155,7 @@ def blur(x: Tensor, sigma: float) -> Tensor:
 def pgd(
     model: nn.Module, x: Tensor, y: Tensor, epsilon: float, steps: int, generator: torch.Generator
 ) -> Tensor:
-    """Projected gradient ascent on the cross-entropy from a random start (Madry et al. 2018, arXiv 1706.06083).
+    """Projected gradient ascent on the cross-entropy, random start (Madry et al. 2018, arXiv 1706.06083).
 
     Parameters
     ----------
@@ -286,7 +203,8 @@ def _reproducible(seed: int) -> Iterator[None]:
 def train(spec: str, out: Path, seed: int) -> dict[str, float]:
     """Train the network of `spec` on the digits' train split and write its state dict to `out`.
 
-    The same spec and `seed` give the same file, byte for byte, on one kind of machine. Seconds, on one thread.
+    The same spec and `seed` give the same file, byte for byte, on one kind of machine. Seconds, on one
+    thread.
 
     Parameters
     ----------
@@ -313,11 +231,12 @@ def train(spec: str, out: Path, seed: int) -> dict[str, float]:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
         model.train()
         for _ in range(EPOCHS):
-            for batch in torch.randperm(len(train_x), generator=generator).split(BATCH):
+            for batch in torch.split(torch.randperm(len(train_x), generator=generator), BATCH):
                 y = train_y[batch]
                 x = _inputs(model, train_x[batch], y, parsed, generator)
                 optimiser.zero_grad()
-                functional.cross_entropy(model(x), y, label_smoothing=smoothing).backward()
+                loss = functional.cross_entropy(model(x), y, label_smoothing=smoothing)
+                torch.autograd.backward(loss)
                 optimiser.step()
                 schedule.step()
         model.eval()
@@ -360,12 +279,4 @@ def load(spec: str, weights: Path | str | None) -> PixelModel:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise Excluded(f"weights of another network than arch={parsed.arch}") from error
-    model = _wrap(network).eval().requires_grad_(False)
-    model.provenance = {
-        "source": "demo",
-        "spec": spec,
-        "weights": Path(weights or "").name,
-        "weights_sha256": hashlib.sha256(raw).hexdigest(),
-        "preprocessing": f"(x - {MEAN}) / {STD}",
-    }
-    return model
+    return _wrap(network).eval().requires_grad_(False)

@@ -1,1 +1,1 @@
-"""What everything stands on: errors, names, tables, reasons, hashes, isolation, devices, locks, the digits."""
+"""What all stands on: errors, names, tables, reasons, hashes, isolation, devices, locks, the digits."""

@@ -47,8 +47,9 @@ def torch_name(device: str | None) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise AlignsecError(
-            f"CUDA_VISIBLE_DEVICES gives this job {device}, but torch {torch.__version__} sees no GPU: is there a driver, "
-            "and is it new enough for this torch? (Set CUDA_VISIBLE_DEVICES to nothing to run on the CPU.)"
+            f"CUDA_VISIBLE_DEVICES gives this job {device}, but torch {torch.__version__} sees no GPU: is "
+            "there a driver, and is it new enough for this torch? (Set CUDA_VISIBLE_DEVICES to nothing to "
+            "run on the CPU.)"
         )
     return "cuda"
 
@@ -59,8 +60,7 @@ def acquire(folder: Path | None = None, wait: float = 0.5) -> Iterator[str | Non
 
     Sets ``CUDA_VISIBLE_DEVICES`` to it, so call this before CUDA is initialised. Waits while all are taken.
     """
-    from filelock import FileLock
-    from filelock import Timeout
+    from filelock import FileLock, Timeout
 
     devices = visible()
     if not devices:

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
-    Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    Split = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
 
 SEED = 20200630  # of the permutation: another seed is another split, and every network must be trained anew
 N_TRAIN = 1000

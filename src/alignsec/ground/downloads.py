@@ -1,7 +1,7 @@
 """Files by path or address: copied or downloaded whole or not at all, within limits, their SHA-256 checked.
 
-Where ``ALIGNSEC_MIRROR`` names a folder, a pinned file is first looked for there: any file, at any depth and under any
-name, that has the SHA-256 asked for. So pinned data can be used on a machine without a network.
+Where ``ALIGNSEC_MIRROR`` names a folder, a pinned file is first looked for there: any file, at any depth and
+under any name, that has the SHA-256 asked for. So pinned data can be used on a machine without a network.
 """
 
 import os
@@ -51,7 +51,8 @@ def fetch(
     Raises
     ------
     AlignsecError
-        No such file, no answer after three attempts, a file or a wait above the limits, or another SHA-256 than asked for.
+        No such file, no answer after three attempts, a file or a wait above the limits, or another SHA-256
+        than asked for.
 
     Examples
     --------
@@ -75,7 +76,8 @@ def fetch(
         found = file_hash(temporary)
         if sha256 is not None and found != sha256:
             raise AlignsecError(
-                f"{key.rpartition('.')[0]}.sha256: {source} has SHA-256 {found}, not {sha256}: the file changed or the "
+                f"{key.rpartition('.')[0]}.sha256: {source} has SHA-256 {found}, not {sha256}: the file "
+                "changed or the "
                 "download is damaged; if the new file is meant, put its hash into the configuration"
             )
     return found
@@ -121,7 +123,8 @@ def _download(source: str, out: Path, key: str, largest: int, longest: float) ->
                 what = f"HTTP status {code}" if code is not None else f"no answer ({type(error).__name__})"
                 hint = f"; {MIRROR} holds no file of the SHA-256 asked for" if os.environ.get(MIRROR) else ""
                 raise AlignsecError(
-                    f"{key}: {source} cannot be read: {what}{hint}: is the address right, and is there a network? A "
+                    f"{key}: {source} cannot be read: {what}{hint}: is the address right, and is there a "
+                    "network? A "
                     f"file of yours can be named instead, or {MIRROR} a folder that holds the pinned one"
                 ) from error
             time.sleep(2**attempt)
@@ -154,7 +157,8 @@ def _attempt(source: str, out: Path, key: str, largest: int, longest: float) -> 
                     raise too_large(size)
                 if time.monotonic() - start > longest:
                     raise AlignsecError(
-                        f"{key}: {source} was not read within {longest:g} s ({size:,} bytes came): try again, or name "
+                        f"{key}: {source} was not read within {longest:g} s ({size:,} bytes came): try "
+                        "again, or name "
                         "a file of yours"
                     )
                 handle.write(chunk)

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,13 +15,15 @@ def file_hash(path: Path) -> str:
 
 
 def weights_hash(model: "nn.Module") -> str:
-    """SHA-256 over the names, dtypes, shapes and bytes of the state dict."""
+    """SHA-256 over the names, dtypes, shapes and bytes of the tensors of the state dict."""
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    tensors = {k: v for k, v in model.state_dict().items() if isinstance(v, torch.Tensor)}
+    for name, tensor in sorted(tensors.items()):
         array = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {str(array.dtype).removeprefix('torch.')} {tuple(array.shape)}\n".encode())
         # as bytes, since NumPy has no bfloat16
-        digest.update(memoryview(array.reshape(-1).view(torch.uint8).numpy()))
+        raw: Any = array.reshape(-1).view(torch.uint8).numpy()
+        digest.update(memoryview(raw))
     return digest.hexdigest()

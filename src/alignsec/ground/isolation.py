@@ -1,13 +1,13 @@
 """A function of ours that runs third-party code, in a process of its own.
 
-A plugin may end the process, hang, eat the memory, print without end, write where it stands. So the supervisor
-(this module in the parent: light, no torch) starts a child in an empty working folder, reads what it prints up to
-a limit, watches its clock and resident memory (no address-space limit: CUDA reserves more than it uses), and ends
-it with all its children. Arguments go in and the result comes out as JSON; nothing of the child is unpickled.
+A plugin may end the process, hang, eat the memory, print without end, write where it stands. So the
+supervisor (this module: light, no torch) starts a child (`alignsec.ground.child`) in an empty working folder,
+reads what it prints up to a limit, watches its clock and resident memory (no address-space limit: CUDA
+reserves more than it uses), and ends it with all its children. Arguments go in and the result comes out as
+JSON; nothing of the child is unpickled.
 """
 
 import contextlib
-import importlib
 import json
 import math
 import os
@@ -17,16 +17,12 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Callable
-from collections.abc import Mapping
-from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from alignsec.ground import child
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
 
@@ -53,7 +49,7 @@ OFFLINE = {
 
 @dataclass
 class Outcome:
-    """What a child did: `value` is the function's result; `partial` what it noted by `note` before its end."""
+    """What a child did: `value` is the function's result; `partial` what it noted before its end."""
 
     value: Any = None
     excluded: Excluded | None = None
@@ -81,8 +77,8 @@ def call(
     timeout : seconds of wall clock; None: no limit
     memory : resident bytes of the child and its children; None: 85 % of the machine's
     offline : refuse connections other than to this machine, and tell hub libraries
-    preload : modules to import once, in a server that the children of this and further calls are forked from: for
-        many calls with the same `environment` and `offline`
+    preload : modules to import once, in a server that the children of this and further calls are forked from:
+        for many calls with the same `environment` and `offline`
 
     Returns
     -------
@@ -95,20 +91,11 @@ def call(
     RuntimeError
         The function failed in a way that it does not declare: a bug of ours; the message is its traceback.
     """
-    import psutil
-
-    # a batch system's limit comes as a variable: the whole machine is not this job's
-    given = float(os.environ.get("ALIGNSEC_MEMORY_MB", 0)) * 1e6
-    asked = min(memory or math.inf, given or math.inf)
-    limit = int(asked if asked < math.inf else MEMORY_SHARE * psutil.virtual_memory().total)
     named = f"{function.__module__}:{function.__qualname__}"
     with tempfile.TemporaryDirectory(prefix="alignsec-") as place:
         stands, inbox, outbox = Path(place, "cwd"), Path(place, "in.json"), Path(place, "out.json")
         stands.mkdir()
         inbox.write_text(json.dumps({"function": named, "arguments": dict(arguments)}), encoding="utf-8")
-        # the package may be found relative to where we stand; a path from the environment may be relative as well
-        path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path)
-        outside = {k: _absolute(k, v) for k, v in os.environ.items()} | {"PYTHONPATH": path}
         # relative paths inside files (manifests) are meant from here, while the child stands elsewhere
         standing = {"ALIGNSEC_FOLDER": os.environ.get("ALIGNSEC_FOLDER", str(Path.cwd()))}
         variables = ENVIRONMENT | standing | (OFFLINE if offline else {}) | dict(environment or {})
@@ -117,26 +104,10 @@ def call(
         if preload:
             process, opened = _fork(stands, inbox, outbox, variables, preload)
         else:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "alignsec.ground.isolation",
-                    str(inbox),
-                    str(outbox),
-                    str(os.getpid()),
-                ],
-                cwd=stands,
-                env=outside | variables,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            opened = _stdout_of(process)
+            process, opened = _start(stands, inbox, outbox, variables)
         pump = _Pump(opened)
         try:
-            stopped = _watch(process, timeout, limit)
+            stopped = _watch(process, timeout, _limit(memory))
         finally:
             end(process)
             # a child that ended before it opened its output leaves the pump waiting for it
@@ -165,6 +136,35 @@ def call(
     return outcome
 
 
+def _limit(memory: int | None) -> int:
+    """Resident bytes that a child may have: as asked, as a batch system gives, else most of the machine."""
+    import psutil
+
+    # a batch system's limit comes as a variable: the whole machine is not this job's
+    given = float(os.environ.get("ALIGNSEC_MEMORY_MB", 0)) * 1e6
+    asked = min(memory or math.inf, given or math.inf)
+    return int(asked if asked < math.inf else MEMORY_SHARE * psutil.virtual_memory().total)
+
+
+def _start(
+    stands: Path, inbox: Path, outbox: Path, variables: Mapping[str, str]
+) -> "tuple[subprocess.Popen[bytes], Callable[[], BinaryIO]]":
+    # the package may be found relative to where we stand; a path from the environment may be relative as well
+    path = os.pathsep.join(str(Path(p).absolute()) for p in sys.path)
+    outside = {k: _absolute(k, v) for k, v in os.environ.items()} | {"PYTHONPATH": path}
+    process = subprocess.Popen(
+        [sys.executable, "-m", child.__name__, str(inbox), str(outbox), str(os.getpid())],
+        cwd=stands,
+        env=outside | dict(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    source: Any = process.stdout
+    return process, lambda: source
+
+
 def _end_with(supervisor: int) -> None:
     # the server, this process's parent, lives on as long as one of its children
     import psutil
@@ -172,11 +172,6 @@ def _end_with(supervisor: int) -> None:
     while psutil.pid_exists(supervisor):
         time.sleep(1)
     os.killpg(0, signal.SIGKILL)
-
-
-def _stdout_of(process: "subprocess.Popen[bytes]") -> Callable[[], BinaryIO]:
-    source: Any = process.stdout
-    return lambda: source
 
 
 class _Forked:
@@ -226,7 +221,7 @@ def _fork(
 def _in_fork(
     stands: Path, inbox: Path, outbox: Path, pipe: Path, variables: dict[str, str], supervisor: int
 ) -> None:
-    """A forked child makes of itself what `call` starts otherwise: own session, folder, environment, output."""
+    """A forked child makes of itself what `call` starts otherwise: own session, folder, output."""
     os.setsid()
     threading.Thread(target=_end_with, args=(supervisor,), daemon=True).start()
     os.environ.update(variables)
@@ -235,7 +230,7 @@ def _in_fork(
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (writing, 1), (writing, 2)):
         os.dup2(source, target)
-    _main(inbox, outbox, os.getppid())
+    child.main(inbox, outbox, os.getppid())
 
 
 def _absolute(key: str, value: str) -> str:
@@ -329,23 +324,6 @@ def _gone(code: int) -> Excluded:
     return Excluded(f"crashed: the process ended with exit status {code} and no result")
 
 
-def note(**facts: Any) -> None:
-    """Inside a child: keep these facts for the supervisor, whatever comes later. Elsewhere: nothing."""
-    if _NOTES is not None:
-        path, known = _NOTES
-        known |= facts
-        _dump(path, known)
-
-
-_NOTES: tuple[Path, dict[str, Any]] | None = None
-
-
-def _dump(path: Path, content: Any) -> None:
-    temporary = path.with_suffix(path.suffix + ".new")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(path)
-
-
 def plain(value: Any) -> Any:
     """What JSON can hold of a value of paths, lists and plain types; `call`'s child turns it back."""
     if isinstance(value, Path):
@@ -353,50 +331,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     return value
-
-
-def _unplain(value: Any) -> Any:
-    if isinstance(value, dict) and set(value) == {"path"}:
-        return Path(value["path"])
-    if isinstance(value, list):
-        return [_unplain(v) for v in value]
-    return value
-
-
-def _main(inbox: Path, outbox: Path, parent: int) -> None:
-    global _NOTES
-    _die_with(parent)
-    _NOTES = outbox.with_suffix(".partial"), {}
-    task = json.loads(inbox.read_text(encoding="utf-8"))
-    module, _, name = task["function"].partition(":")
-    function = getattr(importlib.import_module(module), name)
-    answer: dict[str, Any]
-    try:
-        answer = {"value": function(**{k: _unplain(v) for k, v in task["arguments"].items()})}
-    except Excluded as excluded:
-        answer = {"excluded": [excluded.reason, excluded.transient]}
-    except AlignsecError as error:
-        answer = {"error": str(error)}
-    except Exception:  # noqa: BLE001 - the supervisor raises it
-        answer = {"bug": traceback.format_exc()}
-    _dump(outbox, answer)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # threads and exit handlers of the plugin have no say any more
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process with its supervisor (Linux; elsewhere a killed supervisor leaves it)."""
-    import ctypes
-
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-
-if __name__ == "__main__":
-    # as a module of its own name, so that `note` and the functions that import it see one state
-    import alignsec.ground.isolation as itself
-
-    itself._main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -1,8 +1,8 @@
 """The lock of a Snakemake run that was killed.
 
 Snakemake locks its working directory with plain files, which outlive a `kill -9`; nothing in them says whose
-they are. Whether a run is alive is asked of this machine's process table, and whether its jobs are, which go on
-where Snakemake alone was killed: a second job at the same ledger would damage it.
+they are. Whether a run is alive is asked of this machine's process table, and whether its jobs are, which go
+on where Snakemake alone was killed: a second job at the same ledger would damage it.
 """
 
 import shutil
@@ -32,7 +32,9 @@ def is_job(command: Sequence[str]) -> bool:
 
 
 def running(folder: Path, what: Callable[[Sequence[str]], bool] = is_snakemake) -> list[int]:
-    """Process ids of the runs (or of `what`) of this machine whose working directory is `folder`, but this one."""
+    """Process ids of the runs (or of `what`) of this machine whose working directory is `folder`, but this
+    one.
+    """
     import psutil
 
     me = {p.pid for p in (psutil.Process(), *psutil.Process().parents())}
@@ -59,12 +61,13 @@ def unlock(folder: Path) -> bool:
         return False
     if alive := running(folder):
         raise AlignsecError(
-            f"{folder}: a Snakemake run is alive here (process {', '.join(map(str, alive))}): wait for it, or "
-            "end it first"
+            f"{folder}: a Snakemake run is alive here (process {', '.join(map(str, alive))}): wait for it, "
+            "or end it first"
         )
     if alive := running(folder, is_job):
         raise AlignsecError(
-            f"{folder}: jobs of the killed run are alive (process {', '.join(map(str, alive))}): wait for them, or "
+            f"{folder}: jobs of the killed run are alive (process {', '.join(map(str, alive))}): wait for "
+            "them, or "
             "end them first"
         )
     shutil.rmtree(locks)  # what `snakemake --unlock` does, which also wants to find the Snakefile

@@ -1,10 +1,9 @@
-"""Model names are data; this is the one place that turns them into file names and back.
+"""Model names are data; this is the one place that turns them into file names.
 
 Names hold ``/``, ``:``, ``=``, spaces and non-ASCII. The encoding is reversible and safe for a shell, a
 Snakemake wildcard, a case-insensitive disk and HTCondor's transfer lists (no ``, ; = $ %``).
 """
 
-import re
 from collections.abc import Iterable
 
 from alignsec.ground.errors import AlignsecError
@@ -41,17 +40,6 @@ def encode(name: str) -> str:
     if len(encoded) > _LONGEST:
         raise AlignsecError(f"the name {name[:40]!r}… is too long for a file name: shorten it")
     return encoded
-
-
-def decode(encoded: str) -> str:
-    """Inverse of :func:`encode`; raises ``AlignsecError`` on text that `encode` cannot have written."""
-    try:
-        name = re.sub(rb"_([0-9a-f]{2})", lambda m: bytes([int(m[1], 16)]), encoded.encode()).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise AlignsecError(f"{encoded!r} is not an encoded name") from error
-    if not name or encode(name) != encoded:
-        raise AlignsecError(f"{encoded!r} is not an encoded name")
-    return name
 
 
 def closest(name: str, candidates: Iterable[str], n: int = 1) -> list[tuple[str, float]]:

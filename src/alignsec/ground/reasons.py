@@ -17,10 +17,13 @@ class Kind(NamedTuple):
 
 # A reason is one of these, or one of these and ": " and details.
 KINDS: dict[str, Kind] = {
-    "not in registry": Kind("the installed package registers no model of this name"),
+    "not in registry": Kind("the installed package has no model of this name"),
     "missing package": Kind("the plugin imports a package that is not installed; it is named"),
     "import error": Kind(
         "the plugin, or the code that it fetches, raises an error of its own while it loads"
+    ),
+    "module error": Kind(
+        "what a module offers beside its forward pass (eval, parameters, …) raises an error"
     ),
     "weights unavailable": Kind("a file of weights or code cannot be fetched", transient=True),
     "weights damaged": Kind("the file of weights is no state dict"),
@@ -33,7 +36,6 @@ KINDS: dict[str, Kind] = {
     "forward error": Kind("the forward pass raises an error"),
     "autograd error": Kind("the gradient of the loss with respect to the pixels cannot be computed"),
     "zero gradients": Kind("the gradient of the loss with respect to the pixels is zero, or not finite"),
-    "stochastic": Kind("logits differ between forward passes, and the attack has no version for that"),
     "side effects": Kind("the plugin changes what is not its own; zoo.side_effects: allow takes it"),
     "flagged": Kind("preflight found what zoo.exclude_flags excludes"),
     "images do not fit": Kind("the channels or labels of the images are not the model's"),
@@ -54,7 +56,7 @@ FLAGS: dict[str, str] = {
 
 
 def kind_of(reason: str) -> str:
-    """The kind of a reason: the longest entry of `KINDS` that it starts with (the N of `head of N` is a number).
+    """The kind of a reason: the longest entry of `KINDS` that it starts with (N in `head of N` is a number).
 
     Raises
     ------
@@ -63,7 +65,7 @@ def kind_of(reason: str) -> str:
     """
     found = [k for k in KINDS if reason.startswith(k.removesuffix(" N"))]
     if not found:
-        raise KeyError(f"reason {reason!r} is not of the list in alignsec/reasons.py")
+        raise KeyError(f"reason {reason!r} is not of the list in alignsec/ground/reasons.py")
     return max(found, key=len)
 
 
@@ -86,13 +88,38 @@ class Excluded(Exception):
         return self.reason
 
 
+def message(error: BaseException) -> str:
+    """What an error says, whatever its type: a plugin's may fail to, or say what no file can hold.
+
+    >>> message(ValueError("a path \\udcff"))
+    'a path ?'
+    """
+    try:
+        return str(error).encode("utf-8", "replace").decode("utf-8")
+    except Exception:  # noqa: BLE001 - its own `__str__` is third-party code too
+        return ""
+
+
+def told(error: BaseException, longest: int = 200) -> str:
+    """An error in a line: its type, and the first line of what it says.
+
+    >>> told(ValueError("no such thing\\nand more"))
+    'ValueError: no such thing'
+    """
+    lines = [line.strip() for line in message(error).splitlines() if line.strip()] or [""]
+    # TorchScript says what was wrong at the end of its own traceback
+    first = lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
+    first = "".join(c if c.isprintable() else " " for c in first)
+    return f"{type(error).__name__}: {first[:longest]}".removesuffix(": ")
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether this is an allocation that failed, on any device; `torch` is not imported to ask."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    text = str(error).lower()
-    told = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, RuntimeError) and any(t in text for t in told)
+    text = message(error).lower()
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(w in text for w in words)
 
 
 @contextlib.contextmanager
@@ -104,3 +131,20 @@ def memory_excludes() -> Iterator[None]:
         if not out_of_memory(error):
             raise
         raise Excluded("out of memory") from error
+
+
+@contextlib.contextmanager
+def theirs(kind: str) -> Iterator[None]:
+    """Around code of a model's own, and nothing else: what it raises becomes `Excluded` of this kind.
+
+    `sys.exit` too; an allocation that failed becomes "out of memory". A user's Ctrl-C passes: a plugin that
+    raises one is ended with its process (`alignsec.ground.isolation`).
+    """
+    try:
+        yield
+    except Excluded:
+        raise
+    except (Exception, SystemExit) as error:
+        if out_of_memory(error):
+            raise Excluded("out of memory") from error
+        raise Excluded(f"{kind}: {told(error)}") from error

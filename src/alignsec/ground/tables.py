@@ -222,6 +222,18 @@ def write(frame: "pd.DataFrame", path: Path | str, schema: str) -> None:
         pq.write_table(table, temporary)
 
 
+def kind_of(path: Path) -> str | None:
+    """The kind of table that a Parquet file was written as (a key of `SCHEMAS`); None for any other file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        kind = (pq.read_schema(path).metadata or {}).get(KIND)
+    except (pa.ArrowInvalid, OSError):
+        return None
+    return None if kind is None else str(kind.decode())
+
+
 def read(path: Path | str, schema: str) -> "pd.DataFrame":
     """Read a Parquet table and validate it; the message of a failure names the file."""
     import pandas as pd

@@ -1,54 +1,77 @@
 """Accuracy under common corruptions: made on the fly, or read from folders in ImageNet-C's layout.
 
-Both go through the same `PixelModel` with no second resize: on the fly, the pixels that the model sees clean are
-corrupted; files that have the model's input size already are taken as they are, others are resized to it once.
+Both go through the same `PixelModel` with no second resize: on the fly, the pixels that the model sees clean
+are corrupted; files that have the model's input size already are taken as they are, others are resized to it
+once.
 
-Hendrycks and Dietterich 2019 (arXiv 1903.12261) define severities 1 to 5; the strengths here are for pixels in
-[0, 1] of any size, so figures on the fly are not comparable with ImageNet-C's files.
+Hendrycks and Dietterich 2019 (arXiv 1903.12261) define severities 1 to 5; the strengths here are for pixels
+in [0, 1] of any size, so figures on the fly are not comparable with ImageNet-C's files.
 """
 
 import hashlib
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
+from alignsec.images.sources import SUFFIXES, imagenet
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
+    Pixels = npt.NDArray[np.floating[Any]]
 
-Corruption = Callable[["np.ndarray", int, "np.random.Generator"], "np.ndarray"]
+# pixels (C, H, W) in [0, 1], severity 1 to 5, source of randomness -> pixels, which may leave [0, 1]
+Corruption = Callable[["Pixels", int, "np.random.Generator"], "Pixels"]
+ON_THE_FLY: dict[str, Corruption] = {}
 
 
-def gaussian_noise(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+def on_the_fly(function: Corruption) -> Corruption:
+    """Register a corruption under the function's name.
+
+    It takes pixels (C, H, W) in [0, 1], a severity from 1 to 5 and a generator of the image's own, and
+    returns pixels of that shape, which are clipped to [0, 1].
+    """
+    ON_THE_FLY[function.__name__] = function
+    return function
+
+
+@on_the_fly
+def gaussian_noise(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """Additive noise of standard deviation .08, .12, .18, .26, .38."""
-    return x + rng.normal(0, (0.08, 0.12, 0.18, 0.26, 0.38)[severity - 1], x.shape)
+    noisy: Pixels = x + rng.normal(0, (0.08, 0.12, 0.18, 0.26, 0.38)[severity - 1], x.shape)
+    return noisy
 
 
-def gaussian_blur(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+@on_the_fly
+def gaussian_blur(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """Blur with sigma of 4, 6, 9, 12, 16 % of the image's height."""
     from scipy.ndimage import gaussian_filter
 
     sigma = (0.04, 0.06, 0.09, 0.12, 0.16)[severity - 1] * x.shape[-2]
-    return gaussian_filter(x, (0, sigma, sigma))
+    blurred: Pixels = gaussian_filter(x, (0, sigma, sigma))
+    return blurred
 
 
-def contrast(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+@on_the_fly
+def contrast(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """Contrast around the image's mean times .4, .3, .2, .1, .05."""
     mean = x.mean((-2, -1), keepdims=True)
-    return (x - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[severity - 1] + mean
+    flatter: Pixels = (x - mean) * (0.4, 0.3, 0.2, 0.1, 0.05)[severity - 1] + mean
+    return flatter
 
 
-def brightness(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+@on_the_fly
+def brightness(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """All pixels plus .1, .2, .3, .4, .5."""
     return x + (0.1, 0.2, 0.3, 0.4, 0.5)[severity - 1]
 
 
-def occlusion(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np.ndarray":
+@on_the_fly
+def occlusion(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels":
     """A grey square that covers 5, 10, 18, 28, 40 % of the image, at a random place."""
     height, width = x.shape[-2:]
     side = max(1, round(((0.05, 0.1, 0.18, 0.28, 0.4)[severity - 1] * height * width) ** 0.5))
@@ -56,11 +79,6 @@ def occlusion(x: "np.ndarray", severity: int, rng: "np.random.Generator") -> "np
     out = x.copy()
     out[..., top : top + side, left : left + side] = 0.5
     return out
-
-
-ON_THE_FLY: dict[str, Corruption] = {
-    f.__name__: f for f in (gaussian_noise, gaussian_blur, contrast, brightness, occlusion)
-}
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -73,7 +91,7 @@ def check_names(names: Sequence[str]) -> None:
             )
 
 
-def corrupt(images: "np.ndarray", name: str, severity: int, seed: int) -> "np.ndarray":
+def corrupt(images: "Pixels", name: str, severity: int, seed: int) -> "Pixels":
     """Corrupted copy of (N, C, H, W) pixels, clipped to [0, 1].
 
     Each image draws from a generator of its own (seed, corruption, severity and the image's bytes), so its
@@ -98,9 +116,6 @@ def imagenet_c(manifest: "pd.DataFrame", folder: Path, name: str, severity: int)
     AlignsecError
         The folder or an image is not there, or an image lies under the synset of another label.
     """
-    from alignsec.images.sources import SUFFIXES
-    from alignsec.images.sources import imagenet
-
     root = folder / name / str(severity)
     if not root.is_dir():
         raise AlignsecError(f"robustness.corruptions.path: {root}: no such folder")
@@ -115,13 +130,14 @@ def imagenet_c(manifest: "pd.DataFrame", folder: Path, name: str, severity: int)
     for path, label in zip(found, manifest["label"], strict=True):
         if synsets.get(path.parent.name, label) != label:
             raise AlignsecError(
-                f"robustness.corruptions.path: {path}: in the folder of label {synsets[path.parent.name]}, its image has {label}"
+                f"robustness.corruptions.path: {path}: in the folder of label {synsets[path.parent.name]}, "
+                f"its image has {label}"
             )
     return found
 
 
-def pixels_of(paths: Sequence[Path], size: tuple[int, int]) -> "np.ndarray":
-    """Files as float32 pixels (N, 3, height, width) in [0, 1]: as they are, or resized once (bilinear) to `size`.
+def pixels_of(paths: Sequence[Path], size: tuple[int, int]) -> "npt.NDArray[np.float32]":
+    """Files as pixels (N, 3, height, width) in [0, 1]: as they are, or resized once (bilinear) to `size`.
 
     ImageNet-C's images are cropped already, so a model's own resize and crop would cut them a second time.
     """

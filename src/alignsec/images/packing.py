@@ -4,17 +4,12 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    # owner, mode and times as tarfile's defaults, so that the same images give the same bytes
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))
+from alignsec.ground import tables
+from alignsec.ground.hashes import file_hash
+from alignsec.images import shards, sources
+from alignsec.images.packs import FORMAT, INDEX, archive_of
+from alignsec.study.layout import shard_name, shard_table
 
 
 def pack(
@@ -33,29 +28,20 @@ def pack(
     Raises
     ------
     AlignsecError
-        As `images.shard`.
+        As `shards.cut`.
     """
     from tqdm import tqdm
 
-    from alignsec.ground import tables
-    from alignsec.ground.hashes import file_hash
-    from alignsec.ground.tables import atomic
-    from alignsec.ground.tables import write_text
-    from alignsec.images import shards
-    from alignsec.images import sources
-    from alignsec.images.packs import FORMAT
-    from alignsec.images.packs import INDEX
-
     entries = []
     for i, start in enumerate(tqdm(range(0, count, per_shard), unit="shard")):
-        name = f"{i:04d}"
-        archive, table = out / f"{name}.tar", out / f"{name}.parquet"
-        rows = shards.shard(source, path, start, min(start + per_shard, count), seed, stratified)
+        table = shard_table(out, shard_name(i))
+        archive = archive_of(table)
+        rows = shards.cut(source, path, start, min(start + per_shard, count), seed, stratified)
         members = [f"{r.image}{'.npy' if sources.is_array(rows) else ''}" for r in rows.itertuples()]
         packed = rows.assign(path=[f"tar:{archive.name}!{m}" for m in members])
         if not (archive.is_file() and table.is_file() and tables.read(table, "images").equals(packed)):
             with (
-                atomic(archive) as temporary,
+                tables.atomic(archive) as temporary,
                 tarfile.open(temporary, "w:", format=tarfile.PAX_FORMAT) as tar,
             ):
                 for place, member in zip(rows["path"], members, strict=True):
@@ -63,7 +49,14 @@ def pack(
             tables.write(packed, table, "images")
         entries.append({"name": archive.name, "images": len(rows), "bytes": archive.stat().st_size,
                        "sha256": file_hash(archive)})  # fmt: skip
-    index = {"format": FORMAT, "source": source, "seed": seed, "stratified": stratified, "per_shard": per_shard,
-             "shards": entries}  # fmt: skip
-    write_text(out / INDEX, json.dumps(index, indent=1) + "\n")
+    index = {"format": FORMAT, "source": source, "seed": seed, "stratified": stratified,
+             "per_shard": per_shard, "shards": entries}  # fmt: skip
+    tables.write_text(out / INDEX, json.dumps(index, indent=1) + "\n")
     return out / INDEX
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    # owner, mode and times as tarfile's defaults, so that the same images give the same bytes
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))

@@ -8,10 +8,11 @@ A folder of packs holds ``index.json``, and for every shard its table ``<shard>.
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.study.layout import shard_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,15 +21,21 @@ FORMAT = 1
 INDEX = "index.json"
 
 
-@lru_cache(maxsize=4)
 def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a folder of packs.
+    """The index of a folder of packs, read again when its file has changed.
 
     Raises
     ------
     AlignsecError
         There is none, or one of another format.
     """
+    path = folder / INDEX
+    known = path.stat() if path.is_file() else None
+    return _index(folder, known and (known.st_ino, known.st_mtime_ns, known.st_size))
+
+
+@lru_cache(maxsize=4)
+def _index(folder: Path, version: tuple[int, int, int] | None) -> dict[str, Any]:
     try:
         index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -40,19 +47,25 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
+def archive_of(table: Path) -> Path:
+    """The archive of a shard's images, beside its table."""
+    return table.with_suffix(".tar")
+
+
 def size(folder: Path) -> int:
     """How many images the packs hold."""
     return sum(s["images"] for s in read_index(folder)["shards"])
 
 
 def covering(folder: Path, start: int, stop: int) -> list[dict[str, Any]]:
-    """The index's entries of the archives that hold images `start` to `stop` (exclusive), with their paths."""
-    per = read_index(folder)["per_shard"]
-    entries = read_index(folder)["shards"][start // per : -(-stop // per)]
+    """Entries of the archives that hold images `start` to `stop` (exclusive), with the archives' paths."""
+    index = read_index(folder)
+    per = index["per_shard"]
+    entries = index["shards"][start // per : -(-stop // per)]
     return [{**e, "path": str(folder / e["name"])} for e in entries]
 
 
-def shard(folder: Path, start: int, stop: int, seed: int, stratified: bool) -> "pd.DataFrame":
+def cut(folder: Path, start: int, stop: int, seed: int, stratified: bool) -> "pd.DataFrame":
     """Rows `start` to `stop` of the packs' tables, kind ``images``; the archives need not be there.
 
     Raises
@@ -62,17 +75,15 @@ def shard(folder: Path, start: int, stop: int, seed: int, stratified: bool) -> "
     """
     import pandas as pd
 
-    from alignsec.ground import tables
-
     index = read_index(folder)
     for key, wanted in (("seed", seed), ("stratified", stratified)):
         if index[key] != wanted:
             raise AlignsecError(
-                f"images.path: {folder}: packed with {key} {index[key]}, the study has {wanted}: pack again or "
-                f"set {key} to {index[key]}"
+                f"images.path: {folder}: packed with {key} {index[key]}, the study has {wanted}: pack again "
+                f"or set {key} to {index[key]}"
             )
     parts = [
-        tables.read(folder / Path(e["name"]).with_suffix(".parquet"), "images")
+        tables.read(shard_table(folder, Path(e["name"]).stem), "images")
         for e in covering(folder, start, stop)
     ]
     rows = pd.concat(parts, ignore_index=True)

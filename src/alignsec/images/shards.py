@@ -1,29 +1,24 @@
-"""Labelled images in one seeded order, cut into checksummed shards; loaded as pixels in [0, 1].
+"""Labelled images in one seeded order, cut into checksummed shards.
 
 The order is one permutation of the whole source, so a larger count keeps the smaller set, and a shard depends
-on the source, the seed and its own bounds only. Image files are read where they are, in folders or a tar archive;
-nothing is extracted but single images that a model is about to see.
+on the source, the seed and its own bounds only. Image files are read where they are, in folders or a tar
+archive; nothing is extracted but single images that a model is about to see (`pixels.as_files`).
 """
 
 import hashlib
 import io
 from collections.abc import Iterable
 from functools import lru_cache
-from pathlib import Path
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.images import packs
-from alignsec.images.sources import File
-from alignsec.images.sources import arrays
-from alignsec.images.sources import files_of
-from alignsec.images.sources import imagenet
-from alignsec.images.sources import read
-from alignsec.images.sources import sha256_of
+from alignsec.images.sources import File, arrays, files_of, imagenet, read, sha256_of
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 COLUMNS = ["image", "path", "label", "sha256"]
@@ -39,11 +34,11 @@ def size(source: str, path: str | None) -> int:
     return len(files_of(source, Path(str(path))))
 
 
-def order(labels: "np.ndarray", seed: int, stratified: bool = False) -> "np.ndarray":
+def order(labels: "npt.NDArray[Any]", seed: int, stratified: bool = False) -> "npt.NDArray[np.int64]":
     """A permutation of the images (N,), whose beginnings are the samples of a study.
 
-    Stratified, the first image of every class comes before the second of any, and so on: a sample of a multiple of
-    the number of classes has equally many of each (as far as there are).
+    Stratified, the first image of every class comes before the second of any, and so on: a sample of a
+    multiple of the number of classes has equally many of each (as far as there are).
     """
     import numpy as np
 
@@ -58,19 +53,22 @@ def order(labels: "np.ndarray", seed: int, stratified: bool = False) -> "np.ndar
     return permutation[np.argsort(rounds, kind="stable")]
 
 
-def shard(
+def cut(
     source: str, path: str | None, start: int, stop: int, seed: int, stratified: bool = False
 ) -> "pd.DataFrame":
     """Images `start` to `stop` (exclusive) of the seeded order: a table of kind ``images``.
 
-    `path` is ``<source>:<index>`` for arrays, ``tar:<archive>!<member>`` or the file; of packs, as they were packed; `sha256` is of the float32 pixels
-    or the file. ``attrs["warnings"]`` lists what is odd.
+    Its `path` is ``<source>:<index>`` for arrays, ``tar:<archive>!<member>`` or the file; of packs, as they
+    were packed. `sha256` is of the float32 pixels or the file. ``attrs["warnings"]`` lists what is odd.
 
     Raises
     ------
     AlignsecError
-        The source is missing or damaged, has fewer images than asked for, or one of the images cannot be read, is
-        too large, or is a validation file under the name of another.
+        The source is missing or damaged, has fewer images than asked for, or one of the images cannot be
+        read, is too large, or is a validation file under the name of another.
+
+    >>> cut("digits", None, 0, 2, seed=0)[["image", "label"]].to_dict("list")
+    {'image': ['digits-00081', 'digits-00371'], 'label': [9, 2]}
     """
     import numpy as np
     import pandas as pd
@@ -81,7 +79,7 @@ def shard(
             f"images.count: {stop} images asked for, but {source} has {n}: lower images.count"
         )
     if source == "packs":
-        packed = packs.shard(Path(str(path)), start, stop, seed, stratified)
+        packed = packs.cut(Path(str(path)), start, stop, seed, stratified)
         packed.attrs["warnings"] = []
         return packed
     rows: list[tuple[str, str, int, str]] = []
@@ -105,8 +103,8 @@ def shard(
             rows.append((files[i].name, files[i].place, files[i].label, sha256_of(raw)))
         if other:
             warnings.append(
-                f"{len(other)} of {len(rows)} files are not the published JPEGs of their names (SHA-1 differs: "
-                f"{', '.join(other[:3])}{', …' if len(other) > 3 else ''}): resized or encoded again?"
+                f"{len(other)} of {len(rows)} files are not the published JPEGs of their names: SHA-1 differs"
+                f" ({', '.join(other[:3])}{', …' if len(other) > 3 else ''}): resized or encoded again?"
             )
     frame = pd.DataFrame(rows, columns=COLUMNS)
     frame.attrs["warnings"] = warnings
@@ -126,15 +124,15 @@ def _is_published(raw: bytes, file: File) -> bool:
         return True
     if found in _stems():
         raise AlignsecError(
-            f"images.path: {file.place}: this is {_stems()[found]} under another name: its label would be wrong"
+            f"images.path: {file.place}: this is {_stems()[found]} under another name: its label would be "
+            "wrong"
         )
     return False
 
 
 def check_image(raw: bytes, place: str) -> None:
     """Raise ``AlignsecError`` for bytes that are no image that a model can be given: the file is named."""
-    from PIL import Image
-    from PIL import UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(raw)) as image:
@@ -145,7 +143,8 @@ def check_image(raw: bytes, place: str) -> None:
                 )
             if image.mode.startswith(("I", "F")):
                 raise AlignsecError(
-                    f"images.path: {place}: mode {image.mode} (above 8 bits per channel): convert it to 8-bit RGB"
+                    f"images.path: {place}: mode {image.mode} (above 8 bits per channel): convert it to "
+                    "8-bit RGB"
                 )
             image.load()
     except Image.DecompressionBombError as error:
@@ -166,7 +165,7 @@ def gather(shards: Iterable["pd.DataFrame"]) -> "pd.DataFrame":
 
 
 def checksum(manifest: "pd.DataFrame") -> str:
-    """SHA-256 over the images, labels and hashes of a manifest or shard, in order; where they lie is no part of it."""
+    """SHA-256 over images, labels and hashes of a manifest or shard, in order, wherever they lie."""
     digest = hashlib.sha256()
     for row in manifest[["image", "label", "sha256"]].itertuples(index=False):
         digest.update(f"{row.image}\t{row.label}\t{row.sha256}\n".encode())

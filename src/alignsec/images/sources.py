@@ -7,17 +7,18 @@ import os
 import tarfile
 from functools import lru_cache
 from importlib import util
-from pathlib import Path
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
+    Pixels = npt.NDArray[np.float32]
+    Labels = npt.NDArray[np.int64]
 
 SUFFIXES = {".jpeg", ".jpg", ".png"}
 
@@ -27,7 +28,7 @@ def sha256_of(data: bytes) -> str:
 
 
 @lru_cache(maxsize=2)
-def arrays(source: str, path: str | None) -> tuple["np.ndarray", "np.ndarray"]:
+def arrays(source: str, path: str | None) -> tuple["Pixels", "Labels"]:
     """Images (N, C, H, W) float32 in [0, 1] and labels (N,) int64 of an array source."""
     import numpy as np
 
@@ -47,7 +48,8 @@ def arrays(source: str, path: str | None) -> tuple["np.ndarray", "np.ndarray"]:
         raw = raw[:, None]
     if raw.ndim != 4 or len(raw) != len(labels) or not np.issubdtype(labels.dtype, np.integer):
         raise AlignsecError(
-            f"images.path: {path}: images {raw.shape} and labels {labels.shape} ({labels.dtype}) do not go together"
+            f"images.path: {path}: images {raw.shape} and labels {labels.shape} ({labels.dtype}) do not go "
+            "together"
         )
     if raw.dtype == np.uint8:
         raw = raw.astype(np.float32) / 255
@@ -57,11 +59,11 @@ def arrays(source: str, path: str | None) -> tuple["np.ndarray", "np.ndarray"]:
 
 
 class ImageNet(NamedTuple):
-    """The validation set's own table: stem of the file to label, stem to SHA-1 of the JPEG, synset to label."""
+    """The validation set's own table."""
 
-    labels: dict[str, int]
-    sha1: dict[str, str]
-    synsets: dict[str, int]
+    labels: dict[str, int]  # by stem of the file
+    sha1: dict[str, str]  # of the JPEG, by stem of the file
+    synsets: dict[str, int]  # label by synset
 
 
 @lru_cache(maxsize=1)
@@ -104,8 +106,8 @@ def _members(archive: str) -> dict[str, tuple[int, int]]:
     Raises
     ------
     AlignsecError
-        Not such an archive, or one with a member that no data set needs: a link, a device, an absolute path or one
-        that leaves the archive.
+        Not such an archive, or one with a member that no data set needs: a link, a device, an absolute path
+        or one that leaves the archive.
     """
     found = {}
     try:
@@ -129,18 +131,25 @@ def _members(archive: str) -> dict[str, tuple[int, int]]:
 
 
 def here(place: str) -> str:
-    """A relative path of a manifest as an absolute one: a model's own process stands elsewhere (ALIGNSEC_FOLDER)."""
+    """A relative path of a manifest as an absolute one: a model's process stands elsewhere."""
     return str(Path(os.environ.get("ALIGNSEC_FOLDER", ""), place).absolute())
 
 
 def _locate(archive: str) -> str:
-    """An archive that was sent to this machine for this job (ALIGNSEC_STAGED) stands for the one that is named."""
+    """An archive that was sent to this machine for this job (ALIGNSEC_STAGED) stands for the one named."""
     folder = os.environ.get("ALIGNSEC_STAGED")
     staged = Path(folder, Path(archive).name) if folder is not None else None
     return str(staged) if staged is not None and staged.is_file() else here(archive)
 
 
 def read(place: str) -> bytes:
+    """The bytes of an image file by its place: a path, or ``tar:<archive>!<member>``.
+
+    Raises
+    ------
+    OSError
+        It is gone.
+    """
     if not place.startswith("tar:"):
         return Path(here(place)).read_bytes()
     archive, _, member = place.removeprefix("tar:").partition("!")
@@ -156,6 +165,15 @@ def read(place: str) -> bytes:
 
 @lru_cache(maxsize=2)
 def files_of(source: str, path: Path) -> list[File]:
+    """The images below a folder or in a tar archive, sorted by name, labelled as the `source` says.
+
+    Labels come from the names of the files (``imagenet-val``) or of the folders that they lie in.
+
+    Raises
+    ------
+    AlignsecError
+        There is nothing at `path`, no image in it, or one whose label is unknown.
+    """
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.is_file())
         named = [(PurePosixPath(p.relative_to(path).as_posix()), str(p)) for p in inside]
@@ -200,12 +218,15 @@ def raw(place: str) -> bytes:
     return buffer.getvalue()
 
 
-def array(place: str) -> "np.ndarray":
+def array(place: str) -> "Pixels":
+    """One image (C, H, W) of an array source, or of a pack, by its place."""
     import numpy as np
 
+    found: Pixels
     if place.startswith("tar:"):
-        found: np.ndarray = np.load(io.BytesIO(read(place)), allow_pickle=False)
-        return found
-    source, _, rest = place.partition(":")
-    path, _, index = rest.rpartition(":")
-    return arrays(source, path or None)[0][int(index)]
+        found = np.load(io.BytesIO(read(place)), allow_pickle=False)
+    else:
+        source, _, rest = place.partition(":")
+        path, _, index = rest.rpartition(":")
+        found = arrays(source, path or None)[0][int(index)]
+    return found

@@ -1,1 +1,1 @@
-"""The Brain-Score leaderboard: any published export as tidy scores, the registry of loadable models, and their merge."""
+"""The Brain-Score leaderboard: exports as tidy scores, the registry of loadable models, their merge."""

@@ -8,24 +8,23 @@ What was exported over the years, all accepted (`Parsed.variant` says which was 
 import csv
 import io
 import math
-import re
 import zipfile
 from collections import Counter
-from dataclasses import dataclass
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alignsec.ground import downloads
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
-from alignsec.leaderboard.tree import build
-from alignsec.leaderboard.tree import canonical_names
-from alignsec.leaderboard.tree import display_name
-from alignsec.leaderboard.tree import tree_order
+from alignsec.leaderboard.tree import build, canonical_names, display_name, tree_order
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+
+_Row = tuple[int, list[str]]  # its line in the file, its cells
 
 PUBLISHED_RANGE = (-0.067, 1.2)  # of every score published up to May 2025
 _META = {"model_name", "model", "model_id", "rank", "layers", "filtered_score"}
@@ -44,62 +43,8 @@ class Parsed:
 
 
 def fetch(source: str, out: Path | str, sha256: str | None) -> str:
-    """Copy a local file or download a URL to `out`, whole or not at all; return its SHA-256.
-
-    Raises
-    ------
-    AlignsecError
-        No such file, no answer after three attempts, or another SHA-256 than asked for.
-    """
-    import shutil
-
-    import pooch
-
-    from alignsec.ground.tables import atomic
-
-    remote = re.match(r"https?://", source)
-    if not remote and not Path(source).is_file():
-        raise AlignsecError(f"leaderboard.source: {source}: no such file, and no http(s) address")
-    with atomic(out) as temporary:
-        if remote:
-            try:
-                pooch.retrieve(
-                    source,
-                    known_hash=None,
-                    fname=temporary.name,
-                    path=temporary.parent,
-                    downloader=_Retrying(pooch.HTTPDownloader(progressbar=True, timeout=60)),
-                )
-            except OSError as error:
-                raise AlignsecError(f"leaderboard.source: {source} cannot be read: {error}") from error
-        else:
-            shutil.copyfile(source, temporary)
-        found = pooch.file_hash(str(temporary))
-        if sha256 is not None and found != sha256:
-            raise AlignsecError(
-                f"leaderboard.sha256: {source} has SHA-256 {found}, not {sha256}: the file changed or the download "
-                "is damaged; if the new file is meant, put its hash into the configuration"
-            )
-    return str(found)
-
-
-class _Retrying:
-    """pooch retries only what has a known hash; this retries every failed connection."""
-
-    def __init__(self, download: object, attempts: int = 3) -> None:
-        self.download, self.attempts = download, attempts
-
-    def __call__(self, url: str, output_file: object, pooch: object) -> None:
-        import time
-
-        for attempt in range(1, self.attempts + 1):
-            try:
-                self.download(url, output_file, pooch)  # type: ignore[operator]
-                return
-            except OSError:
-                if attempt == self.attempts:
-                    raise
-                time.sleep(2**attempt)
+    """Copy a leaderboard file or download an address to `out` (`downloads.fetch`); return its SHA-256."""
+    return downloads.fetch(source, out, sha256, key="leaderboard.source")
 
 
 def parse(path: Path | str) -> Parsed:
@@ -123,16 +68,7 @@ def parse(path: Path | str) -> Parsed:
     header, rows = _rows(text, path)
     keys = [_key(name) for name in header]
     model_column = _model_column(header, keys, path)
-    canonical = canonical_names()
-    columns = [i for i, key in enumerate(keys) if key not in _META]
-    names = [canonical.get(display_name(header[i]), header[i]) for i in columns]
-    if not columns:
-        raise AlignsecError(f"{path}: no benchmark column; the header is {', '.join(header)}")
-    twice = [n for n, count in Counter(names).items() if count > 1]
-    if twice:
-        where = [header[i] for i, n in zip(columns, names, strict=True) if n == twice[0]]
-        raise AlignsecError(f"{path}:1: columns {where} name the same benchmark {twice[0]!r}: remove one")
-
+    columns, names = _benchmarks(header, keys, path)
     values, status, warnings = _cells(rows, columns, header, path)
     models = [row[model_column] for _, row in rows]
     blank = [number for (number, _), name in zip(rows, models, strict=True) if not name.strip()]
@@ -141,24 +77,8 @@ def parse(path: Path | str) -> Parsed:
             f"{path}:{blank[0]}: column {header[model_column]!r} is empty: every row needs a model"
         )
     benchmarks, notes = build(names, values, breadth_first=zipped)
-    warnings += notes
-
-    leaf = benchmarks["is_leaf"].to_numpy()
-    ids = _model_ids(rows, keys)
-    best: dict[str, int] = {}
-    n_leaves = np.isfinite(values[:, leaf]).sum(1)
-    for i, name in enumerate(models):
-        j = best.setdefault(name, i)
-        if (n_leaves[i], ids[i]) > (n_leaves[j], ids[j]):
-            best[name] = i
-    duplicates = []
-    for name, count in Counter(models).items():
-        if count > 1:
-            lines = [rows[i][0] for i, m in enumerate(models) if m == name]
-            duplicates.append(
-                f"{name!r}: lines {', '.join(map(str, lines))}; kept line {rows[best[name]][0]}"
-            )
-    kept = list(best.values())
+    n_leaves = np.isfinite(values[:, benchmarks["is_leaf"].to_numpy()]).sum(1)
+    kept = _one_each(models, list(zip(n_leaves, _model_ids(rows, keys), strict=True)))
     scores = pd.DataFrame(
         {
             "model": np.repeat(np.array(models, dtype=object)[kept], len(names)),
@@ -175,7 +95,32 @@ def parse(path: Path | str) -> Parsed:
         variant = "ZIP with leaderboard.csv"
     else:
         variant = "CSV by benchmark id" + (f" with {', '.join(extra)}" if extra else "")
-    return Parsed(scores, benchmarks, variant, duplicates, warnings)
+    duplicates = _duplicates(models, kept, [number for number, _ in rows])
+    return Parsed(scores, benchmarks, variant, duplicates, warnings + notes)
+
+
+# ---- of several rows of one model, one ---------------------------------------------------------------------
+
+
+def _one_each(models: list[str], merits: "list[tuple[int, int]]") -> list[int]:
+    """Of each model the row of the greatest merit, of equals the first; in the order of the models."""
+    best: dict[str, int] = {}
+    for i, name in enumerate(models):
+        if merits[i] > merits[best.setdefault(name, i)]:
+            best[name] = i
+    return list(best.values())
+
+
+def _duplicates(models: list[str], kept: list[int], lines: list[int]) -> list[str]:
+    """A sentence for each model with several rows."""
+    of_model: dict[str, list[int]] = {}
+    for name, line in zip(models, lines, strict=True):
+        of_model.setdefault(name, []).append(line)
+    return [
+        f"{models[i]!r}: lines {', '.join(map(str, found))}; kept line {lines[i]}"
+        for i in kept
+        if len(found := of_model[models[i]]) > 1
+    ]
 
 
 # ---- the file ----------------------------------------------------------------------------------------------
@@ -224,11 +169,11 @@ def _text(path: Path) -> tuple[str, bool]:
     return text, zipped
 
 
-def _rows(text: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _rows(text: str, path: Path) -> tuple[list[str], list[_Row]]:
     """Header, and the rows with their line numbers; leading comment lines are left out."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] | None = None
-    rows: list[tuple[int, list[str]]] = []
+    rows: list[_Row] = []
     last = 0
     try:
         for row in reader:
@@ -256,7 +201,8 @@ def _rows(text: str, path: Path) -> tuple[list[str], list[tuple[int, list[str]]]
     if twice:
         where = [i + 1 for i, h in enumerate(header) if h == twice[0]]
         raise AlignsecError(
-            f"{path}:{header_line}: column {twice[0]!r} occurs twice in the header (columns {where}): remove one"
+            f"{path}:{header_line}: column {twice[0]!r} occurs twice in the header (columns {where}): "
+            "remove one"
         )
     if len(named) < len(header):
         raise AlignsecError(f"{path}:{header_line}: column {header.index('') + 1} has no name")
@@ -280,7 +226,21 @@ def _model_column(header: list[str], keys: list[str], path: Path) -> int:
     )
 
 
-def _model_ids(rows: list[tuple[int, list[str]]], keys: list[str]) -> list[int]:
+def _benchmarks(header: list[str], keys: list[str], path: Path) -> tuple[list[int], list[str]]:
+    """Columns of benchmarks, and the benchmarks' ids."""
+    canonical = canonical_names()
+    columns = [i for i, key in enumerate(keys) if key not in _META]
+    names = [canonical.get(display_name(header[i]), header[i]) for i in columns]
+    if not columns:
+        raise AlignsecError(f"{path}: no benchmark column; the header is {', '.join(header)}")
+    twice = [n for n, count in Counter(names).items() if count > 1]
+    if twice:
+        where = [header[i] for i, n in zip(columns, names, strict=True) if n == twice[0]]
+        raise AlignsecError(f"{path}:1: columns {where} name the same benchmark {twice[0]!r}: remove one")
+    return columns, names
+
+
+def _model_ids(rows: list[_Row], keys: list[str]) -> list[int]:
     if "model_id" not in keys:
         return [0] * len(rows)
     column = keys.index("model_id")
@@ -288,8 +248,9 @@ def _model_ids(rows: list[tuple[int, list[str]]], keys: list[str]) -> list[int]:
 
 
 def _cells(
-    rows: list[tuple[int, list[str]]], columns: list[int], header: list[str], path: Path
-) -> tuple["np.ndarray", "np.ndarray", list[str]]:
+    rows: list[_Row], columns: list[int], header: list[str], path: Path
+) -> tuple["npt.NDArray[np.float64]", "npt.NDArray[np.object_]", list[str]]:
+    """Scores and their status, (rows, benchmarks) each; warnings of scores outside the published range."""
     import numpy as np
 
     values = np.full((len(rows), len(columns)), np.nan)
@@ -310,8 +271,8 @@ def _cells(
                 value = math.nan
             if not math.isfinite(value):
                 raise AlignsecError(
-                    f"{path}:{number}: column {header[i]!r}: {cell[:40]!r} is no score: expected are a number, "
-                    "X (failed) or nothing (not run)"
+                    f"{path}:{number}: column {header[i]!r}: {cell[:40]!r} is no score: expected are a "
+                    "number, X (failed) or nothing (not run)"
                 )
             values[r, c], status[r, c] = value, "scored"
             if not low <= value <= high:

@@ -1,11 +1,13 @@
-"""What is proposed to a person from names and plugins' sources: families, series, a model sheet."""
+"""What names and plugins' sources propose to a person: families, series, a model sheet."""
 
 import re
 from typing import TYPE_CHECKING
 
+from alignsec.leaderboard.plugins import wanted, weights_source
+from alignsec.leaderboard.registry import plugin_folder
+
 if TYPE_CHECKING:
     import pandas as pd
-
 
 # Name pattern -> family; the first that matches decides. Variants of one lineage are not independent models.
 _FAMILIES = [
@@ -42,7 +44,11 @@ _FAMILIES = [
 
 
 def propose_family(model: str) -> str:
-    """A family guessed from the name, for a person to review; ``other:<first word>`` where nothing fits."""
+    """A family guessed from the name, for a person to review; ``other:<first word>`` where nothing fits.
+
+    >>> propose_family("resnet50_tutorial"), propose_family("bagnet17")
+    ('resnet', 'other:bagnet')
+    """
     name = model.strip().lower()
     for pattern, family in _FAMILIES:
         if re.search(pattern, name):
@@ -51,21 +57,21 @@ def propose_family(model: str) -> str:
 
 
 def propose_series(model: str) -> str:
-    """The architecture line of a name: lower case, every number `#`, so that sizes and seeds of one line meet."""
+    """The architecture line of a name: lower case, numbers as ``#``: sizes and seeds of one line meet.
+
+    >>> propose_series("ResNet-18_seed3")
+    'resnet-#_seed#'
+    """
     return re.sub(r"\d+", "#", model.lower())
 
 
 def propose_sheet(merged: "pd.DataFrame", source: str = "installed") -> "pd.DataFrame":
     """A model sheet of every merged model, for a person to review.
 
-    Families and series are proposed from the names; `weights` (where they are fetched from) and `packages` (what the
-    plugin imports that is not installed here) are read from the plugin's source, which is not run.
+    Families and series are proposed from the names; `weights` (where they are fetched from) and `packages`
+    (what the plugin imports that is not installed here) are read from the plugin's source, which is not run.
     """
     import pandas as pd
-
-    from alignsec.leaderboard.plugins import wanted
-    from alignsec.leaderboard.plugins import weights_source
-    from alignsec.leaderboard.registry import plugin_folder
 
     folders = [plugin_folder(str(plugin), source) for plugin in merged["plugin"]]
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Which models the installed Brain-Score package can load, and which of them have scores.
+"""Which models the installed Brain-Score package, or a copy of it, can load.
 
 Registrations are read from the plugins' source by syntax tree: importing 600 plugins would run third-party
 code, download weights and take minutes.
@@ -21,14 +21,14 @@ UNRESOLVED = ["plugin", "line", "text"]
 
 def _package_folder(source: str) -> tuple[Path, str]:
     """The package's folder and version, without importing it."""
-    from importlib import metadata
-    from importlib import util
+    from importlib import metadata, util
 
     if source == "installed":
         spec = util.find_spec(PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             raise AlignsecError(
-                f"leaderboard.registry: {PACKAGE} is not installed: run `make setup`, or give the path of a copy"
+                f"leaderboard.registry: {PACKAGE} is not installed: run `make setup`, or give the path of a "
+                "copy"
             )
         return Path(next(iter(spec.submodule_search_locations))), metadata.version(PACKAGE)
     given = Path(source)
@@ -85,8 +85,15 @@ def _registrations(text: str) -> tuple[list[str], list[tuple[int, str]]]:
     return names, unresolved
 
 
-def read_registry(source: str = "installed") -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Registered model names of the installed package, or of a copy at a path.
+def read(
+    source: str = "installed", sheet: "pd.DataFrame | None" = None
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Registered model names of the installed package, of a copy at a path, or of the demo.
+
+    Parameters
+    ----------
+    source : ``installed``, a path, or ``demo``
+    sheet : the models of the study, of which the demo registers its own
 
     Returns
     -------
@@ -97,10 +104,14 @@ def read_registry(source: str = "installed") -> tuple["pd.DataFrame", "pd.DataFr
     Raises
     ------
     AlignsecError
-        Not installed, no such folder, or no registration found.
+        Not installed, no such folder, no registration found, or source ``demo`` without a sheet.
     """
     import pandas as pd
 
+    if source == "demo":
+        if sheet is None:
+            raise AlignsecError("leaderboard.registry is demo, which needs zoo.sheet")
+        return _demo(sheet), pd.DataFrame(columns=UNRESOLVED)
     folder, version = _package_folder(source)
     rows: dict[str, tuple[str, str, str]] = {}
     unresolved: list[tuple[str, int, str]] = []
@@ -122,6 +133,16 @@ def read_registry(source: str = "installed") -> tuple["pd.DataFrame", "pd.DataFr
         pd.DataFrame(list(rows.values()), columns=["model", "plugin", "package_version"]),
         pd.DataFrame(unresolved, columns=UNRESOLVED),
     )
+
+
+def _demo(sheet: "pd.DataFrame") -> "pd.DataFrame":
+    """The models of a sheet that this package loads itself."""
+    import pandas as pd
+
+    from alignsec import __version__
+
+    models = sheet.loc[sheet["source"] == "demo", "model"].reset_index(drop=True)
+    return pd.DataFrame({"model": models, "plugin": "alignsec.demo", "package_version": __version__})
 
 
 @lru_cache(maxsize=2)
@@ -148,34 +169,3 @@ def plugin_of(name: str, source: str = "installed") -> str | None:
 def plugin_folder(plugin: str, source: str = "installed") -> Path:
     """Where a plugin's source is."""
     return _package_folder(source)[0] / "models" / plugin
-
-
-def demo_registry(sheet: "pd.DataFrame") -> "pd.DataFrame":
-    """The demo's registry: the models of its sheet, loaded by this package."""
-    import pandas as pd
-
-    from alignsec import __version__
-
-    demo = sheet[sheet["source"] == "demo"]
-    return pd.DataFrame(
-        {"model": demo["model"], "plugin": "alignsec.demo", "package_version": __version__}
-    ).reset_index(drop=True)
-
-
-def read(
-    source: str = "installed", sheet: "pd.DataFrame | None" = None
-) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """The registry of a study and what in it is unresolved, as `read_registry`; of source ``demo``, the sheet's models.
-
-    Raises
-    ------
-    AlignsecError
-        As `read_registry`, or source ``demo`` without a sheet.
-    """
-    import pandas as pd
-
-    if source != "demo":
-        return read_registry(source)
-    if sheet is None:
-        raise AlignsecError("leaderboard.registry is demo, which needs zoo.sheet")
-    return demo_registry(sheet), pd.DataFrame(columns=UNRESOLVED)

@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
-
 ROOTS = ("average_vision", "neural_vision", "behavior_vision", "engineering_vision")
-
-
 CATEGORIES = {f"{c}_vision": c for c in ("neural", "behavior", "engineering")}
-
-
-TOLERANCE = (
-    0.00101  # of a parent against its children's mean: both are rounded to three decimals, so .001 can occur
-)
+# of a parent against its children's mean: both are rounded to three decimals, so .001 can occur
+TOLERANCE = 0.00101
 
 
 def display_name(name: str) -> str:
-    """Display form of a benchmark id: no version suffix, no lower-case lab prefix, no case."""
+    """Display form of a benchmark id: no version suffix, no lower-case lab prefix, no case.
+
+    >>> display_name("tong.Coggan2024_fMRI.V1-rdm_v1")
+    'coggan2024_fmri.v1-rdm'
+    """
     name = re.sub(r"_v\d+$", "", name.strip())
     return re.sub(r"^[a-z]+\.(?=[A-Z])", "", name).lower()
 
@@ -36,13 +35,14 @@ def known_tree() -> dict[str, str | None]:
 
 
 def canonical_names() -> dict[str, str]:
+    """Display form to benchmark id, of the leaderboard of May 2025, where the form is that of one id only."""
     short: dict[str, list[str]] = {}
     for name in known_tree():
         short.setdefault(display_name(name), []).append(name)
     return {s: names[0] for s, names in short.items() if len(names) == 1}
 
 
-def derive_parents(names: list[str], values: "np.ndarray") -> dict[str, str]:
+def derive_parents(names: list[str], values: "npt.NDArray[np.float64]") -> dict[str, str]:
     """Child to parent, from columns in depth-first order (a parent before its children).
 
     Read right to left: a column that equals the mean of the next k subtree roots (a missing child counts as
@@ -95,8 +95,18 @@ def tree_order(parents: Mapping[str, str | None]) -> list[str]:
     return order
 
 
-def build(names: list[str], values: "np.ndarray", breadth_first: bool) -> tuple["pd.DataFrame", list[str]]:
-    """The table of kind ``benchmarks`` (without counts), in the order of the columns, and warnings."""
+def build(
+    names: list[str], values: "npt.NDArray[np.float64]", breadth_first: bool
+) -> tuple["pd.DataFrame", list[str]]:
+    """The table of kind ``benchmarks`` (without counts), in the order of the columns, and warnings.
+
+    Parents are told by the scores (`derive_parents`) unless the columns are `breadth_first`; what they do not
+    tell comes from the leaderboard of May 2025.
+
+    Parameters
+    ----------
+    values : (models, benchmarks) float, NaN where there is no score
+    """
     import pandas as pd
 
     known = known_tree()
@@ -109,7 +119,7 @@ def build(names: list[str], values: "np.ndarray", breadth_first: bool) -> tuple[
     for name in names:
         if name in CATEGORIES:
             current = name
-        if parents[name] is not None or name == "engineering_vision" or name == "average_vision":
+        if parents[name] is not None or name in ("engineering_vision", "average_vision"):
             continue
         ancestor = known.get(name)
         while ancestor is not None and ancestor not in present:

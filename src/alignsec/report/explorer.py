@@ -1,41 +1,43 @@
 """The explorer: one HTML page with the study inside, which opens without a network.
 
-Plotly draws; the page's own script (`explorer.js`) chooses, filters and computes n, rho and R² of the selection.
+Plotly draws; the page's own script (`explorer.js`) chooses, filters and computes n, rho and R² of the
+selection.
 """
 
 import json
 import math
 from importlib import resources
-from typing import TYPE_CHECKING
+from pathlib import Path
 from typing import Any
 
 from alignsec.analysis.parents import with_exported
+from alignsec.ground import tables
+from alignsec.report.findings import Study
 from alignsec.study import targets as names
-
-if TYPE_CHECKING:
-    import pandas as pd
+from alignsec.study.layout import Layout
 
 # what the page shows of a row of `correlations`
 COLUMNS = [
     "n", "n_families", "families_effective", "n_effective", "rho", "rho_low", "rho_high", "p", "q", "control",
-    "partial_n", "partial_rho", "partial_low", "partial_high", "partial_p", "partial_q", "lofo_low", "lofo_high",
-    "lofo_family", "rho_within", "rho_between", "r2", "slope", "intercept", "p_ols", "note",
+    "partial_n", "partial_rho", "partial_low", "partial_high", "partial_p", "partial_q", "lofo_low",
+    "lofo_high", "lofo_family", "rho_within", "rho_between", "r2", "slope", "intercept", "p_ols", "note",
 ]  # fmt: skip
 
 
-def page(total: "pd.DataFrame", benchmarks: "pd.DataFrame", correlations: "pd.DataFrame", study: str) -> str:
-    """The page as text, about 5 MB, most of it Plotly.
+def write(folder: Path) -> Path:
+    """Write the page of the study below a folder ``results/<study>``; the file written."""
+    path = Layout(folder).explorer
+    tables.write_text(path, page(Study.read(folder), folder.resolve().name))
+    return path
 
-    Parameters
-    ----------
-    total, benchmarks, correlations : tables of kinds ``total_scores``, ``benchmarks``, ``correlations``
-    study : its name, for the title
-    """
+
+def page(study: Study, name: str) -> str:
+    """The page as text, about 5 MB, most of it Plotly; `name` of the study for the title."""
     from plotly.offline import get_plotlyjs
 
-    data = json.dumps(content(total, benchmarks, correlations, study), ensure_ascii=False, allow_nan=False)
+    data = json.dumps(content(study, name), ensure_ascii=False, allow_nan=False)
     parts = {
-        "STUDY": _html(study),
+        "STUDY": _html(name),
         "PLOTLY": get_plotlyjs(),
         # "<" cannot end the script early, whatever a model is called
         "DATA": data.replace("<", "\\u003c"),
@@ -51,20 +53,18 @@ def page(total: "pd.DataFrame", benchmarks: "pd.DataFrame", correlations: "pd.Da
     return "".join(out)
 
 
-def content(
-    total: "pd.DataFrame", benchmarks: "pd.DataFrame", correlations: "pd.DataFrame", study: str
-) -> dict[str, Any]:
-    """What the page holds, as JSON data; numbers to the last digit, so that they come out as in the tables."""
-    from alignsec.report.figures import CATEGORY_COLORS
-    from alignsec.report.figures import OTHER
-    from alignsec.report.figures import family_styles
+def content(study: Study, name: str) -> dict[str, Any]:
+    """What the page holds, as JSON data; numbers to the last digit, so that they come out as in the
+    tables."""
+    from alignsec.report.figures import CATEGORY_COLORS, OTHER, family_styles
 
-    tree = with_exported(benchmarks, total.columns)
+    total, correlations = study.total, study.correlations
+    tree = with_exported(study.benchmarks, total.columns)
     chosen = list(dict.fromkeys(correlations["target"]))
     styles = family_styles(total["family"])
     rows = correlations[["benchmark", "target", *COLUMNS]].astype(object)
     return {
-        "study": study,
+        "study": name,
         "models": list(total["model"]),
         "families": list(total["family"]),
         "styles": {f: colour for f, (colour, _) in styles.items()},

@@ -2,8 +2,7 @@
 
 import math
 import re
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,10 +33,10 @@ def escape(text: str) -> str:
 def table(frame: "pd.DataFrame", caption: str, label: str) -> str:
     r"""The columns of `frame` (its index is left out) as a LaTeX table.
 
-    Numbers are set flush right, those of a column with equally many decimals, so that the points stand under each
-    other: three below 10, fewer above; a column of smaller numbers only has three significant digits. p and q values
-    (columns `p`, `q` and those that begin `p_` or end `_p` or `_q`) below .001 are "< .001", null is an en dash.
-    Needs ``\usepackage{booktabs}``, and ``longtable`` for more than `LONG` rows.
+    Numbers are set flush right, those of a column with equally many decimals, so that the points stand under
+    each other: three below 10, fewer above; a column of smaller numbers only has three significant digits. p
+    and q values (columns `p`, `q` and those that begin `p_` or end `_p` or `_q`) below .001 are "< .001",
+    null is an en dash. Needs ``\usepackage{booktabs}``, and ``longtable`` for more than `LONG` rows.
 
     Parameters
     ----------

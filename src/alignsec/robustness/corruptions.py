@@ -4,12 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alignsec.ground.reasons import Excluded
-from alignsec.ground.reasons import memory_excludes
-from alignsec.ground.tables import SCHEMAS
-from alignsec.ground.tables import empty
-from alignsec.ground.tables import read
-from alignsec.ground.tables import write
+from alignsec.ground.reasons import Excluded, memory_excludes
+from alignsec.ground.tables import SCHEMAS, empty, read, write
 from alignsec.study.records import write_status
 from alignsec.zoo.running import prepare
 
@@ -40,9 +36,7 @@ def evaluate(
     import torch
     from tqdm import tqdm
 
-    from alignsec.images.corrupt import corrupt
-    from alignsec.images.corrupt import imagenet_c
-    from alignsec.images.corrupt import pixels_of
+    from alignsec.images.corrupt import corrupt, imagenet_c, pixels_of
 
     labels = torch.as_tensor(manifest["label"].to_numpy())
     parts = []

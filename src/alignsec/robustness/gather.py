@@ -2,36 +2,47 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.tables import read
-from alignsec.robustness.summarise import doubts
-from alignsec.robustness.summarise import summarise
+from alignsec.robustness.summarise import doubts, summarise
 from alignsec.study.layout import Models
-from alignsec.study.records import EXCLUDED
-from alignsec.study.records import OK
-from alignsec.study.records import Status
-from alignsec.study.records import read_reports
-from alignsec.study.records import read_status
+from alignsec.study.records import EXCLUDED, OK, Status, read_reports, read_status
 from alignsec.zoo.account import owners
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+class Gathered(NamedTuple):
+    """What all jobs came to."""
+
+    table: "pd.DataFrame"  # of kind ``robustness``
+    excluded: "pd.DataFrame"  # columns `summarise.EXCLUDED`
+    warnings: "pd.DataFrame"  # columns `summarise.WARNINGS`
+
+
 def gather(
     models: Sequence[str],
     folder: Path,
     shards: Sequence[str],
-    with_corruptions: bool,
     epsilons: Sequence[str],
-    norm: str,
+    norm: str = "Linf",
+    *,
+    with_corruptions: bool = False,
     exclude_duplicates: bool = False,
-) -> tuple["pd.DataFrame", "pd.DataFrame", "pd.DataFrame"]:
-    """Every job's output below `folder` (`<model>/attack/<shard>.parquet`, …) as accuracies, exclusions, warnings.
+) -> Gathered:
+    """Every job's output as accuracies, exclusions and warnings.
 
-    With `exclude_duplicates`, the first of several models with the same weights stands for all.
+    Parameters
+    ----------
+    models : names, as in the sheet
+    folder : of the models (`alignsec.study.layout.Models`)
+    shards : names of those that every model was attacked on
+    epsilons, norm : as in the configuration
+    with_corruptions : there are corruptions, too
+    exclude_duplicates : the first of several models with the same weights stands for all
 
     Raises
     ------
@@ -51,8 +62,8 @@ def gather(
                 first = seen.setdefault(shard, (used, model))
                 if first[0] != used:
                     raise AlignsecError(
-                        f"{files.attack(model, shard)}: {model!r} was run on other images than {first[1]!r}: delete "
-                        "the folder of the one whose images are not those of images/, and run again"
+                        f"{files.attack(model, shard)}: {model!r} was run on other images than {first[1]!r}: "
+                        "delete the folder of the one whose images are not those of images/, and run again"
                     )
         if with_corruptions:
             corrupted.append(read(files.corruptions(model), "corruptions"))
@@ -61,10 +72,12 @@ def gather(
         raise AlignsecError("the sheet has no model to gather")
     if exclude_duplicates:
         statuses += _duplicates(models, folder)
-    return *summarise(attacks, statuses, corrupted, epsilons, norm), doubts(statuses)
+    table, excluded = summarise(attacks, statuses, corrupted, epsilons, norm)
+    return Gathered(table, excluded, doubts(statuses))
 
 
 def _duplicates(models: Sequence[str], folder: Path) -> list[Status]:
+    """An exclusion of every model whose weights are those of one before it."""
     attacked = {m: r for m, r in read_reports(models, folder).items() if r["status"] == OK}
     return [
         {

@@ -1,120 +1,205 @@
-"""A robustness table of the user's own in place of the attacks."""
+"""A robustness table of the user's own, or a published one, in place of the attacks."""
 
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.robustness.summarise import COLUMNS
-from alignsec.robustness.summarise import share_row
-from alignsec.robustness.summarise import with_conditional
+from alignsec.ground.tabular import Number, Table, read_table
+from alignsec.robustness import layouts
+from alignsec.robustness.doubts import doubts_of
+from alignsec.robustness.layouts import Entry, Reading
+from alignsec.robustness.summarise import COLUMNS, WARNINGS, share_row, with_conditional
 from alignsec.study.targets import is_share
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_PLAIN_PERCENT = 10  # a table whose clean accuracies are all below 10 may as well hold mistyped shares
 
-_UPSTREAM = ["Model Name", "Threat Model", "Epsilon"]
+
+@dataclass(frozen=True)
+class Own:
+    """A user's table of kind ``robustness``, what is odd in it (`WARNINGS`), what was understood."""
+
+    table: "pd.DataFrame"
+    warnings: "pd.DataFrame"
+    understood: str
 
 
-def read_own(path: Path | str) -> "pd.DataFrame":
-    """A user's robustness table: tidy (`model, target, value, n`) or the paper's CSV.
+@dataclass(frozen=True)
+class _Cell:
+    """An accuracy with the number in its cell; `n` is its number of images where that is known."""
 
-    The paper's columns are Model Name, Threat Model, Epsilon, Top-1 Accuracy, Top-5 Accuracy, Top-1 Subset
-    Clean Accuracy, Top-5 Subset Clean Accuracy; accuracies are shares in [0, 1].
+    entry: Entry
+    number: Number
+    n: int | None
+
+
+def read_own(path: Path | str) -> Own:
+    """A user's robustness table, in any of the layouts of `layouts` and any format of `ground.tabular`.
+
+    Accuracies are shares in [0, 1], or percentages where the values say so: every clean accuracy (without
+    one, every value) other than 0 is above 1, and the largest is at least 10. A column may say ``(%)`` in its
+    name, a cell ``%``.
 
     Raises
     ------
     AlignsecError
-        The file and line: missing column, a value that is no number or outside [0, 1], a repeated row.
+        The file, line and column: a missing column, a cell that means nothing, a share outside [0, 1],
+        percentages among shares, a share that `n` images cannot give, a repeated row.
     """
     import pandas as pd
 
     path = Path(path)
     if not path.is_file():
         raise AlignsecError(f"{path}: no such robustness table: set robustness.source")
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise AlignsecError(f"{path}: not a CSV file: {error}") from error
-    if set(_UPSTREAM) <= set(frame.columns):
-        frame = _from_upstream(frame, path)
-    missing = [c for c in ("model", "target", "value") if c not in frame.columns]
-    if missing:
-        raise AlignsecError(
-            f"{path}: column {missing[0]!r} is missing; the columns are {', '.join(map(str, frame.columns))}, "
-            "expected are model, target, value and n (or the paper's, from 'Model Name' on)"
-        )
-    frame["line"] = frame.get("line", pd.Series(range(2, len(frame) + 2), index=frame.index))
-    value = pd.to_numeric(frame["value"].replace("", None), errors="coerce")
-    # a distance in L2 may be above 1
-    share = frame["target"].map(is_share)
-    bad = frame[(value.isna() & (frame["value"] != "")) | (value < 0) | ((value > 1) & share)]
-    if len(bad):
-        row = bad.iloc[0]
-        raise AlignsecError(
-            f"{path}:{row['line']}: value {row['value']!r} of {row['model']!r}, {row['target']!r} is not a share "
-            "in [0, 1]: divide percentages by 100"
-        )
-    twice = frame[frame.duplicated(["model", "target"])]
-    if len(twice):
-        row = twice.iloc[0]
-        raise AlignsecError(
-            f"{path}:{row['line']}: {row['model']!r}, {row['target']!r} occurs twice: keep one"
-        )
-    if "n" in frame:
-        n = (
-            pd.to_numeric(frame["n"].replace("", None), errors="coerce")
-            .astype("Float64")
-            .round()
-            .astype("Int64")
-        )
-    else:
-        n = pd.Series(pd.NA, index=frame.index, dtype="Int64")
-    rows = []
-    for model, target, v, count in zip(frame["model"], frame["target"], value, n, strict=True):
-        if pd.isna(v):
-            continue
-        if not is_share(target):
-            rows.append(dict(zip(COLUMNS, (model, target, v, None, None, count), strict=True)))
-        elif pd.notna(count) and count > 0:
-            rows.append(share_row(model, target, round(v * count), int(count)) | {"value": v})
-        else:
-            rows.append(dict(zip(COLUMNS, (model, target, v, None, None, None), strict=True)))
-    if not rows:
+    table = read_table(path)
+    reading = layouts.read(table)
+    cells = _cells(table, reading.entries)
+    empty = len(reading.entries) - len(cells)
+    if not cells:
         raise AlignsecError(f"{path}: the table has no value")
-    return with_conditional(pd.DataFrame(rows, columns=COLUMNS))
+    _once(table, reading.entries)
+    percent = _in_percent(table, reading, cells)
+    cells = [_as_share(c) if i in percent else c for i, c in enumerate(cells)]
+    rows: list[dict[str, Any]] = [_row(table, cell) for cell in cells]
+    frame = with_conditional(pd.DataFrame(rows, columns=COLUMNS))
+    # a table that holds the conditional shares keeps its own
+    frame = frame.drop_duplicates(["model", "target"], ignore_index=True)
+    doubts = [*reading.doubts, *doubts_of(frame, published=reading.published and bool(percent))]
+    shares = sum(is_share(c.entry.target) for c in cells)
+    unit = "shares" if not percent else "percentages" if len(percent) == shares else "shares and percentages"
+    said = [table.understood, f"{reading.layout} layout of {unit}", *reading.notes]
+    if empty:
+        said.append(f"{empty} of {len(reading.entries)} values missing")
+    return Own(frame, pd.DataFrame(doubts, columns=WARNINGS), f"{path}: {'; '.join(said)}")
 
 
-def _from_upstream(frame: "pd.DataFrame", path: Path) -> "pd.DataFrame":
-    import pandas as pd
+def _cells(table: Table, entries: list[Entry]) -> list[_Cell]:
+    """Entries whose cell is not empty. A number of images is looked at even where its value is missing."""
+    counts: dict[tuple[int, int], int | None] = {}
+    cells: list[_Cell] = []
+    for entry in entries:
+        n = None
+        if entry.n is not None:
+            place = entry.row, entry.n
+            n = counts[place] = counts[place] if place in counts else table.count(*place)
+        number = table.number(entry.row, entry.column)
+        if number is not None:
+            cells.append(_Cell(entry, number, n))
+    return cells
 
-    rows: list[dict[str, Any]] = []
-    columns = {
-        "Top-1 Accuracy": "robust_top1",
-        "Top-5 Accuracy": "robust_top5",
-        "Top-1 Subset Clean Accuracy": "clean_top1",
-        "Top-5 Subset Clean Accuracy": "clean_top5",
-    }
-    clean: dict[tuple[str, str], str] = {}
-    for line, record in enumerate(frame.to_dict("records"), 2):
-        norm = record["Threat Model"].strip()
-        prefix = "" if norm.lower() in ("linf", "l_inf", "l∞", "") else f"{norm}:"
-        for column, kind in columns.items():
-            value = record.get(column, "")
-            if value == "":
-                continue
-            model = record["Model Name"]
-            target = kind if kind.startswith("clean") else f"{kind}@{prefix}{record['Epsilon'].strip()}"
-            if kind.startswith("clean"):
-                # the clean accuracy is repeated on every epsilon's row
-                if clean.setdefault((model, kind), value) != value:
-                    raise AlignsecError(
-                        f"{path}:{line}: {column} of {model!r} is {value}, on an earlier line {clean[model, kind]}"
-                    )
-                if any(r["model"] == model and r["target"] == target for r in rows[-40:]):
-                    continue
-            rows.append({"model": model, "target": target, "value": value, "line": line})
-    return pd.DataFrame(rows, columns=["model", "target", "value", "line"]).drop_duplicates(
-        ["model", "target", "value", "line"]
+
+def _once(table: Table, entries: list[Entry]) -> None:
+    seen: dict[tuple[str, str], Entry] = {}
+    for entry in entries:
+        first = seen.setdefault((entry.model, entry.target), entry)
+        if first is not entry:
+            raise AlignsecError(
+                f"{table.where(entry.row)}: {entry.model!r}, {entry.target!r} occurs twice (column "
+                f"{table.header[entry.column]!r}; before on line {table.lines[first.row]}, column "
+                f"{table.header[first.column]!r}): keep one"
+            )
+
+
+def _in_percent(table: Table, reading: Reading, cells: list[_Cell]) -> set[int]:
+    """Indices of the cells that are percentages; refuses a table that may as well be read otherwise."""
+    shares = [i for i, c in enumerate(cells) if is_share(c.entry.target)]
+    signed = {i for i in shares if cells[i].number.percent or cells[i].entry.column in reading.declared}
+    for cell in cells:
+        if not is_share(cell.entry.target) and cell.number.percent:
+            raise AlignsecError(f"{_place(table, cell)} is a percentage where a distance is expected")
+    for i in shares:
+        if not 0 <= cells[i].number.exact <= 100:
+            raise _no_share(table, cells[i], "correct it")
+    columns = {cells[i].entry.column for i in signed}
+    for i in shares:
+        if i not in signed and cells[i].entry.column in columns and cells[i].number.exact:
+            raise _no_share(
+                table, cells[i], "other cells of the column end in %: write all of them so, or none"
+            )
+    rest = [cells[i] for i in shares if i not in signed and cells[i].number.exact]
+    above = [c for c in rest if c.number.exact > 1]
+    if not above:
+        return signed
+    clean = [c for c in rest if c.entry.target.startswith("clean_")]
+    evidence = clean if clean and not reading.published else rest
+    large = [c for c in evidence if c.number.exact > 1]
+    small = [c for c in evidence if c.number.exact <= 1]
+    if reading.published:
+        settled = len(large) > len(small)
+    else:
+        settled = not small and max(c.number.exact for c in large) >= _PLAIN_PERCENT
+    if not settled and len(large) > len(small) > 0:
+        raise AlignsecError(
+            f"{_place(table, small[0])} is at most 1 where the others are percentages: is it a share? "
+            "Write shares in [0, 1] everywhere: divide percentages by 100"
+        )
+    if not settled:
+        raise _no_share(table, above[0], "divide percentages by 100")
+    if not reading.published:
+        _agree(table, [c for c in rest if not c.entry.target.startswith("clean_")])
+    return set(shares)
+
+
+def _agree(table: Table, cells: list[_Cell]) -> None:
+    """Refuse a target of values up to 1 where clean accuracy is in percent: .4 may be 40 % or .4 %."""
+    largest: dict[str, _Cell] = {}
+    for cell in cells:
+        known = largest.setdefault(cell.entry.target, cell)
+        if cell.number.exact > known.number.exact:
+            largest[cell.entry.target] = cell
+    for cell in largest.values():
+        if cell.number.exact <= 1:
+            raise AlignsecError(
+                f"{_place(table, cell)} is the largest of its target, where others are percentages: is it a "
+                "share or a percentage? Write shares in [0, 1] everywhere (divide percentages by 100), or "
+                "percentages with the sign %"
+            )
+
+
+def _place(table: Table, cell: _Cell) -> str:
+    entry = cell.entry
+    shown = table.rows[entry.row][entry.column].strip()[:40]
+    return (
+        f"{table.where(entry.row)}: value {shown!r} of {entry.model!r}, {entry.target!r} "
+        f"(column {table.header[entry.column]!r})"
     )
+
+
+def _no_share(table: Table, cell: _Cell, remedy: str) -> AlignsecError:
+    return AlignsecError(f"{_place(table, cell)} is not a share in [0, 1]: {remedy}")
+
+
+def _as_share(cell: _Cell) -> _Cell:
+    number = cell.number
+    return replace(cell, number=Number(number.exact.scaleb(-2), number.unit.scaleb(-2), percent=False))
+
+
+def _row(table: Table, cell: _Cell) -> dict[str, Any]:
+    """One row of the table of kind ``robustness``, its value checked."""
+    model, target, n = cell.entry.model, cell.entry.target, cell.n
+    exact, value = cell.number.exact, cell.number.value
+    if not is_share(target):
+        if exact < 0:
+            raise AlignsecError(f"{_place(table, cell)} is negative: expected is a distance")
+        return dict(zip(COLUMNS, (model, target, value, None, None, n), strict=True))
+    if n is None:
+        return dict(zip(COLUMNS, (model, target, value, None, None, None), strict=True))
+    hits = round(value * n)
+    # a mean over corruptions is no count of its images
+    if not target.endswith("@mean") and not _is_count(cell.number, n):
+        near = ", ".join(f"{k / n:.6g}" for k in sorted({int(value * n), min(n, int(value * n) + 1)}))
+        raise AlignsecError(
+            f"{_place(table, cell)} is no share of n = {n} images (nearest are {near}): correct n or the "
+            "value, or leave n empty where the value is a mean over several runs"
+        )
+    return share_row(model, target, hits, n) | {"value": value}
+
+
+def _is_count(number: Number, n: int) -> bool:
+    """Is the share one of k / n, within a unit of the last printed digit (it may be rounded or cut off)?"""
+    nearest = (number.exact * n).to_integral_value()
+    return abs(number.exact - nearest / n) <= max(number.unit, Decimal("1e-9"))

@@ -1,17 +1,16 @@
-"""Per-image verdicts to a table of models and targets."""
+"""Verdicts per image as a table of models and targets."""
 
-from collections.abc import Iterable
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon as eps
-from alignsec.study.records import Status
-from alignsec.study.targets import conditional
+from alignsec.study.records import OK, Status
+from alignsec.study.targets import CORRUPTIONS, conditional, corruption_name, median_name, target_name
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
 COLUMNS = ["model", "target", "value", "low", "high", "n"]
@@ -22,21 +21,123 @@ _MEANINGS = {
     "square_after_white_box": "images that only the black-box attack broke: gradients may be masked",
     "not_monotone": "verdicts of the judge that a smaller ball contradicted: stronger attacks may break more",
     "softmax_output": "the outputs look like probabilities: losses on logits lose their strength",
-    "stochastic": "attacked with version rand; largest standard deviation of robust accuracy over evaluations",
+    "stochastic": "attacked with version rand; largest standard deviation of robust accuracy over "
+    "evaluations",
 }
+_COUNTS = ("square_after_white_box", "not_monotone")  # of images and verdicts, the others are shares
 
 
-def target_name(epsilon: str, norm: str, top: int = 1) -> str:
-    """`robust_top1@<epsilon>`; a norm other than Linf says so."""
-    return f"robust_top{top}@{epsilon}" if norm == "Linf" else f"robust_top{top}@{norm}:{epsilon}"
+def summarise(
+    attacks: Iterable["pd.DataFrame"],
+    statuses: Iterable[Status],
+    corruptions: Iterable["pd.DataFrame"],
+    epsilons: Sequence[str],
+    norm: str,
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Accuracies per model with Wilson intervals, and the models that have none.
+
+    A model that preflight or an attack excludes has no row; one that only its corruptions exclude keeps
+    those of its attack.
+
+    Parameters
+    ----------
+    attacks : tables of kind ``attack``, one per model and shard
+    statuses : one per attack and corruptions job
+    corruptions : tables of kind ``corruptions``, one per model
+    epsilons : as written in the configuration
+
+    Returns
+    -------
+    (models, excluded)
+        `models`: model, target, value, low, high, n (95 % Wilson score interval over the images; of the
+        median of the smallest adversarial norm known, in [0, 1] pixel units and censored at the largest
+        epsilon, the interval of order statistics); `excluded`: model, step, reason.
+
+    Raises
+    ------
+    AlignsecError
+        Every model was excluded, or verdicts are missing.
+    """
+    import pandas as pd
+
+    excluded = pd.DataFrame(
+        sorted({(s["model"], s["step"], s["reason"]) for s in statuses if s["status"] != OK}),
+        columns=EXCLUDED,
+    )
+    out = set(excluded.loc[excluded["step"] != "corruptions", "model"])
+    attack = pd.concat([f for f in attacks if len(f)] or [pd.DataFrame(columns=["model"])], ignore_index=True)
+    attack = attack[~attack["model"].isin(out)]
+    if attack.empty:
+        reasons = "; ".join(f"{r.model}: {r.reason}" for r in excluded.head(5).itertuples())
+        raise AlignsecError(
+            f"no model could be attacked ({reasons}): see robustness/excluded.csv and the logs"
+        )
+    rows: list[dict[str, Any]] = []
+    for model, frame in attack.groupby("model", sort=True):
+        rows += _attacked(str(model), frame, epsilons, norm)
+    for frame in corruptions:
+        if len(frame):
+            rows += _corrupted(frame)
+    return with_conditional(pd.DataFrame(rows, columns=COLUMNS)), excluded
 
 
-def median_name(norm: str) -> str:
-    """`median_distance`; a norm other than Linf says so."""
-    return "median_distance" if norm == "Linf" else f"median_distance@{norm}"
+def _attacked(model: str, frame: "pd.DataFrame", epsilons: Sequence[str], norm: str) -> list[dict[str, Any]]:
+    """Rows of one model from its verdicts."""
+    images = frame.drop_duplicates("image")
+    clean = images["correct"]
+    rows = [
+        share_row(model, "clean_top1", int(clean.sum()), len(clean)),
+        share_row(model, "clean_top5", int(images["correct_top5"].sum()), len(clean)),
+    ]
+    for text in epsilons:
+        at = frame.loc[frame["epsilon"] == eps.parse(text), "robust"]
+        if len(at) != len(clean):
+            raise AlignsecError(
+                f"model {model!r}: {len(at)} verdicts at epsilon {text} for {len(clean)} images: "
+                "delete its attack folder and run again"
+            )
+        rows.append(share_row(model, target_name(text, norm), int(at.sum()), len(at)))
+        five = frame.loc[at.index, "top5"]
+        if five.notna().all():
+            rows.append(share_row(model, target_name(text, norm, top=5), int(five.sum()), len(five)))
+    # 0 where the clean image is misclassified; as far as the largest epsilon where nothing was found
+    farthest = max(eps.parse(e) for e in epsilons)
+    distance = images["distance"].fillna(farthest).clip(upper=farthest).where(clean, 0.0)
+    return [*rows, _median(model, median_name(norm), distance.to_numpy(dtype=float))]
 
 
-def _median(model: str, target: str, distance: "np.ndarray") -> dict[str, Any]:
+def _corrupted(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Rows of one model from its table of kind ``corruptions``."""
+    model = str(frame["model"].iloc[0])
+    rows = [
+        share_row(
+            model, corruption_name(str(name), int(str(severity))), int(part["correct"].sum()), len(part)
+        )
+        for (name, severity), part in frame.groupby(["corruption", "severity"], sort=True)
+    ]
+    # images repeat across corruptions, so no binomial interval holds for the mean
+    mean = float(frame.groupby(["corruption", "severity"])["correct"].mean().mean())
+    return [*rows, _row(model, CORRUPTIONS, mean, None, None, frame["image"].nunique())]
+
+
+def _row(model: str, target: str, *values: Any) -> dict[str, Any]:
+    return dict(zip(COLUMNS, (model, target, *values), strict=True))
+
+
+def share_row(model: str, target: str, hits: int, n: int) -> dict[str, Any]:
+    """A row of kind ``robustness``: `hits` of `n` images, with Wilson's 95 % interval.
+
+    >>> row = share_row("resnet", "clean_top1", 34, 1000)
+    >>> row["value"], round(row["low"], 4), round(row["high"], 4)
+    (0.034, 0.0244, 0.0471)
+    """
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return _row(model, target, hits / n, interval.low, interval.high, n)
+
+
+def _median(model: str, target: str, distance: "npt.NDArray[np.float64]") -> dict[str, Any]:
     """The median with its distribution-free 95 % interval, from order statistics."""
     import numpy as np
     from scipy.stats import binom
@@ -45,7 +146,39 @@ def _median(model: str, target: str, distance: "np.ndarray") -> dict[str, Any]:
     n = len(ordered)
     below = int(binom.ppf(0.025, n, 0.5))
     low, high = ordered[max(0, below - 1)], ordered[min(n - 1, n - below)]
-    return dict(zip(COLUMNS, (model, target, float(np.median(ordered)), low, high, n), strict=True))
+    return _row(model, target, float(np.median(ordered)), low, high, n)
+
+
+def with_conditional(table: "pd.DataFrame") -> "pd.DataFrame":
+    """`table` (kind ``robustness``) and `robust_given_correct@<epsilon>`: robust among images clean-correct.
+
+    Its `n` is the number of clean-correct images and its interval Wilson's; a model with none has no row.
+    Rows are made where clean and robust accuracy are of as many images, and where the number is unknown as a
+    ratio without interval; a robust accuracy above the clean one was measured on other images, and makes
+    none.
+    """
+    import pandas as pd
+
+    clean = table[table["target"] == "clean_top1"].set_index("model")
+    rows: list[dict[str, Any]] = []
+    for model, target, value, n in zip(
+        table["model"], table["target"], table["value"], table["n"], strict=True
+    ):
+        name = conditional(str(target))
+        if name is None or model not in clean.index or pd.isna(value):
+            continue
+        of, count = clean.loc[model, "value"], clean.loc[model, "n"]
+        if pd.isna(of) or not 0 < of >= value:
+            continue
+        if pd.isna(n) and pd.isna(count):
+            rows.append(_row(str(model), name, value / of, None, None, None))
+        elif pd.notna(n) and pd.notna(count) and n == count and round(of * n) > 0:
+            rows.append(share_row(str(model), name, round(value * n), round(of * n)))
+    if not rows:
+        return table
+    added = pd.DataFrame(rows, columns=COLUMNS)
+    # both as objects: a column that is all null in one must not decide the type of the other
+    return pd.concat([table.astype(object), added.astype(object)], ignore_index=True).infer_objects()
 
 
 def doubts(statuses: Iterable[Status]) -> "pd.DataFrame":
@@ -63,130 +196,6 @@ def doubts(statuses: Iterable[Status]) -> "pd.DataFrame":
         for warning, value in given.items():
             key = status["model"], warning
             before = found.get(key, 0.0)
-            counted = warning in ("square_after_white_box", "not_monotone")
-            found[key] = before + value if counted else max(before, float(value))
+            found[key] = before + value if warning in _COUNTS else max(before, float(value))
     rows = [(model, warning, value, _MEANINGS[warning]) for (model, warning), value in sorted(found.items())]
     return pd.DataFrame(rows, columns=WARNINGS)
-
-
-def share_row(model: str, target: str, hits: int, n: int) -> dict[str, Any]:
-    from scipy.stats import binomtest
-
-    interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return dict(zip(COLUMNS, (model, target, hits / n, interval.low, interval.high, n), strict=True))
-
-
-def summarise(
-    attacks: Iterable["pd.DataFrame"],
-    statuses: Iterable[Status],
-    corruptions: Iterable["pd.DataFrame"],
-    epsilons: Sequence[str],
-    norm: str,
-) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Accuracies per model with Wilson intervals, and the models that have none.
-
-    Parameters
-    ----------
-    attacks : tables of kind ``attack``, one per model and shard
-    statuses : one per attack and corruption job: `model`, `step`, `status` (``ok`` or ``excluded``), `reason`
-    corruptions : tables of kind ``corruptions``, one per model
-    epsilons : as written in the configuration
-
-    Returns
-    -------
-    (models, excluded)
-        `models`: model, target, value, low, high, n (95 % Wilson score interval over the images; of the median
-        of the smallest adversarial norm known, in [0, 1] pixel units and censored at the largest epsilon, the
-        interval of order statistics);
-        `excluded`: model, step, reason.
-
-    Raises
-    ------
-    AlignsecError
-        Every model was excluded.
-    """
-    import pandas as pd
-
-    excluded = pd.DataFrame(
-        sorted({(s["model"], s["step"], s["reason"]) for s in statuses if s["status"] != "ok"}),
-        columns=EXCLUDED,
-    )
-    out = set(excluded.loc[excluded["step"] != "corruptions", "model"])
-    attack = pd.concat([f for f in attacks if len(f)] or [pd.DataFrame(columns=["model"])], ignore_index=True)
-    attack = attack[~attack["model"].isin(out)]
-    if attack.empty:
-        reasons = "; ".join(f"{r.model}: {r.reason}" for r in excluded.head(5).itertuples())
-        raise AlignsecError(
-            f"no model could be attacked ({reasons}): see robustness/excluded.csv and the logs"
-        )
-    rows: list[dict[str, Any]] = []
-    for model, frame in attack.groupby("model", sort=True):
-        images = frame.drop_duplicates("image")
-        clean = images["correct"]
-        rows.append(share_row(str(model), "clean_top1", int(clean.sum()), len(clean)))
-        rows.append(share_row(str(model), "clean_top5", int(images["correct_top5"].sum()), len(clean)))
-        for text in epsilons:
-            at = frame.loc[frame["epsilon"] == eps.parse(text), "robust"]
-            if len(at) != len(clean):
-                raise AlignsecError(
-                    f"model {model!r}: {len(at)} verdicts at epsilon {text} for {len(clean)} images: "
-                    "delete its attack folder and run again"
-                )
-            rows.append(share_row(str(model), target_name(text, norm), int(at.sum()), len(at)))
-            five = frame.loc[at.index, "top5"]
-            if five.notna().all():
-                rows.append(share_row(str(model), target_name(text, norm, top=5), int(five.sum()), len(five)))
-        # 0 where the clean image is misclassified; as far as the largest epsilon where nothing was found
-        farthest = max(eps.parse(e) for e in epsilons)
-        distance = images["distance"].fillna(farthest).clip(upper=farthest).where(clean, 0.0)
-        rows.append(_median(str(model), median_name(norm), distance.to_numpy(dtype=float)))
-    for frame in corruptions:
-        if frame.empty:
-            continue
-        model = str(frame["model"].iloc[0])
-        for (name, severity), part in frame.groupby(["corruption", "severity"], sort=True):
-            target = f"corruption_top1@{name}-{severity}"
-            rows.append(share_row(model, target, int(part["correct"].sum()), len(part)))
-        # images repeat across corruptions, so no binomial interval holds for the mean
-        rows.append(
-            {
-                "model": model,
-                "target": "corruption_top1@mean",
-                "value": float(frame.groupby(["corruption", "severity"])["correct"].mean().mean()),
-                "low": None,
-                "high": None,
-                "n": frame["image"].nunique(),
-            }
-        )
-    return with_conditional(pd.DataFrame(rows, columns=COLUMNS)), excluded
-
-
-def with_conditional(table: "pd.DataFrame") -> "pd.DataFrame":
-    """`table` (kind ``robustness``) with `robust_given_correct@<epsilon>`: robust among the clean-correct images.
-
-    Its `n` is the number of clean-correct images and its interval Wilson's; a model with none has no row. Rows are made
-    where clean and robust accuracy are of as many images, and where the number is unknown as a ratio without interval;
-    a robust accuracy above the clean one was measured on other images, and makes none.
-    """
-    import pandas as pd
-
-    clean = table[table["target"] == "clean_top1"].set_index("model")
-    rows: list[dict[str, Any]] = []
-    for model, target, value, n in zip(
-        table["model"], table["target"], table["value"], table["n"], strict=True
-    ):
-        name = conditional(str(target))
-        if name is None or model not in clean.index or pd.isna(value):
-            continue
-        of, count = clean.loc[model, "value"], clean.loc[model, "n"]
-        if pd.isna(of) or not 0 < of >= value:
-            continue
-        if pd.isna(n) and pd.isna(count):
-            rows.append(dict(zip(COLUMNS, (model, name, value / of, None, None, None), strict=True)))
-        elif pd.notna(n) and pd.notna(count) and n == count and round(of * n) > 0:
-            rows.append(share_row(str(model), name, round(value * n), round(of * n)))
-    if not rows:
-        return table
-    added = pd.DataFrame(rows, columns=COLUMNS)
-    # both as objects: a column that is all null in one must not decide the type of the other
-    return pd.concat([table.astype(object), added.astype(object)], ignore_index=True).infer_objects()

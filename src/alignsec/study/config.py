@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.study import epsilon
+from alignsec.study import epsilon, sheet
 
 Json = dict[str, Any]
 # keys of earlier versions -> those of today; of a section, everything in it
@@ -255,7 +255,8 @@ def markdown() -> str:
         kind = " or ".join(kind) if isinstance(kind, list) else kind
         default = "(required)" if "default" not in node else f"`{_text(node['default'])}`"
         lines.append(f"| `{name}` | {kind} | {default} | {' '.join(node['description'].split())} |")
-    return "\n".join(lines) + "\n"
+    lines += ["", "## The model sheet", "", "Tab-separated, UTF-8, a header and a row for each model.", ""]
+    return "\n".join(lines) + "\n" + sheet.markdown()
 
 
 def _text(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Epsilons as people write them: ``"1/255"``, ``"0.001"``."""
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -7,12 +8,18 @@ from alignsec.ground.errors import AlignsecError
 
 
 def parse(text: str) -> float:
-    """An epsilon string as a float of the [0, 1] pixel range; ``AlignsecError`` if it is not a number."""
+    """An epsilon string as a float of the [0, 1] pixel range; ``AlignsecError`` if it is not a number.
+
+    >>> parse("0.5/255") * 255
+    0.5
+    """
     try:
         over, _, under = text.partition("/")
+        if re.search(r"[eE][+-]?\d{3}", text):  # Fraction would write out a billion digits of 1e999999999
+            raise ValueError("its exponent is too large")
         # "0.5/255" too, which Fraction does not read
         return float(Fraction(over) / Fraction(under or 1))
-    except (ValueError, ZeroDivisionError, TypeError, AttributeError) as error:
+    except (ValueError, ZeroDivisionError, OverflowError, TypeError, AttributeError) as error:
         raise AlignsecError(f'epsilon {text!r} is not a number: write it like "1/255" or "0.001"') from error
 
 

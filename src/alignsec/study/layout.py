@@ -41,6 +41,16 @@ def shard_name(number: int) -> str:
     return f"{number:04d}"
 
 
+def shard_table(folder: Path, shard: str) -> Path:
+    """A shard's table in a folder of them."""
+    return folder / f"{shard}.parquet"
+
+
+def shard_tables(folder: Path, count: int) -> list[Path]:
+    """Tables of the first `count` shards in a folder of them."""
+    return [shard_table(folder, shard_name(i)) for i in range(count)]
+
+
 def bounds(shard: str, count: int, per_shard: int) -> tuple[int, int]:
     """First and past-the-last image of a shard, in the order of the images."""
     start = int(shard) * per_shard
@@ -164,7 +174,7 @@ class Layout:
 
     def images(self, shard: str) -> Path:
         """A shard, table of kind ``images``."""
-        return self.root / "images" / "shards" / f"{shard}.parquet"
+        return shard_table(self.root / "images" / "shards", shard)
 
     @property
     def sample(self) -> Path:

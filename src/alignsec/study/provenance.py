@@ -1,6 +1,5 @@
 """What produced a study: inputs' and tables' hashes, versions, seed, configuration, cost of the attacks."""
 
-import json
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from alignsec.ground.hashes import file_hash
+from alignsec.study.layout import Layout
+from alignsec.study.records import read_status
 
 PACKAGES = [
     "alignsec",
@@ -57,12 +58,14 @@ def _commit() -> str | None:
 
 def describe(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The provenance of the study in `folder`, as JSON data."""
+    study = Layout(folder)
     total: dict[str, float] = {}
     devices, attacks = set(), set()
-    for path in sorted(folder.glob("models/*/attack/*.status.json")):
-        cost = json.loads(path.read_text(encoding="utf-8")).get("cost", {})
-        for key in ("forward_images", "forward_backward_images"):
-            total[key] = total.get(key, 0) + cost.get(key, 0)
+    for path in study.models.attack_statuses():
+        cost = read_status(path).get("cost", {})
+        total["forward_images"] = total.get("forward_images", 0) + cost.get("forward_images", 0)
+        passes = cost.get("forward_backward_images", 0)
+        total["forward_backward_images"] = total.get("forward_backward_images", 0) + passes
         for stage, seconds in cost.get("seconds", {}).items():
             total[f"seconds {stage}"] = round(total.get(f"seconds {stage}", 0) + seconds, 1)
         if cost:
@@ -70,15 +73,15 @@ def describe(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             attacks.add(cost["attack"])
     hashed = [
         p
-        for pattern in (
-            "scores/*",
-            "registry/*",
-            "images/*.parquet",
-            "robustness/*",
-            "analysis/*",
-            "correlations/all.*",
+        for place, pattern in (
+            (study.scores, "*"),
+            (study.registry, "*"),
+            (study.manifest, "*.parquet"),
+            (study.robustness, "*"),
+            (study.total, "*"),
+            (study.correlations, f"{study.correlations.stem}.*"),
         )
-        for p in sorted(folder.glob(pattern))
+        for p in sorted(place.parent.glob(pattern))
         if p.is_file() and not p.name.startswith(".")
     ]
     return {

@@ -1,4 +1,4 @@
-"""What a job says of itself, as JSON beside its table: the preflight report, the status of an attack or of corruptions.
+"""What a job says of itself, as JSON beside its table: a preflight report, the status of the other jobs.
 
 Written and read here and nowhere else, so that a key has one spelling.
 """
@@ -6,9 +6,7 @@ Written and read here and nowhere else, so that a key has one spelling.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-from typing import NotRequired
-from typing import TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
@@ -49,7 +47,7 @@ class Status(TypedDict):
 
 
 class Report(TypedDict):
-    """What preflight found out about a model; null where unknown. Units: `alignsec.zoo.preflight.preflight`."""
+    """What `alignsec.zoo.preflight.preflight` found out about a model, with its units; null where unknown."""
 
     model: str
     source: str
@@ -87,7 +85,9 @@ MEASURED = (
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON atomically, keys in the given order."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    # what third-party code said may hold half a character, which no UTF-8 file can
+    write_text(path, text.encode("utf-8", "replace").decode("utf-8") + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -122,13 +122,15 @@ def write_status(path: Path, model: str, step: str, excluded: Excluded | None, *
 def read_status(path: Path) -> Status:
     """How a job ended; `AlignsecError` if the file says nothing."""
     found: Any = read_json(path)
-    return found
+    status: Status = found
+    return status
 
 
 def read_report(path: Path) -> Report:
     """A preflight report; `AlignsecError` if the file is none."""
     found: Any = read_json(path)
-    return found
+    report: Report = found
+    return report
 
 
 def excluded_by(report: Report) -> Excluded | None:

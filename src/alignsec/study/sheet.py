@@ -1,32 +1,51 @@
-"""The model sheet: which models a study attacks, one row each."""
+"""The model sheet: which models a study attacks, one row each, tab-separated."""
 
+import csv
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
-from alignsec.study.catalogue import SOURCES
+from alignsec.study import catalogue
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["model", "source", "spec", "family", "note"]
-# Further columns, for people: same architecture line, where the weights are fetched from, packages beyond alignsec's.
-OPTIONAL = ["series", "weights", "packages"]
+
+class Column(NamedTuple):
+    """A column of the sheet; one that is not required may be left out."""
+
+    name: str
+    meaning: str
+    required: bool = True
+
+
+DECLARED = (
+    Column("model", "the name in results and figures; of source brainscore the leaderboard's, to the letter"),
+    Column("source", f"where the model comes from: {', '.join(catalogue.SOURCES)}"),
+    Column("spec", "what the source finds it by; empty: the name"),
+    Column("family", "models that are not independent of each other share one; empty: the name"),
+    Column("note", "for people"),
+    Column("series", "for people: the line of architectures", required=False),
+    Column("weights", "for people: where the weights are fetched from", required=False),
+    Column("packages", "for people: packages beyond those of alignsec", required=False),
+)
+COLUMNS = [c.name for c in DECLARED if c.required]
+OPTIONAL = [c.name for c in DECLARED if not c.required]
 
 
 def read(path: Path | str) -> "pd.DataFrame":
-    """Read and check a tab-separated sheet (columns model, source, spec, family, note; all strings).
+    """Read and check a sheet: the columns of `DECLARED`, all strings.
 
-    Columns of `OPTIONAL` may follow. Names are kept to the letter: a leading space is part of a name.
+    Names are kept to the letter: a leading space is part of a name.
 
     Raises
     ------
     AlignsecError
-        The file, the line and the remedy: missing file or column, empty or repeated name, unknown source.
+        A missing file, a header of other columns, or every row that is wrong (file, line, fault, remedy): an
+        empty or repeated name, an unknown source, a spec that its source cannot read.
     """
-    import csv
-
     import pandas as pd
 
     path = Path(path)
@@ -44,28 +63,44 @@ def read(path: Path | str) -> "pd.DataFrame":
             f"{path}:1: the header must be {', '.join(COLUMNS)}, separated by tabs "
             f"(after them, if at all: {', '.join(OPTIONAL)})"
         )
-    seen: dict[str, int] = {}
-    for number, row in lines[1:]:
-        if len(row) > len(known) or len(row) < 2:
-            raise AlignsecError(
-                f"{path}:{number}: {len(row)} cells where {len(known)} are expected, tab-separated"
-            )
-        row += [""] * (len(known) - len(row))
-        name, source = row[0], row[1]
-        if not name.strip():
-            raise AlignsecError(f"{path}:{number}: the model has no name")
-        if name in seen:
-            raise AlignsecError(
-                f"{path}:{number}: model {name!r} is already on line {seen[name]}: remove one row"
-            )
-        if source not in SOURCES:
-            raise AlignsecError(f"{path}:{number}: source {source!r} is not one of {', '.join(SOURCES)}")
-        encode(name)
-        row[3] = row[3] or name
-        seen[name] = number
-    if not seen:
+    body = [(number, row + [""] * (len(known) - len(row))) for number, row in lines[1:]]
+    if not body:
         raise AlignsecError(f"{path}: the sheet has no model")
-    return pd.DataFrame([r for _, r in lines[1:]], columns=known, dtype="object")
+    if wrong := [f"{path}:{number}: {fault}" for number, fault in _faults(lines[1:], known)]:
+        more = f"{len(wrong)} faults in the model sheet:\n" if len(wrong) > 1 else ""
+        raise AlignsecError(more + "\n".join(wrong))
+    frame = pd.DataFrame([row for _, row in body], columns=known, dtype="object")
+    frame["family"] = frame["family"].where(frame["family"] != "", frame["model"])
+    return frame
+
+
+def _faults(lines: list[tuple[int, list[str]]], columns: list[str]) -> Iterator[tuple[int, str]]:
+    """Line and fault of every row that is wrong."""
+    seen: dict[str, int] = {}
+    for number, row in lines:
+        if len(row) > len(columns) or len(row) < 2:
+            yield number, f"{len(row)} cells where {len(columns)} are expected, tab-separated"
+            continue
+        name, source, spec = (*row, "")[:3]
+        if fault := _fault_of_name(name):
+            yield number, fault
+        elif name in seen:
+            yield number, f"model {name!r} is already on line {seen[name]}: remove one row"
+        seen.setdefault(name, number)
+        if source not in catalogue.SOURCES:
+            yield number, f"source {source!r} is not one of {', '.join(catalogue.SOURCES)}"
+        elif wrong := catalogue.problem(source, spec or name):
+            yield number, f"{source} spec {spec or name!r} of model {name!r}: {wrong}"
+
+
+def _fault_of_name(name: str) -> str | None:
+    if not name.strip():
+        return "the model has no name: give it one"
+    try:
+        encode(name)
+    except AlignsecError as error:
+        return str(error)
+    return None
 
 
 def write(frame: "pd.DataFrame", path: Path | str) -> None:
@@ -75,3 +110,10 @@ def write(frame: "pd.DataFrame", path: Path | str) -> None:
     columns = [*COLUMNS, *(c for c in OPTIONAL if c in frame)]
     rows = ["\t".join(columns)] + ["\t".join(map(str, r)) for r in frame[columns].itertuples(index=False)]
     write_text(path, "\n".join(rows) + "\n")
+
+
+def markdown() -> str:
+    """The columns as a table of a page."""
+    lines = ["| column | required | meaning |", "|---|---|---|"]
+    lines += [f"| `{c.name}` | {'yes' if c.required else 'no'} | {c.meaning} |" for c in DECLARED]
+    return "\n".join(lines) + "\n"

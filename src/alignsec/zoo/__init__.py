@@ -1,7 +1,6 @@
 """The models: where they come from, what loading them takes, whether they can be attacked, and why not."""
 
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alignsec.ground.reasons import Excluded

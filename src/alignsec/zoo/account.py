@@ -1,23 +1,19 @@
 """What became of every model of a study before the attacks: one row each, and the reasons counted."""
 
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alignsec.ground.reasons import FLAGS
-from alignsec.ground.reasons import KINDS
-from alignsec.study.records import Report
-from alignsec.study.records import read_reports
+from alignsec.ground.reasons import FLAGS, KINDS
+from alignsec.study.records import Report, read_reports
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = [
-    "model", "source", "family", "status", "kind", "reason", "transient", "flags", "reached", "input_size", "mean",
-    "std", "classes", "label_offset", "deterministic", "parameters", "clean_top1", "clean_n", "brainscore_top1",
-    "duplicates", "weights_sha256", "geometry", "seconds",
+    "model", "source", "family", "status", "kind", "reason", "transient", "flags", "reached", "input_size",
+    "mean", "std", "classes", "label_offset", "deterministic", "parameters", "clean_top1", "clean_n",
+    "brainscore_top1", "duplicates", "weights_sha256", "geometry", "seconds",
 ]  # fmt: skip
 COUNTS = ["status", "kind", "models", "forward", "transient", "meaning"]
 TOP1 = "ImageNet-top1"  # Brain-Score's own benchmark of clean accuracy
@@ -27,9 +23,9 @@ GAP = 0.05  # beyond the 99 % Wilson interval of the sample's accuracy
 def table(sheet: "pd.DataFrame", reports: Mapping[str, Report], top1: Mapping[str, float]) -> "pd.DataFrame":
     """One row per model of the sheet.
 
-    Adds what only shows between models or against the leaderboard: `duplicates` (models with the same weights,
-    flag "duplicate weights") and the flag "accuracy gap", where `top1` (Brain-Score's ImageNet top-1 by model) lies
-    more than .05 outside the 99 % Wilson interval of the accuracy on the sample.
+    Adds what only shows between models or against the leaderboard: `duplicates` (models with the same
+    weights, flag "duplicate weights") and the flag "accuracy gap", where `top1` (Brain-Score's ImageNet top-1
+    by model) lies more than .05 outside the 99 % Wilson interval of the accuracy on the sample.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What surrounds the loading of third-party code: its changes to the process undone, its errors given a reason."""
+"""Around the loading of third-party code: its changes to the process undone, its errors given a reason."""
 
 import contextlib
 import hashlib
@@ -10,16 +10,12 @@ import ssl
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
-from collections.abc import Iterator
-from dataclasses import dataclass
-from dataclasses import field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded
-from alignsec.ground.reasons import out_of_memory
+from alignsec.ground.reasons import Excluded, message, out_of_memory, told
 
 CONNECT_TIMEOUT = 30.0  # seconds without an answer, for sockets that set none of their own
 _LOCAL = ("localhost", "127.", "::1", "0.0.0.0")
@@ -27,7 +23,7 @@ _LOCAL = ("localhost", "127.", "::1", "0.0.0.0")
 
 @dataclass
 class Trace:
-    """What loading did: `changed` global settings (restored), hosts that could not be reached, files of weights."""
+    """What loading did: global settings changed (and restored), hosts not reached, files of weights."""
 
     changed: list[str] = field(default_factory=list)
     unreached: list[str] = field(default_factory=list)
@@ -38,23 +34,24 @@ class Trace:
 def contained() -> Iterator[Trace]:
     """Contain a plugin while it loads.
 
-    Restored afterwards: default dtype and device, gradient mode, threads, TF32 and cuDNN switches, random states,
-    ssl context, working folder, environment, warning filters, log level, socket timeout. Where the environment
-    has ALIGNSEC_OFFLINE, connections to other machines are refused at once.
+    Restored afterwards: default dtype and device, gradient mode, threads, TF32 and cuDNN switches, random
+    states, ssl context, working folder, environment, warning filters, log level, socket timeout. Where the
+    environment has ALIGNSEC_OFFLINE, connections to other machines are refused at once.
 
     Raises
     ------
     Excluded
-        For every error of the plugin (`sys.exit` as well), with the reason.
+        For every error (`sys.exit` as well), with the reason: what runs inside is the plugin's, or handles
+        it.
     """
     trace = Trace()
     with _restored(trace), _watched_network(trace), _programs_offline(), _watched_weights(trace):
         try:
             yield trace
-        except (Excluded, AlignsecError):
+        except Excluded:
             raise
         except SystemExit as error:
-            raise Excluded(f"import error: it called sys.exit({error.code!r})") from error
+            raise Excluded(f"import error: it called sys.exit({told(error).partition(': ')[2]})") from error
         except Exception as error:
             if out_of_memory(error):
                 raise Excluded("out of memory") from error
@@ -68,6 +65,10 @@ def _settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
     def attribute(owner: Any, name: str) -> tuple[str, Callable[[], Any], Callable[[Any], Any]]:
         label = f"{getattr(owner, '__name__', type(owner).__name__)}.{name}"
         return label, lambda: getattr(owner, name), lambda value: setattr(owner, name, value)
+
+    def stand(place: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True)  # it may have been removed, and libraries ask where they are
+        os.chdir(place)
 
     def environ(value: dict[str, str]) -> None:
         os.environ.clear()
@@ -95,7 +96,7 @@ def _settings() -> list[tuple[str, Callable[[], Any], Callable[[Any], Any]]]:
         ("socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
         ("log level", lambda: logging.root.level, logging.root.setLevel),
         attribute(ssl, "_create_default_https_context"),
-        ("working folder", Path.cwd, os.chdir),
+        ("working folder", Path.cwd, stand),
         ("environment", lambda: dict(os.environ), environ),
     ]
 
@@ -115,12 +116,13 @@ def _restored(trace: Trace) -> Iterator[None]:
     finally:
         for name, before, read, write in settings:
             try:
-                same = read() == before
-            except OSError:  # a working folder that is gone
+                same = bool(read() == before)
+            except Exception:  # noqa: BLE001 - a working folder that is gone, an attribute that was deleted
                 same = False
             if not same:
                 trace.changed.append(name)
-                write(before)
+                with contextlib.suppress(OSError):  # a folder that cannot be made again
+                    write(before)
         random.setstate(states[0])
         np.random.set_state(numpy_state)  # noqa: NPY002
         torch.random.set_rng_state(states[1])
@@ -204,7 +206,7 @@ def _watched_weights(trace: Trace) -> Iterator[None]:
     def watch(function: Callable[..., Any]) -> Callable[..., Any]:
         def watched(file: Any, *args: Any, **kwargs: Any) -> Any:
             if isinstance(file, str | os.PathLike):
-                with contextlib.suppress(OSError), Path(file).open("rb") as handle:
+                with contextlib.suppress(OSError, ValueError), Path(file).open("rb") as handle:
                     trace.weight_files[Path(file).name] = hashlib.file_digest(handle, "sha256").hexdigest()
             return function(file, *args, **kwargs)
 
@@ -223,8 +225,8 @@ def _watched_weights(trace: Trace) -> Iterator[None]:
 def timm_from_cache() -> None:
     """Offline, have timm look for a pretrained model's weights before it builds the network, not after.
 
-    Drawing the random weights of a large transformer takes a minute, for nothing where the file is not there. Does
-    nothing where timm is not imported yet, or the machine may be asked.
+    Drawing the random weights of a large transformer takes a minute, for nothing where the file is not there.
+    Does nothing where timm is not imported yet, or the machine may be asked.
     """
     timm: Any = sys.modules.get("timm")
     if timm is None or not os.environ.get("ALIGNSEC_OFFLINE"):
@@ -261,24 +263,13 @@ _NETWORK = (
     "failed to retrieve", "cannot retrieve", "not able to reach", "localentrynotfound", "name resolution",
     "proxy", "no internet", "timed out", "can't load", "does not appear to have a file", "git clone",
 )  # fmt: skip
-_WEIGHT_SUFFIXES = (
-    ".pt",
-    ".pth",
-    ".tar",
-    ".ckpt",
-    ".bin",
-    ".safetensors",
-    ".npz",
-    ".h5",
-    ".pkl",
-    ".pth.tar",
-    ".zip",
-)
+# Files of weights, as plugins name them.
+WEIGHT_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".safetensors", ".npz", ".pkl", ".h5", ".zip")
 
 
 def reason_for(error: BaseException, trace: Trace) -> Excluded:
     """The exclusion that an error raised while a plugin loaded stands for."""
-    chain, text = _chain(error), _text(error)
+    chain, text = _chain(error), told(error, 280)
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error)
     for one in chain:
@@ -291,12 +282,12 @@ def reason_for(error: BaseException, trace: Trace) -> Excluded:
         if isinstance(one, ModuleNotFoundError) and one.name:
             return _missing(one)
         if _is_network(one):
-            return Excluded(f"weights unavailable: {_text(one)}")
+            return Excluded(f"weights unavailable: {told(one, 280)}")
     if isinstance(error, ImportError):
         # libraries raise it for an optional package; the name is in the message only
-        needs = "requires" in str(error) or "install" in str(error)
-        return Excluded(f"missing package: {_text(error)}" if needs else f"import error: {text}")
-    if "Error(s) in loading state_dict" in str(error):
+        needs = "requires" in message(error) or "install" in message(error)
+        return Excluded(f"missing package: {told(error, 280)}" if needs else f"import error: {text}")
+    if "Error(s) in loading state_dict" in message(error):
         return Excluded(f"weights of another network: {text}")
     if _is_corrupt(error):
         return Excluded(f"weights damaged: {text}")
@@ -307,15 +298,10 @@ def _chain(error: BaseException) -> list[BaseException]:
     """The error, what it was raised from, and what it was raised while handling."""
     found: list[BaseException] = []
     one: BaseException | None = error
-    while one is not None and one not in found:
+    while one is not None and all(one is not f for f in found):
         found.append(one)
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
     return found
-
-
-def _text(error: BaseException) -> str:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}"[:300]
 
 
 def _missing(error: ModuleNotFoundError) -> Excluded:
@@ -323,21 +309,21 @@ def _missing(error: ModuleNotFoundError) -> Excluded:
     parent = name.rpartition(".")[0]
     if parent and parent.partition(".")[0] in sys.modules:
         # the package is there and lacks a part: another version, or the plugin's own file
-        return Excluded(f"import error: {_text(error)}")
+        return Excluded(f"import error: {told(error, 280)}")
     return Excluded(f"missing package: {name.partition('.')[0]}")
 
 
 def _is_unsafe(error: BaseException) -> bool:
-    return type(error).__name__ == "UnpicklingError" and "weights_only" in str(error).lower().replace(
+    return type(error).__name__ == "UnpicklingError" and "weights_only" in message(error).lower().replace(
         " ", "_"
     )
 
 
 def _unsafe_detail(error: BaseException) -> str:
-    for line in str(error).splitlines():
+    for line in message(error).splitlines():
         if "GLOBAL" in line or "Unsupported" in line:
             return line.strip()[:200]
-    return _text(error)
+    return told(error, 280)
 
 
 def _is_network(error: BaseException) -> bool:
@@ -353,13 +339,13 @@ def _is_network(error: BaseException) -> bool:
         "httpx",
     ):
         return True
-    if isinstance(error, FileNotFoundError) and str(error.filename or "").endswith(_WEIGHT_SUFFIXES):
+    if isinstance(error, FileNotFoundError) and str(error.filename or "").endswith(WEIGHT_SUFFIXES):
         return True
-    return any(word in f"{type(error).__name__}: {error}".lower() for word in _NETWORK)
+    return any(word in f"{type(error).__name__}: {message(error)}".lower() for word in _NETWORK)
 
 
 def _is_corrupt(error: BaseException) -> bool:
-    text = str(error)
+    text = message(error)
     return (
         type(error).__name__ in ("UnpicklingError", "BadZipFile", "SafetensorError")
         or "PytorchStreamReader" in text

@@ -2,18 +2,17 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alignsec.ground.reasons import Excluded
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
-Preprocess = Callable[[Sequence[Path]], "np.ndarray"]
+Preprocess = Callable[[Sequence[Path]], "npt.NDArray[np.float32]"]
 TOLERANCE = 2e-3  # of a flat image against the affine fit, in pixel units; 8-bit pixels are 3.9e-3 apart
 RAMP_TOLERANCE = 3 / 255  # of a ramp against its negative: resizing rounds each to 8 bits
 EIGHT_BIT = 0.02  # of a grey level: nearer than this to whole levels, the pixels are 8-bit
@@ -23,9 +22,9 @@ SIDE = 512  # of the probes; flat colours survive any resize and crop
 class Measured(NamedTuple):
     """What a preprocessing does to pixels.
 
-    `mean`, `std`: per channel in [0, 1] pixel units; `size`: height and width of its result; `frame_axis`: where
-    its result has a time axis of length one; `eight_bit`: its pixels are whole grey levels; `geometry`: hash of the
-    pixels that it makes of structured images, equal for models with one resize and crop.
+    `mean`, `std`: per channel in [0, 1] pixel units; `size`: height and width of its result; `frame_axis`:
+    where its result has a time axis of length one; `eight_bit`: its pixels are whole grey levels; `geometry`:
+    hash of the pixels that it makes of structured images, equal for models with one resize and crop.
     """
 
     mean: tuple[float, ...]
@@ -36,7 +35,7 @@ class Measured(NamedTuple):
     geometry: str
 
 
-def run(preprocess: Preprocess, paths: Sequence[Path]) -> "tuple[np.ndarray, int | None]":
+def run(preprocess: Preprocess, paths: Sequence[Path]) -> "tuple[npt.NDArray[np.float64], int | None]":
     """Float64 (N, 3, H, W) of files, and the axis of length one that was taken out (of five).
 
     Raises
@@ -46,10 +45,10 @@ def run(preprocess: Preprocess, paths: Sequence[Path]) -> "tuple[np.ndarray, int
     """
     import numpy as np
 
-    out = preprocess(paths)
-    if isinstance(out, list | tuple):
-        out = np.stack([np.asarray(o) for o in out])
-    out = np.asarray(out, dtype=np.float64)
+    made: Any = preprocess(paths)
+    if isinstance(made, list | tuple):
+        made = np.stack([np.asarray(o) for o in made])
+    out = np.asarray(made, dtype=np.float64)
     frame_axis = None
     if out.ndim == 5:
         spare = [a for a in (1, 2) if out.shape[a] == 1]
@@ -65,13 +64,13 @@ def run(preprocess: Preprocess, paths: Sequence[Path]) -> "tuple[np.ndarray, int
 def measure(preprocess: Preprocess) -> Measured:
     """Measure a preprocessing (file paths to (N, 3, H, W)) on images made for it.
 
-    Black and white give (x - mean) / std per channel; grey, dark and mixed flat colours check that it holds, and a
-    ramp and its negative that it holds for neighbouring pixels too (resizing included).
+    Black and white give (x - mean) / std per channel; grey, dark and mixed flat colours check that it holds,
+    and a ramp and its negative that it holds for neighbouring pixels too (resizing included).
 
     Raises
     ------
     Excluded
-        "non-affine preprocessing": the result is not three finite, affine channels; "video model": it makes clips.
+        "non-affine preprocessing": the result is not three finite, affine channels; "video model": clips.
     """
     import numpy as np
     from PIL import Image
@@ -110,7 +109,8 @@ def measure(preprocess: Preprocess) -> Measured:
             raise Excluded(
                 f"non-affine preprocessing: a ramp and its negative are {residual:.2g} off a sum of white"
             )
-        # one landscape, one portrait, one as small as many data sets: they differ between resize-and-crop and squash
+        # one landscape, one portrait, one as small as many data sets: they differ between resize-and-crop and
+        # squash
         probes = []
         for height, width in ((300, 500), (480, 360), (224, 224)):
             path = place / f"{height}x{width}.png"
@@ -134,30 +134,33 @@ def measure(preprocess: Preprocess) -> Measured:
     )
 
 
-def _ramp(height: int, width: int) -> "np.ndarray":
+def _ramp(height: int, width: int) -> "npt.NDArray[np.uint8]":
     """A uint8 image that rises along another direction in each channel, with a fine texture on it."""
     import numpy as np
 
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     texture = 24 * np.sin(40 * x) * np.sin(56 * y)
     channels = [c * 200 + 27 + texture for c in (x, y, (x + y) / 2)]
-    return np.stack(channels, axis=-1).round().astype(np.uint8)
+    image: npt.NDArray[np.uint8] = np.stack(channels, axis=-1).round().astype(np.uint8)
+    return image
 
 
 def pixels(preprocess: Preprocess, measured: Measured) -> Preprocess:
     """The model's own resize and crop with the normalisation undone: file paths to float32 pixels in [0, 1].
 
-    Pixels of 8-bit geometries are whole grey levels again, so every model of one geometry sees the same values.
+    Pixels of 8-bit geometries are whole grey levels again, so every model of one geometry sees the same
+    values.
     """
     import numpy as np
 
     mean, std = (np.reshape(v, (1, -1, 1, 1)) for v in (measured.mean, measured.std))
 
-    def to_pixels(paths: Sequence[Path]) -> "np.ndarray":
+    def to_pixels(paths: Sequence[Path]) -> "npt.NDArray[np.float32]":
         undone = run(preprocess, paths)[0] * std + mean
         if measured.eight_bit:
             undone = (undone * 255).round() / 255
-        return np.clip(undone, 0, 1).astype(np.float32)
+        clipped: npt.NDArray[np.float32] = np.clip(undone, 0, 1).astype(np.float32)
+        return clipped
 
     return to_pixels
 

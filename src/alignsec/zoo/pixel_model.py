@@ -1,22 +1,18 @@
 """What every model source delivers: one module from [0, 1] pixels to logits, or the reason why not."""
 
-from collections.abc import Callable
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-from torch import nn
+from torch import Tensor, nn
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded
-from alignsec.ground.reasons import out_of_memory
+from alignsec.ground.reasons import Excluded, out_of_memory, theirs, told
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
     from alignsec.zoo.loading import Trace
 
@@ -25,6 +21,7 @@ __all__ = ["Excluded", "PixelModel"]
 # What libraries of spiking and recurrent networks call the method that forgets the state of the last input.
 _RESETS = ("reset", "reset_state", "reset_states", "reset_mem", "reset_hidden")
 _REPEATABLE = 1e-4  # of logits, as the reference's check for randomised models
+_DEEPEST = 8  # of outputs inside outputs; a list may hold itself
 
 
 class PixelModel(nn.Module):
@@ -39,20 +36,19 @@ class PixelModel(nn.Module):
     input_size : side, or (height, width), of the images that the model expects
     label_offset : number of leading logits to drop (1 for a head with a background class)
     classes : number of logits to keep after those; None: all
-    unwrap : look for the logits in an output object (``.logits``, ``["logits"]``, first of a tuple or list) and
-        give them their two axes; otherwise the module's output is passed on as it is
+    unwrap : look for the logits in an output object (``.logits``, ``["logits"]``, first of a tuple or list)
+        and give them their two axes; otherwise the module's output is passed on as it is
     frame_axis : where the module wants an axis of length one for time, or None
     arguments : keyword arguments of every call of the module
 
     Attributes
     ----------
-    provenance : what was loaded, for the study's records; filled by the source
-    preprocess : image files to pixels (N, C, H, W) in [0, 1], by the model's own resize and crop; None where the
-        model takes arrays only
-    geometry : names the resize and crop: equal for models that see the same pixels of the same file; None where
-        there is no `preprocess`
-    round_trip : image files to the largest error, in pixel units, of the normalised pixels against the model's own
-        preprocessing; None where there is no `preprocess`
+    preprocess : image files to pixels (N, C, H, W) in [0, 1], by the model's own resize and crop; None where
+        the model takes arrays only
+    geometry : names the resize and crop: equal for models that see the same pixels of the same file; None
+        where there is no `preprocess`
+    round_trip : image files to the largest error, in pixel units, of the normalised pixels against the
+        model's own preprocessing; None where there is no `preprocess`
     trace : what loading did, where `alignsec.zoo.load` made the model
 
     Raises
@@ -63,7 +59,7 @@ class PixelModel(nn.Module):
 
     mean: Tensor
     std: Tensor
-    preprocess: "Callable[[Sequence[Path]], np.ndarray] | None" = None
+    preprocess: "Callable[[Sequence[Path]], npt.NDArray[np.float32]] | None" = None
     geometry: str | None = None
     round_trip: "Callable[[Sequence[Path]], float] | None" = None
     trace: "Trace | None" = None
@@ -93,7 +89,6 @@ class PixelModel(nn.Module):
         self.input_size, self.label_offset, self.unwrap = input_size, label_offset, unwrap
         self.classes = classes
         self.frame_axis, self.arguments = frame_axis, dict(arguments or {})
-        self.provenance: dict[str, str] = {}
         self.resets: list[Callable[[], Any]] = []
 
     @property
@@ -107,7 +102,7 @@ class PixelModel(nn.Module):
         return (x - self.mean) / self.std
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, K) of pixels (N, C, H, W) in [0, 1]; `Excluded` if the module fails or holds no logits."""
+        """Logits (N, K) of pixels (N, C, H, W) in [0, 1]; `Excluded` if the module fails."""
         z = self.normalise(x)
         if self.frame_axis is not None:
             z = z.unsqueeze(self.frame_axis)
@@ -115,19 +110,19 @@ class PixelModel(nn.Module):
             for reset in self.resets:
                 reset()
             output = self.module(z, **self.arguments)
-        except Exception as error:
+            if self.unwrap:
+                output = _two_axes(_logits(output), len(x))
+            # a slice of everything would still cost autograd a copy per step
+            if self.label_offset or self.classes is not None:
+                end = None if self.classes is None else self.label_offset + self.classes
+                output = output[:, self.label_offset : end]
+        except (Exception, SystemExit) as error:
             # a smaller batch may fit: that is for the caller to say
             if isinstance(error, Excluded) or out_of_memory(error):
                 raise
-            text = next((line for line in str(error).splitlines() if line.strip()), "").strip()
-            raise Excluded(f"forward error: {type(error).__name__}: {text[:200]}") from error
-        if self.unwrap:
-            output = _two_axes(_logits(output), len(x))
-        # a slice of everything would still cost autograd a copy per step
-        if self.label_offset or self.classes is not None:
-            end = None if self.classes is None else self.label_offset + self.classes
-            output = output[:, self.label_offset : end]
-        return output
+            raise Excluded(f"forward error: {told(error)}") from error
+        logits: Tensor = output
+        return logits
 
     def adapt(self) -> None:
         """Make the module fit for an attack: float32, parameters frozen, no memory of the last input.
@@ -135,19 +130,30 @@ class PixelModel(nn.Module):
         Half precision becomes single: the verdict of an attack is never below float32. A module that keeps a
         state between calls (spiking networks) is reset before each where its reset methods are seen to make
         repeated forwards equal and to leave the weights alone.
+
+        Raises
+        ------
+        Excluded
+            "module error": the module does not let itself be evaluated, frozen or reset.
         """
-        self.module.eval().requires_grad_(False)
-        tensors = (*self.module.parameters(), *self.module.buffers())
-        if any(t.is_floating_point() and t.dtype != torch.float32 for t in tensors):
-            self.module.float()
-        if candidates := _reset_methods(self.module):
-            self.resets = self._proven(candidates)
+        with theirs("module error"):
+            self.module.eval()
+            self.eval()
+            # one by one: a TorchScript module refuses the method that does it for all
+            for parameter in self.module.parameters():
+                parameter.requires_grad_(False)
+            tensors = (*self.module.parameters(), *self.module.buffers())
+            if any(t.is_floating_point() and t.dtype != torch.float32 for t in tensors):
+                self.module.float()
+            if candidates := _reset_methods(self.module):
+                self.resets = self._proven(candidates)
 
     @torch.no_grad()
     def _proven(self, candidates: list[Callable[[], Any]]) -> list[Callable[[], Any]]:
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(1, self.mean.numel(), *self.height_width, generator=generator)
-        before = {k: v.clone() for k, v in self.module.state_dict().items()}
+        state = self.module.state_dict()
+        before = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
         try:
             first, second = self(x), self(x)
             if bool((first - second).abs().max() <= _REPEATABLE):
@@ -186,7 +192,9 @@ def _reset_methods(module: nn.Module) -> list[Callable[[], Any]]:
 
 
 def _logits(output: Any) -> Tensor:
-    while not isinstance(output, Tensor):
+    for _ in range(_DEEPEST):
+        if isinstance(output, Tensor):
+            return output
         # before tuple and mapping: a Hugging Face output is both, and its first entry may be the loss
         if isinstance(getattr(output, "logits", None), Tensor):
             output = output.logits
@@ -197,8 +205,10 @@ def _logits(output: Any) -> Tensor:
         elif isinstance(output, tuple | list) and output:
             output = output[0]
         else:
-            raise Excluded(f"no classifier: the output is a {type(output).__name__} without logits")
-    return output
+            break
+    if isinstance(output, Tensor):
+        return output
+    raise Excluded(f"no classifier: the output is a {type(output).__name__} without logits")
 
 
 def _two_axes(logits: Tensor, n: int) -> Tensor:

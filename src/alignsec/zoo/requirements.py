@@ -1,11 +1,9 @@
-"""What the plugins of a sheet import and this environment lacks, read from their source without running it."""
+"""What a sheet's plugins import and this environment lacks, read from their source without running it."""
 
 from typing import TYPE_CHECKING
 
-from alignsec.leaderboard.plugins import is_installed
-from alignsec.leaderboard.plugins import wanted
-from alignsec.leaderboard.registry import plugin_folder
-from alignsec.leaderboard.registry import plugin_of
+from alignsec.leaderboard.plugins import is_installed, wanted
+from alignsec.leaderboard.registry import plugin_folder, plugin_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,8 +12,8 @@ if TYPE_CHECKING:
 def listing(sheet: "pd.DataFrame") -> str:
     """What to install for a sheet's `brainscore` rows, in the format of a requirements file.
 
-    One line per requirement, the models that need it in a comment; a model that the installed package does not
-    register is a comment at the end.
+    One line per requirement, the models that need it in a comment; a model that the installed package does
+    not register is a comment at the end.
     """
     needed: dict[str, list[str]] = {}
     unknown = []

@@ -6,40 +6,41 @@ from typing import NamedTuple
 
 from alignsec.ground import locks
 from alignsec.ground.errors import AlignsecError
-from alignsec.study.layout import Models
-from alignsec.study.layout import of_study as of_name
-from alignsec.study.records import OK
-from alignsec.study.records import Report
-from alignsec.study.records import read_report
-from alignsec.study.records import read_status
+from alignsec.study.layout import Layout, of_study
+from alignsec.study.records import OK, Report, read_report, read_status
 
 
 class Again(NamedTuple):
-    """An exclusion that another attempt may change, and the files whose removal makes the workflow try again."""
+    """An exclusion that another attempt may change, and the files that the workflow makes again once they are
+    gone.
+    """
 
     model: str
     reason: str
     files: list[Path]
 
 
-def transient(folder: Path) -> list[Again]:
-    """What another attempt may change, of the models below `folder`.
+def transient(study: Layout) -> list[Again]:
+    """What another attempt may change in a study: transient reasons, and missing packages that are there by
+    now.
 
-    Transient reasons (`alignsec.ground.reasons`), and missing packages that are installed by now.
+    With a report or a table goes what gathers it: Snakemake makes no file again that only leads to files that
+    are there. Ledgers are never among the files, nor what belongs to another model.
     """
     found = []
-    models = Models(folder)
+    models = study.models
     for path in models.preflights():
         report = read_report(path)
         if report["status"] != OK and _may_change(report):
-            found.append(Again(report["model"], report["reason"], [path]))
+            found.append(Again(report["model"], report["reason"], [path, study.account, study.reasons]))
     for path, table, before in models.statuses():
         status = read_status(path)
         if status["status"] == OK or not status.get("transient"):
             continue
         if before.is_file() and read_report(before)["status"] != OK:
             continue  # its preflight decides, and is in the list if it may change
-        found.append(Again(status["model"], status["reason"], [path, table]))
+        gathered = [study.robustness, study.excluded, study.warnings]
+        found.append(Again(status["model"], status["reason"], [path, table, *gathered]))
     return found
 
 
@@ -57,28 +58,20 @@ def _is_found(module: str) -> bool:
         return False
 
 
-def retry(folder: Path) -> list[Again]:
-    """Remove the outputs of `transient`, so that the next run makes them again; what was removed."""
-    found = transient(folder)
-    for again in found:
-        for path in again.files:
-            path.unlink(missing_ok=True)
-    return found
-
-
-def of_study(folder: Path, study: str, *, remove: bool) -> list[Again]:
-    """What another attempt may change in a study of the working directory `folder`, its outputs removed if `remove`.
+def retry(folder: Path, study: str, *, remove: bool = True) -> list[Again]:
+    """What another attempt may change in a study run in `folder`; its files are removed if `remove`.
 
     Raises
     ------
     AlignsecError
-        A Snakemake run is alive in `folder`, which would not expect its files to go.
+        A Snakemake run is alive in `folder`, which would not expect its files to go; a record cannot be read.
     """
-    models = (folder / of_name(study).root / "models").resolve()
-    if not remove:
-        return transient(models)
-    if alive := locks.running(folder.resolve()):
+    if remove and (alive := locks.running(folder.resolve())):
         raise AlignsecError(
             f"{folder}: a Snakemake run is alive here (process {alive[0]}): wait for it, or end it first"
         )
-    return retry(models)
+    found = transient(Layout(folder / of_study(study).root))
+    if remove:
+        for path in (path for again in found for path in again.files):
+            path.unlink(missing_ok=True)
+    return found

@@ -3,16 +3,11 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alignsec.ground import isolation
-from alignsec.ground.tables import empty
-from alignsec.ground.tables import write
-from alignsec.study.records import Report
-from alignsec.study.records import excluded_by
-from alignsec.study.records import read_report
-from alignsec.study.records import write_status
+from alignsec.ground.tables import empty, write
+from alignsec.study.records import Report, excluded_by, read_report, write_status
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,16 +1,18 @@
 """A module and its preprocessing of files as a pixel model, the normalisation measured."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alignsec.ground.isolation import note
-from alignsec.ground.reasons import Excluded
+from alignsec.ground.child import note
+from alignsec.ground.reasons import theirs
 from alignsec.zoo import normalisation
-from alignsec.zoo.pixel_model import PixelModel
+
+if TYPE_CHECKING:
+    from alignsec.zoo.pixel_model import PixelModel
 
 
 def wrap(
     module: Any, preprocess: normalisation.Preprocess, arguments: dict[str, Any] | None = None
-) -> PixelModel:
+) -> "PixelModel":
     """A pixel model of a module on normalised images and its preprocessing of files, measured here.
 
     Raises
@@ -18,13 +20,10 @@ def wrap(
     Excluded
         "non-affine preprocessing" or "video model".
     """
-    try:
+    from alignsec.zoo.pixel_model import PixelModel
+
+    with theirs("non-affine preprocessing"):
         measured = normalisation.measure(preprocess)
-    except Excluded:
-        raise
-    except Exception as error:
-        text = str(error).splitlines()[0] if str(error) else ""
-        raise Excluded(f"non-affine preprocessing: {type(error).__name__}: {text[:200]}") from error
     model = PixelModel(
         module,
         mean=measured.mean,

@@ -1,15 +1,11 @@
-"""One module per figure, each with `draw(...) -> Figure`; what they share is here."""
+"""One module per figure, listed in `alignsec.study.catalogue.FIGURES`; what they share is here."""
 
 import contextlib
 import os
-from collections.abc import Iterable
-from collections.abc import Iterator
-from collections.abc import Sequence
-from datetime import UTC
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alignsec.study.targets import label as target_label
 from alignsec.study.targets import radius
@@ -17,8 +13,8 @@ from alignsec.study.targets import radius
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CATEGORY_COLORS", "COLUMN", "LEVEL", "PAGE", "family_styles", "message", "save", "style", "target_colors",
-           "target_label"]  # fmt: skip
+__all__ = ["CATEGORY_COLORS", "COLUMN", "LEVEL", "PAGE", "family_styles", "message", "save", "style",
+           "target_colors", "target_label"]  # fmt: skip
 
 # Okabe and Ito's colours, told apart with any common colour blindness
 CATEGORY_COLORS = {"neural": "#0072B2", "behavior": "#D55E00", "engineering": "#009E73", None: "#555555"}
@@ -74,7 +70,8 @@ def target_colors(targets: Sequence[str]) -> dict[str, tuple[float, float, float
 
 
 def family_styles(families: Iterable[str], most: int = len(_FAMILIES)) -> dict[str, tuple[str, str]]:
-    """Colour and marker of the largest families with two models or more, largest first; the rest takes `OTHER`."""
+    """Colour and marker of the largest families with two models or more, largest first; the rest takes
+    `OTHER`."""
     from collections import Counter
 
     ordered = sorted(Counter(families).items(), key=lambda f: (-f[1], f[0]))
@@ -99,15 +96,19 @@ def p_text(p: float, name: str = "p") -> str:
     return f"{name} < .001" if p < 0.001 else f"{name} = {p:.3f}".replace("0.", ".")
 
 
-def save(figure: "Figure", stem: Path | str) -> None:
-    """Write `<stem>.pdf` and `<stem>.png`, the same bytes each time (dated by ``SOURCE_DATE_EPOCH``, else 1970)."""
+def save(figure: "Figure", stem: Path | str) -> list[Path]:
+    """Write `<stem>.pdf` and `<stem>.png`, the same bytes each time (dated by ``SOURCE_DATE_EPOCH``, else
+    1970)."""
     from alignsec.ground.tables import atomic
 
     made = datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC)
+    written = []
     with style():
         for suffix, metadata in ((".pdf", {"CreationDate": made}), (".png", {"Software": None})):
-            with atomic(f"{stem}{suffix}") as temporary:
+            written.append(Path(f"{stem}{suffix}"))
+            with atomic(written[-1]) as temporary:
                 figure.savefig(temporary, metadata=metadata, bbox_inches="tight")
+    return written
 
 
 def message(text: str) -> "Figure":

@@ -1,19 +1,31 @@
 """Accuracy against epsilon, by family."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from alignsec.report.figures import COLUMN
-from alignsec.report.figures import OTHER
-from alignsec.report.figures import family_styles
-from alignsec.report.figures import message
-from alignsec.report.figures import style
-from alignsec.study.targets import radius
-from alignsec.study.targets import robust
+from alignsec.report.figures import COLUMN, OTHER, family_styles, message, style
+from alignsec.study import sheet
+from alignsec.study.targets import radius, robust
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     from matplotlib.figure import Figure
+
+    Values = npt.NDArray[np.float64]
+
+
+def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+    """All models; families of the sheet, where there is one, else of the leaderboard's models."""
+    family = _families(tables["total"])
+    if options.get("sheet") is not None:
+        family |= _families(sheet.read(options["sheet"]))
+    return {"curves": draw(tables["robustness"], family)}
+
+
+def _families(models: "pd.DataFrame") -> dict[str, str]:
+    return dict(zip(models["model"], models["family"], strict=True))
 
 
 def draw(robustness: "pd.DataFrame", family: dict[str, str]) -> "Figure":
@@ -58,19 +70,19 @@ def draw(robustness: "pd.DataFrame", family: dict[str, str]) -> "Figure":
             axes.plot([], [], color=OTHER[0], linewidth=0.8, label=f"other ({rest})")
         axes.set_xlabel("ε ([0, 1] pixel units; 0: clean)" if columns[0] == "clean_top1" else "ε")
         axes.set_xticks(x)
-        axes.set_xticklabels(["0" if t == "clean_top1" else t.rpartition("@")[2] for t in columns], rotation=45,
-                             ha="right", rotation_mode="anchor")  # fmt: skip
+        ticks = ["0" if t == "clean_top1" else t.rpartition("@")[2] for t in columns]
+        axes.set_xticklabels(ticks, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_ylabel("top-1 accuracy under attack")
         axes.set_ylim(-0.02, 1.02)
         figure.legend(loc="outside lower left", frameon=False, ncols=3, columnspacing=0.8, handlelength=1.4)
         return figure
 
 
-def _mean(rows: "np.ndarray") -> "np.ndarray":
+def _mean(rows: "Values") -> "Values":
     """Mean over models that have a value; NaN where none has."""
     import numpy as np
 
     have = np.isfinite(rows)
     with np.errstate(invalid="ignore"):
-        means: np.ndarray = np.where(have, rows, 0).sum(0) / have.sum(0)
+        means: Values = np.where(have, rows, 0).sum(0) / have.sum(0)
     return means

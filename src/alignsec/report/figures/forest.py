@@ -1,23 +1,25 @@
 """Leaf benchmarks ranked by |rho| with one target: intervals over families, raw beside partial."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from alignsec.report.figures import CATEGORY_COLORS
-from alignsec.report.figures import LEVEL
-from alignsec.report.figures import PAGE
-from alignsec.report.figures import message
-from alignsec.report.figures import short
-from alignsec.report.figures import style
-from alignsec.report.figures import target_label
+from alignsec.report.figures import CATEGORY_COLORS, LEVEL, PAGE, message, short, style, target_label
+from alignsec.study.targets import middle
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 
+def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+    """The leaves with the middle epsilon."""
+    table = tables["correlations"]
+    return {"forest": draw(table, middle(table["target"]), **options)}
+
+
 def draw(correlations: "pd.DataFrame", target: str, *, rows: int = 30) -> "Figure":
-    """The `rows` leaves of largest |rho|. Filled: q < .05; hollow: not; colour: category; grey line: leaving out any
-    one family."""
+    """The `rows` leaves of largest |rho|. Filled: q < .05; hollow: not; colour: category; grey line: leaving
+    out any one family."""
     import numpy as np
     from matplotlib.figure import Figure
 
@@ -33,24 +35,18 @@ def draw(correlations: "pd.DataFrame", target: str, *, rows: int = 30) -> "Figur
         left, right = figure.subplots(1, 2, sharey=True, sharex=True)
         controlled = shown["control"].dropna()
         control = target_label(controlled.iloc[0]) if len(controlled) else None
+        given = f"ρ given {control}" if control else "no clean accuracy to control"
         for axes, prefix, q, title in (
             (left, "rho", "q", f"ρ with {target_label(target)}"),
-            (right, "partial", "partial_q", f"ρ given {control}" if control else "no clean accuracy to control"),
-        ):  # fmt: skip
+            (right, "partial", "partial_q", given),
+        ):
             value = shown["rho" if prefix == "rho" else "partial_rho"].to_numpy(float)
             low, high = (shown[f"{prefix}_{end}"].to_numpy(float) for end in ("low", "high"))
             sure = shown[q].to_numpy(float) < LEVEL
             axes.axvline(0, color="0.6", linewidth=0.8)
             if prefix == "rho":
-                axes.hlines(
-                    place,
-                    shown["lofo_low"],
-                    shown["lofo_high"],
-                    color="0.8",
-                    linewidth=4,
-                    gid="lofo",
-                    zorder=1,
-                )
+                ends = shown["lofo_low"], shown["lofo_high"]
+                axes.hlines(place, *ends, color="0.8", linewidth=4, gid="lofo", zorder=1)
             axes.hlines(place, low, high, color=colours, linewidth=1.1, gid="interval")
             for chosen, face, gid in ((sure, colours, "sure"), (~sure, None, "unsure")):
                 faces = "white" if face is None else [c for c, s in zip(colours, sure, strict=True) if s]

@@ -1,20 +1,18 @@
 """Spearman rho of every benchmark with every target, in tree order."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from alignsec.report.figures import CATEGORY_COLORS
-from alignsec.report.figures import LEVEL
-from alignsec.report.figures import PAGE
-from alignsec.report.figures import by_category
-from alignsec.report.figures import short
-from alignsec.report.figures import style
-from alignsec.report.figures import target_label
+from alignsec.report.figures import CATEGORY_COLORS, LEVEL, PAGE, by_category, short, style, target_label
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    Cells = npt.NDArray[np.float64]
 
 SIZE = 6.0  # points, of the benchmarks' names
 PER_PANEL = 80  # rows; more go into a second panel, so that the figure fits a page
@@ -28,6 +26,11 @@ def _width(text: str, weight: str, size: float) -> float:
     return float(TextPath((0, 0), text, size=size, prop=FontProperties(weight=weight)).get_extents().x1)
 
 
+def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+    """Every benchmark with every target."""
+    return {"heatmap": draw(tables["correlations"], tables["benchmarks"], **options)}
+
+
 def draw(
     correlations: "pd.DataFrame",
     benchmarks: "pd.DataFrame",
@@ -37,8 +40,8 @@ def draw(
 ) -> "Figure":
     """Rows: benchmarks, indented by depth, parents bold; columns: targets; colour: rho from -1 to 1.
 
-    A dot marks a cell with q (leaves) or p (parents) of .05 and above, a cross one that allows no test; grey: no
-    estimate. More than `PER_PANEL` benchmarks are drawn in two panels, parted at a parent.
+    A dot marks a cell with q (leaves) or p (parents) of .05 and above, a cross one that allows no test; grey:
+    no estimate. More than `PER_PANEL` benchmarks are drawn in two panels, parted at a parent.
     """
     import matplotlib as mpl
     import numpy as np
@@ -48,16 +51,13 @@ def draw(
     order = list(benchmarks["benchmark"])
     targets = list(dict.fromkeys(correlations["target"]))
 
-    def grid(column: str) -> "np.ndarray":
+    def grid(column: str) -> "Cells":
         wide = correlations.pivot(index="benchmark", columns="target", values=column)
         return wide.reindex(index=order, columns=targets).to_numpy(float)
 
     rho, p, q, n = grid("rho"), grid("p"), grid("q"), grid("n")
     level = np.where(benchmarks["is_leaf"].to_numpy(bool)[:, None], q, p)
-    parts = [(0, len(order))]
-    if len(order) > PER_PANEL:
-        at = min(np.flatnonzero(~benchmarks["is_leaf"].to_numpy(bool)), key=lambda i: abs(i - len(order) / 2))
-        parts = [(0, int(at)), (int(at), len(order))]
+    parts = _parts(list(benchmarks["is_leaf"]))
     longest = max(b - a for a, b in parts)
     with style():
         height = (0.135 if len(parts) == 1 else 0.112) * longest + 1.9
@@ -66,14 +66,7 @@ def draw(
         colours = mpl.colormaps[colormap].with_extremes(bad="0.82")
         panels = figure.subplots(1, len(parts), squeeze=False)[0]
         for axes, (a, b) in zip(panels, parts, strict=True):
-            image = axes.imshow(
-                np.ma.masked_invalid(rho[a:b]),
-                cmap=colours,
-                vmin=-1,
-                vmax=1,
-                aspect="auto",
-                interpolation="none",
-            )
+            image = axes.imshow(rho[a:b], cmap=colours, vmin=-1, vmax=1, aspect="auto", interpolation="none")
             _mark(axes, rho[a:b], level[a:b], annotate)
             _name(axes, benchmarks.iloc[a:b], len(targets), whole=len(parts) == 1)
             axes.set_xticks(range(len(targets)))
@@ -86,8 +79,8 @@ def draw(
             axes.spines[:].set_visible(False)
             axes.set_ylim(longest - 0.5, -0.5)  # rows of both panels are of one height
         bar = figure.colorbar(
-            image, ax=list(panels), location="bottom", shrink=0.9 / len(parts), aspect=30, fraction=0.6 / height,
-            pad=0.1 / height,
+            image, ax=list(panels), location="bottom", shrink=0.9 / len(parts), aspect=30,
+            fraction=0.6 / height, pad=0.1 / height,
         )  # fmt: skip
         mark = "* q or p < .05" if annotate else "dot: q (leaves) or p (parents) ≥ .05; cross: no test"
         models = n[np.isfinite(rho)]
@@ -98,7 +91,16 @@ def draw(
         return figure
 
 
-def _mark(axes: "Axes", rho: "np.ndarray", level: "np.ndarray", annotate: bool) -> None:
+def _parts(is_leaf: Sequence[bool]) -> list[tuple[int, int]]:
+    """First and past-the-last row of each panel."""
+    count = len(is_leaf)
+    if count <= PER_PANEL:
+        return [(0, count)]
+    at = min((i for i in range(count) if not is_leaf[i]), key=lambda i: abs(i - count / 2))
+    return [(0, at), (at, count)]
+
+
+def _mark(axes: "Axes", rho: "Cells", level: "Cells", annotate: bool) -> None:
     """What is not significant, or the numbers."""
     import numpy as np
 

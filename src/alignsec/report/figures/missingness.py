@@ -1,12 +1,9 @@
 """Which model was run on which benchmark."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from alignsec.report.figures import CATEGORY_COLORS
-from alignsec.report.figures import PAGE
-from alignsec.report.figures import by_category
-from alignsec.report.figures import message
-from alignsec.report.figures import style
+from alignsec.report.figures import CATEGORY_COLORS, PAGE, by_category, message, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +32,15 @@ def grid(scores: "pd.DataFrame", benchmarks: "pd.DataFrame", models: "pd.DataFra
     return found.loc[order["model"]]
 
 
+def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+    """The models of the study."""
+    models = tables["total"][["model", "family"]]
+    return {"missingness": draw(tables["scores"], tables["benchmarks"], models, **options)}
+
+
 def draw(scores: "pd.DataFrame", benchmarks: "pd.DataFrame", models: "pd.DataFrame") -> "Figure":
-    """Rows: models, by family; columns: leaves in tree order; above: share of the models that have a score."""
+    """Rows: models, by family; columns: leaves in tree order; above: share of the models that have a
+    score."""
     import numpy as np
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
@@ -61,8 +65,8 @@ def draw(scores: "pd.DataFrame", benchmarks: "pd.DataFrame", models: "pd.DataFra
         above.set_ylabel("share\nscored")
         above.set_ylim(0, 1)
         for start, stop, category in by_category(list(leaf["category"])):
-            above.text((start + stop - 1) / 2, 1.04, category or "", ha="center", va="bottom", fontweight="bold",
-                       color=CATEGORY_COLORS[category])  # fmt: skip
+            above.text((start + stop - 1) / 2, 1.04, category or "", ha="center", va="bottom",
+                       fontweight="bold", color=CATEGORY_COLORS[category])  # fmt: skip
             if stop < len(leaf):
                 axes.axvline(stop - 0.5, color="black", linewidth=1.1)
         axes.set_xticks([])
@@ -71,8 +75,7 @@ def draw(scores: "pd.DataFrame", benchmarks: "pd.DataFrame", models: "pd.DataFra
         complete = int((cells == code["scored"]).all(1).sum())
         axes.set_xlabel(f"{len(leaf)} leaf benchmarks, in tree order; {complete} models have all of them")
         axes.spines[:].set_visible(True)
-        figure.legend(
-            handles=[Patch(facecolor=COLOURS[k], edgecolor="0.5", label=k) for k in ("scored", "failed", "missing")],
-            loc="outside lower right", ncols=3, frameon=False,
-        )  # fmt: skip
+        kinds = ("scored", "failed", "missing")
+        handles = [Patch(facecolor=COLOURS[k], edgecolor="0.5", label=k) for k in kinds]
+        figure.legend(handles=handles, loc="outside lower right", ncols=3, frameon=False)
         return figure

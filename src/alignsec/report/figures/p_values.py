@@ -1,17 +1,20 @@
 """Histogram of the p-values of all leaves x targets."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from alignsec.report.figures import COLUMN
-from alignsec.report.figures import LEVEL
-from alignsec.report.figures import message
-from alignsec.report.figures import style
+from alignsec.report.figures import COLUMN, LEVEL, message, style
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 BINS = 20
+
+
+def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+    """All leaves and targets."""
+    return {"p_values": draw(tables["correlations"], **options)}
 
 
 def draw(correlations: "pd.DataFrame") -> "Figure":

@@ -1,19 +1,14 @@
 """Robust accuracy on one alignment score, with the least-squares line of every epsilon."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from alignsec.report.figures import COLUMN
-from alignsec.report.figures import family_styles
-from alignsec.report.figures import message
-from alignsec.report.figures import p_text
-from alignsec.report.figures import style
-from alignsec.report.figures import target_colors
-from alignsec.report.figures import target_label
+from alignsec.report.figures import COLUMN, family_styles, message, p_text, style, target_colors, target_label
+from alignsec.study.targets import robust
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MARKERS = 6  # families with a marker of their own; more cannot be told apart at this size
@@ -28,6 +23,17 @@ def numbers(row: Any) -> str:
         rho += f" [{row['rho_low']:.2f}, {row['rho_high']:.2f}]"
     p = f", {p_text(float(row['p']))}" if pd.notna(row["p"]) else ""
     return f"R² = {row['r2']:.2f}, {rho}{p}, n = {row['n']}".replace("-", "−")
+
+
+def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+    """A drawing per average of the leaderboard."""
+    total, table = tables["total"], tables["correlations"]
+    return {
+        f"scatter_{kind}": draw(
+            total, table, f"{kind}_vision", robust(table["target"]), title=f"{kind} alignment", **options
+        )
+        for kind in ("average", "neural", "behavior", "engineering")
+    }
 
 
 def draw(
@@ -68,23 +74,16 @@ def draw(
                 axes.plot(
                     ends, row["intercept"] + row["slope"] * ends, color=colour, linewidth=1.2, gid=target
                 )
-            other = both & ~np.isin(family, list(markers))
-            for name, marker, chosen in [
-                ("other", "o", other),
-                *((f, m, both & (family == f)) for f, m in markers.items()),
-            ]:
+            shown = {"other": both & ~np.isin(family, list(markers))}
+            for name, chosen in (shown | {f: both & (family == f) for f in markers}).items():
                 if chosen.any():
                     axes.scatter(
-                        x[chosen], y[chosen], s=point_size, color=[colour], alpha=0.75, linewidths=0, marker=marker,
-                        gid=f"{target} {name}",
+                        x[chosen], y[chosen], s=point_size, color=[colour], alpha=0.75, linewidths=0,
+                        marker=markers.get(name, "o"), gid=f"{target} {name}",
                     )  # fmt: skip
             handles.append(
                 Line2D([], [], color=colour, marker="o", markersize=3.5, linewidth=1.2, label=label)
             )
-        kinds = [
-            Line2D([], [], color="0.35", marker=m, markersize=3.5, linestyle="", label=f)
-            for f, m in [*markers.items(), ("other", "o")]
-        ]
         axes.set_xlabel(f"alignment: {benchmark}")
         axes.set_ylabel("accuracy under attack")
         axes.set_ylim(-0.03, 1.03)
@@ -93,8 +92,19 @@ def draw(
             handles=handles, loc="outside lower left", frameon=False, handletextpad=0.4, borderaxespad=0.1
         )
         if markers:
-            axes.legend(
-                handles=kinds, fontsize=5.5, frameon=False, ncols=2, loc="best", handletextpad=0.1,
-                columnspacing=0.6, labelspacing=0.25,
-            )  # fmt: skip
+            _name(axes, markers)
         return figure
+
+
+def _name(axes: "Axes", markers: Mapping[str, str]) -> None:
+    """The families' markers."""
+    from matplotlib.lines import Line2D
+
+    kinds = [
+        Line2D([], [], color="0.35", marker=m, markersize=3.5, linestyle="", label=f)
+        for f, m in [*markers.items(), ("other", "o")]
+    ]
+    axes.legend(
+        handles=kinds, fontsize=5.5, frameon=False, ncols=2, loc="best", handletextpad=0.1, columnspacing=0.6,
+        labelspacing=0.25,
+    )  # fmt: skip

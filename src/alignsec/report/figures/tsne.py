@@ -1,12 +1,10 @@
-"""Models placed by their alignment scores, by t-SNE and by principal components, coloured by robust accuracy."""
+"""Models placed by their alignment scores, by t-SNE and by principal components; colour: robust accuracy."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from alignsec.report.figures import COLUMN
-from alignsec.report.figures import PAGE
-from alignsec.report.figures import message
-from alignsec.report.figures import style
-from alignsec.report.figures import target_label
+from alignsec.report.figures import COLUMN, PAGE, message, style, target_label
+from alignsec.study.targets import middle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +40,11 @@ def embed(
 def components(
     total: "pd.DataFrame", benchmarks: "pd.DataFrame", *, completeness: float = 0.5
 ) -> tuple["pd.DataFrame", tuple[float, float]]:
-    """Model, x, y by principal components of the completed scores, and each component's share of the variance.
+    """Model, x, y by principal components of the completed scores, and each one's share of the variance.
 
-    Leaves that fewer than `completeness` of the models have are left out, then models with fewer than that share of the
-    leaves; scores are standardised and gaps filled from the five models most alike on what both have
-    (`sklearn.impute.KNNImputer`). Empty where fewer than four models or two leaves remain.
+    Leaves that fewer than `completeness` of the models have are left out, then models with fewer than that
+    share of the leaves; scores are standardised and gaps filled from the five models most alike on what both
+    have (`sklearn.impute.KNNImputer`). Empty where fewer than four models or two leaves remain.
     """
     import numpy as np
     import pandas as pd
@@ -73,6 +71,12 @@ def components(
     return frame, (float(first), float(second))
 
 
+def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+    """The models, coloured by the middle epsilon."""
+    target = middle(tables["correlations"]["target"])
+    return {"tsne": draw(tables["total"], tables["benchmarks"], target, **options)}
+
+
 def draw(
     total: "pd.DataFrame",
     benchmarks: "pd.DataFrame",
@@ -82,8 +86,8 @@ def draw(
     completeness: float = 0.5,
     seed: int = 0,
 ) -> "Figure":
-    """Left t-SNE, missing as 0; right principal components of completed scores. Colour: accuracy at `target`; hollow:
-    not measured."""
+    """Left t-SNE, missing as 0; right principal components of completed scores. Colour: accuracy at `target`;
+    hollow: not measured."""
     import matplotlib as mpl
     import numpy as np
     from matplotlib.figure import Figure

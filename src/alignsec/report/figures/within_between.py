@@ -1,19 +1,22 @@
 """Is a correlation one of models, or of families? Within families against between them."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from alignsec.report.figures import CATEGORY_COLORS
-from alignsec.report.figures import COLUMN
-from alignsec.report.figures import message
-from alignsec.report.figures import short
-from alignsec.report.figures import style
-from alignsec.report.figures import target_label
+from alignsec.report.figures import CATEGORY_COLORS, COLUMN, message, short, style, target_label
+from alignsec.study.targets import middle
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 NAMED = 5  # benchmarks with their name beside them: those where within and between differ most
+
+
+def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+    """The leaves with the middle epsilon."""
+    table = tables["correlations"]
+    return {"within_between": draw(table, middle(table["target"]), **options)}
 
 
 def draw(correlations: "pd.DataFrame", target: str) -> "Figure":
@@ -33,14 +36,15 @@ def draw(correlations: "pd.DataFrame", target: str) -> "Figure":
         for category, part in mine.groupby("category", sort=False, dropna=False):
             key = category if isinstance(category, str) else None
             axes.scatter(
-                part["rho_between"], part["rho_within"], s=14, color=CATEGORY_COLORS[key], alpha=0.85, linewidths=0,
-                label=f"{key or 'no category'} ({len(part)})", gid=key or "none",
+                part["rho_between"], part["rho_within"], s=14, color=CATEGORY_COLORS[key], alpha=0.85,
+                linewidths=0, label=f"{key or 'no category'} ({len(part)})", gid=key or "none",
             )  # fmt: skip
         gap = (mine["rho_within"] - mine["rho_between"]).abs().sort_values(ascending=False, kind="stable")
         for number, index in enumerate(gap.index[:NAMED], 1):
             row = mine.loc[index]
-            axes.annotate(str(number), (row["rho_between"], row["rho_within"]), (2, 2), textcoords="offset points",
-                          fontsize=6, fontweight="bold")  # fmt: skip
+            point = row["rho_between"], row["rho_within"]
+            axes.annotate(str(number), point, (2, 2), textcoords="offset points", fontsize=6,
+                          fontweight="bold")  # fmt: skip
         named = [
             f"{number}  {short(str(mine.loc[i, 'benchmark']), 52)}"
             for number, i in enumerate(gap.index[:NAMED], 1)

@@ -1,22 +1,28 @@
-"""Model sources to one `PixelModel`: [0, 1] pixels in, logits out."""
+"""Model sources to one `PixelModel`: [0, 1] pixels in, logits out.
+
+A source is a module with a `load` and a `problem` (`Loader`) and a line in `alignsec.study.catalogue`.
+"""
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.study.catalogue import SOURCES
-from alignsec.study.catalogue import imported
-from alignsec.zoo.loading import contained
-from alignsec.zoo.pixel_model import PixelModel
+from alignsec.study.catalogue import SOURCES, imported
+
+if TYPE_CHECKING:
+    from alignsec.zoo.pixel_model import PixelModel
 
 __all__ = ["Loader", "is_imagenet", "load"]
 
 
 class Loader(Protocol):
-    """What a module of a model source offers (`alignsec.study.catalogue.SOURCES`)."""
+    """What a module of a model source offers (`alignsec.study.catalogue.SOURCES`); importing it is quick."""
 
-    def load(self, spec: str, weights: Path | None = None) -> PixelModel:
+    def load(self, spec: str, weights: Path | None = None) -> "PixelModel":
         """The model that `spec` names: module, preprocessing; `Excluded` where it cannot be had."""
+
+    def problem(self, spec: str) -> str | None:
+        """What is wrong with the form of a spec, and the remedy; None where nothing is."""
 
 
 def is_imagenet(source: str) -> bool:
@@ -24,7 +30,7 @@ def is_imagenet(source: str) -> bool:
     return source in SOURCES and SOURCES[source].imagenet
 
 
-def load(source: str, spec: str, weights: Path | None = None) -> PixelModel:
+def load(source: str, spec: str, weights: Path | None = None) -> "PixelModel":
     """The model of a sheet's row, in eval mode on the CPU, its parameters frozen and in float32.
 
     Parameters
@@ -40,11 +46,15 @@ def load(source: str, spec: str, weights: Path | None = None) -> PixelModel:
     AlignsecError
         The sheet is wrong: unknown source or malformed spec.
     """
+    from alignsec.zoo.loading import contained
+
     if source not in SOURCES:
         raise AlignsecError(f"source {source!r} is not one of {', '.join(SOURCES)}")
+    maker: Loader = imported(SOURCES[source])
+    if wrong := maker.problem(spec):
+        raise AlignsecError(f"{source} spec {spec!r}: {wrong}")
     with contained() as trace:
-        maker: Loader = imported(SOURCES[source])
         model = maker.load(spec, weights)
     model.adapt()
     model.trace = trace
-    return model.eval()
+    return model

@@ -3,17 +3,21 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alignsec.ground.isolation import note
+from alignsec.ground.child import note
 from alignsec.ground.reasons import Excluded
-from alignsec.leaderboard.registry import plugin_of
-from alignsec.zoo.loading import timm_from_cache
-from alignsec.zoo.pixel_model import PixelModel
-from alignsec.zoo.wrap import wrap
+
+if TYPE_CHECKING:
+    from alignsec.zoo.pixel_model import PixelModel
 
 
-def load(spec: str, weights: Path | None = None) -> PixelModel:
+def problem(spec: str) -> str | None:
+    """None: any text may be a registered name, and what is registered, preflight says."""
+    return None
+
+
+def load(spec: str, weights: Path | None = None) -> "PixelModel":
     """Load the registered model named `spec` by the package's own `load_model`.
 
     Raises
@@ -22,6 +26,10 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
         Not in the registry, a missing package, unreachable weights, no PyTorch module, a video model, or a
         preprocessing that is not affine in the pixels.
     """
+    from alignsec.leaderboard.registry import plugin_of
+    from alignsec.zoo.loading import timm_from_cache
+    from alignsec.zoo.wrap import wrap
+
     # the default would silently pip-install every plugin's requirements into this environment
     os.environ["BS_INSTALL_DEPENDENCIES"] = "no"
     plugin = plugin_of(spec)

@@ -1,51 +1,67 @@
 """A user's own model: `package.module:function` returning a module on [0, 1] pixels."""
 
 import hashlib
-from collections.abc import Callable
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from alignsec.ground.errors import AlignsecError
-from alignsec.ground.isolation import note
+from alignsec.ground.child import note
 from alignsec.ground.reasons import Excluded
-from alignsec.zoo.pixel_model import PixelModel
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
+
+    from alignsec.zoo.pixel_model import PixelModel
 
 SHORT_SIDE = 256 / 224  # of the crop: the usual evaluation transform of ImageNet models
+_MOST = 1 << 14  # channels, or pixels on a side: above it is no image
 
 
-def load(spec: str, weights: Path | None = None) -> PixelModel:
+def problem(spec: str) -> str | None:
+    """What is wrong with the form of a spec; None where nothing is.
+
+    >>> problem("ourlab.models:resnet")
+    >>> problem("ourlab.models.resnet")
+    'write package.module:function, such as ourlab.models:resnet'
+    """
+    module, colon, function = spec.partition(":")
+    if colon and function.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+        return None
+    parts = re.findall(r"\w+", spec)
+    likely = len(parts) > 1 and all(p.isidentifier() for p in parts)
+    example = f"{'.'.join(parts[:-1])}:{parts[-1]}" if likely else "ourlab.models:resnet"
+    return f"write package.module:function, such as {example}"
+
+
+def load(spec: str, weights: Path | None = None) -> "PixelModel":
     """Call the function and wrap what it returns.
 
-    The function takes no argument and returns an ``nn.Module``: (N, C, H, W) float32 pixels in [0, 1] to (N, K)
-    logits. Attributes of the module may say more: `input_size` ((height, width), default 224 × 224), `channels`
-    (default 3), and `preprocess` (image files to (N, C, H, W) float32 pixels in [0, 1]; default: short side to 256/224
-    of the input size, bilinear, then a crop of the centre).
+    The function takes no argument and returns an ``nn.Module``: (N, C, H, W) float32 pixels in [0, 1] to (N,
+    K) logits. Attributes of the module may say more: `input_size` ((height, width), default 224 × 224),
+    `channels` (default 3), and `preprocess` (image files to (N, C, H, W) float32 pixels in [0, 1]; default:
+    short side to 256/224 of the input size, bilinear, then a crop of the centre).
 
     Raises
     ------
     Excluded
-        The function cannot be imported or fails, or returns no module.
-    AlignsecError
-        The spec has no colon.
+        The function cannot be imported or fails, returns no module, or one whose attributes are no such
+        things.
     """
     from torch import nn
 
+    from alignsec.zoo.pixel_model import PixelModel
+
     module_name, _, function = spec.partition(":")
-    if not function:
-        raise AlignsecError(f'factory spec {spec!r}: write it like "package.module:function"')
     maker = getattr(import_module(module_name), function)
     note(reached="imported")
     made = maker()
     if not isinstance(made, nn.Module):
         raise Excluded(f"import error: {spec} returned {type(made).__name__}, not a torch module")
     note(reached="loaded")
-    channels = int(getattr(made, "channels", 3))
-    size = tuple(getattr(made, "input_size", (224, 224)))
+    channels, size = _channels(made), _size(made)
     model = PixelModel(made, mean=(0.0,) * channels, std=(1.0,) * channels, input_size=size)
     own = getattr(made, "preprocess", None)
     if own is not None:
@@ -56,13 +72,27 @@ def load(spec: str, weights: Path | None = None) -> PixelModel:
     return model
 
 
-def centre_crop(size: tuple[int, int]) -> "Callable[[Sequence[Path]], np.ndarray]":
-    """Image files to float32 pixels (N, 3, H, W) in [0, 1]: resize the short side (bilinear), crop the centre."""
+def _channels(made: Any) -> int:
+    channels = getattr(made, "channels", 3)
+    if not isinstance(channels, int) or not 0 < channels <= _MOST:
+        raise Excluded(f"import error: its channels is {channels!r}: expected is a number such as 3"[:300])
+    return int(channels)
 
-    def preprocess(paths: Sequence[Path]) -> "np.ndarray":
+
+def _size(made: Any) -> tuple[int, int]:
+    size = getattr(made, "input_size", (224, 224))
+    sides = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(sides) != 2 or not all(isinstance(s, int) and 0 < s <= _MOST for s in sides):
+        raise Excluded(f"import error: its input_size is {size!r}: expected is (height, width)"[:300])
+    return int(sides[0]), int(sides[1])
+
+
+def centre_crop(size: tuple[int, int]) -> "Callable[[Sequence[Path]], npt.NDArray[np.float32]]":
+    """Image files to float32 pixels (N, 3, H, W) in [0, 1]: short side resized (bilinear), centre cropped."""
+
+    def preprocess(paths: Sequence[Path]) -> "npt.NDArray[np.float32]":
         import numpy as np
-        from PIL import Image
-        from PIL import ImageOps
+        from PIL import Image, ImageOps
 
         height, width = size
         out = []

@@ -1,42 +1,58 @@
-"""Models of timm (`pip install alignsec[timm]`) by name, such as `resnet50.a1_in1k`, with their own transform."""
+"""Models of timm (`pip install alignsec[timm]`) by name, as `resnet50.a1_in1k`, with their own transform."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from alignsec.ground.errors import AlignsecError
-from alignsec.ground.isolation import note
-from alignsec.ground.names import closest
-from alignsec.zoo.loading import timm_from_cache
-from alignsec.zoo.pixel_model import PixelModel
-from alignsec.zoo.wrap import wrap
+from alignsec.ground.child import note
+from alignsec.ground.reasons import Excluded
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
+
+    from alignsec.zoo.pixel_model import PixelModel
 
 
-def load(spec: str, weights: Path | None = None) -> PixelModel:
+def problem(spec: str) -> str | None:
+    """What is wrong with the form of a spec; None where nothing is.
+
+    >>> problem("resnet50.a1_in1k")
+    >>> problem("hf-hub:timm/resnet50.a1_in1k")
+    'write a name of timm.list_models(pretrained=True), such as resnet50.a1_in1k'
+    """
+    if re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?", spec):
+        return None
+    return "write a name of timm.list_models(pretrained=True), such as resnet50.a1_in1k"
+
+
+def load(spec: str, weights: Path | None = None) -> "PixelModel":
     """Build the pretrained model with its published weights and its own evaluation transform.
 
     Raises
     ------
     Excluded
-        timm is not installed, or the weights cannot be fetched.
-    AlignsecError
-        timm has no such pretrained model; the closest names are given.
+        timm is not installed or has no such pretrained model (the closest are named), or the weights cannot
+        be fetched.
     """
     import timm
+
+    from alignsec.ground.names import closest
+    from alignsec.zoo.loading import timm_from_cache
+    from alignsec.zoo.wrap import wrap
 
     known = timm.list_models(pretrained=True)
     if spec not in known and spec not in timm.list_models():
         near = ", ".join(name for name, _ in closest(spec, known, 3))
-        raise AlignsecError(f"timm spec {spec!r} names no pretrained model: closest are {near}")
+        raise Excluded(f"not in registry: timm has no pretrained model {spec!r}: closest are {near}")
     timm_from_cache()
     module = timm.create_model(spec, pretrained=True)
     note(reached="loaded")
-    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(module), is_training=False)
+    data: Any = timm.data
+    transform = data.create_transform(**data.resolve_model_data_config(module), is_training=False)
 
-    def preprocess(paths: Sequence[Path]) -> "np.ndarray":
+    def preprocess(paths: Sequence[Path]) -> "npt.NDArray[np.float32]":
         import numpy as np
         from PIL import Image
 

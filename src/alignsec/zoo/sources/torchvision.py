@@ -1,49 +1,67 @@
 """torchvision models by their weights enum, such as `ResNet50_Weights.IMAGENET1K_V2`."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alignsec.ground.errors import AlignsecError
-from alignsec.ground.isolation import note
-from alignsec.ground.names import closest
-from alignsec.zoo.pixel_model import PixelModel
-from alignsec.zoo.wrap import wrap
+from alignsec.ground.child import note
+from alignsec.ground.reasons import Excluded
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
+
+    from alignsec.zoo.pixel_model import PixelModel
 
 
-def _builder(weights: Any) -> Any:
+def problem(spec: str) -> str | None:
+    """What is wrong with the form of a spec; None where nothing is.
+
+    >>> problem("ResNet50_Weights.IMAGENET1K_V2")
+    >>> problem("resnet50")
+    'write a weights enum of torchvision.models, such as ResNet50_Weights.IMAGENET1K_V2'
+    """
+    if re.fullmatch(r"[A-Za-z0-9_]+_(Quantized)?Weights\.[A-Za-z0-9_]+", spec):
+        return None
+    return "write a weights enum of torchvision.models, such as ResNet50_Weights.IMAGENET1K_V2"
+
+
+def load(spec: str, weights: Path | None = None) -> "PixelModel":
+    """Build the model with its published weights and its own evaluation transform.
+
+    Raises
+    ------
+    Excluded
+        torchvision has no such weights (the closest are named), or they cannot be fetched.
+    """
     import torchvision
 
-    for name in torchvision.models.list_models():
-        if weights in torchvision.models.get_model_weights(name):
-            return torchvision.models.get_model_builder(name)
-    raise AlignsecError(f"torchvision spec {weights}: no model takes these weights")
+    from alignsec.ground.names import closest
+    from alignsec.zoo.wrap import wrap
 
-
-def load(spec: str, weights: Path | None = None) -> PixelModel:
-    """Build the model with its published weights and its own evaluation transform."""
-    import torchvision
-
+    # by what an enum calls itself: a spec that ends in DEFAULT is another name of one
+    builders = {str(w): n for n in torchvision.models.list_models() for w in _weights_of(n)}
     try:
         chosen = torchvision.models.get_weight(spec)
-    except (ValueError, KeyError) as error:
-        every = [
-            str(w) for n in torchvision.models.list_models() for w in torchvision.models.get_model_weights(n)
-        ]
-        near = closest(spec, every)[0][0]
-        raise AlignsecError(f"torchvision spec {spec!r} names no weights: did you mean {near!r}?") from error
-    module = _builder(chosen)(weights=chosen)
+        builder = builders[str(chosen)]
+    except (ValueError, KeyError, TypeError) as error:
+        near = ", ".join(name for name, _ in closest(spec, builders, 3))
+        raise Excluded(f"not in registry: torchvision has no weights {spec!r}: closest are {near}") from error
+    module = torchvision.models.get_model_builder(builder)(weights=chosen)
     note(reached="loaded")
     transform = chosen.transforms()
 
-    def preprocess(paths: Sequence[Path]) -> "np.ndarray":
+    def preprocess(paths: Sequence[Path]) -> "npt.NDArray[np.float32]":
         import numpy as np
         from PIL import Image
 
         return np.stack([transform(Image.open(p).convert("RGB")).numpy() for p in paths])
 
     return wrap(module, preprocess)
+
+
+def _weights_of(builder: str) -> Any:
+    import torchvision
+
+    return torchvision.models.get_model_weights(builder)

@@ -1,0 +1,83 @@
+"""From a study's folder to the files of a figure, as `alignsec.study.catalogue.FIGURES` says."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from alignsec.ground.errors import AlignsecError
+from alignsec.report import reading
+from alignsec.report.figures import save
+from alignsec.study import catalogue
+from alignsec.study import config as configuration
+from alignsec.study.layout import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+class Drawer(Protocol):
+    """What a module of a figure offers."""
+
+    def of_study(
+        self, tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]
+    ) -> "Mapping[str, Figure]":
+        """The drawings by the names of their files, from the tables and options that the catalogue lists.
+
+        An option that is not given has its default.
+        """
+
+
+def draw(
+    name: str, study: Path, options: Mapping[str, Any] | None = None, out: Path | None = None
+) -> list[Path]:
+    """Draw one figure of a study; the files written.
+
+    Parameters
+    ----------
+    name : a key of `alignsec.study.catalogue.FIGURES`
+    study : folder of the study, ``results/<study>``
+    options : the figure's looks and further values of the configuration; others have their defaults
+    out : folder of the files; None: the study's own
+
+    Raises
+    ------
+    AlignsecError
+        No figure of that name, an option that it does not have or whose value it does not take, or a table
+        that is not there.
+    """
+    if name not in catalogue.FIGURES:
+        raise AlignsecError(f"figure {name!r} is not one of {', '.join(catalogue.FIGURES)}")
+    entry, options = catalogue.FIGURES[name], dict(options or {})
+    _check(name, options)
+    drawer: Drawer = catalogue.imported(entry)
+    made = drawer.of_study(reading.read(Layout(study), entry.tables), options)
+    if set(made) != set(catalogue.files(name)):
+        raise AlignsecError(
+            f"{entry.module} drew {', '.join(made)}; its line in the catalogue says "
+            f"{', '.join(catalogue.files(name))}"
+        )
+    written = []
+    for file, figure in made.items():
+        place = Layout(study).figure(file, "pdf")
+        written += save(figure, (out or place.parent) / place.stem)
+    return written
+
+
+def _check(name: str, options: Mapping[str, Any]) -> None:
+    """Hold options against the schema of the configuration."""
+    import jsonschema
+
+    schema = configuration.schema()
+    known = dict(schema["properties"]["report"]["properties"].get(name, {}).get("properties", {}))
+    for key in catalogue.FIGURES[name].keys:
+        known[key.rpartition(".")[2]] = catalogue.value(
+            schema["properties"], key.replace(".", ".properties.")
+        )
+    for key, value in options.items():
+        if key not in known:
+            raise AlignsecError(f"figure {name} has no option {key!r}; it has {', '.join(known) or 'none'}")
+        try:
+            jsonschema.validate(value, known[key])
+        except jsonschema.ValidationError as error:
+            raise AlignsecError(f"figure {name}, option {key}: {error.message}") from error

@@ -1,0 +1,243 @@
+"""What a study found, in sentences made from the numbers only."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alignsec.analysis.parents import PREFIX
+from alignsec.ground import tables
+from alignsec.report.findings import Study, aggregates, target_table
+from alignsec.study import targets as names
+from alignsec.study.layout import Layout
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.05
+NAMED = 5  # benchmarks that a sentence names
+
+
+def write(folder: Path) -> Path:
+    """Write the findings of the study below a folder ``results/<study>``; the file written."""
+    path = Layout(folder).summary
+    tables.write_text(path, markdown(Study.read(folder), folder.resolve().name))
+    return path
+
+
+def markdown(study: Study, name: str) -> str:
+    """The findings as Markdown; every number is computed here or stands in `correlations/all.csv`."""
+    parts = [
+        (f"# Findings of the study {name}", _scope(study)),
+        ("## Which human-likeness goes with robustness", _leaves(study)),
+        ("## Averages", _averages(study)),
+        ("## Models and families", _families(study)),
+        ("## Not evaluated", _exclusions(study)),
+        ("## Caveats", _caveats(study)),
+    ]
+    return "\n".join(
+        f"{head}\n\n" + "\n".join(f"- {s}" for s in lines) + "\n" for head, lines in parts if lines
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _with_interval(row: Any, prefix: str = "rho") -> str:
+    import pandas as pd
+
+    value = _number(row["rho" if prefix == "rho" else "partial_rho"])
+    if pd.isna(row[f"{prefix}_low"]):
+        return value
+    return f"{value} [{_number(row[f'{prefix}_low'])}, {_number(row[f'{prefix}_high'])}]"
+
+
+def _count(count: int, noun: str, plural: str = "") -> str:
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _scope(study: Study) -> list[str]:
+    from alignsec.analysis.correlate import effective_tests
+
+    leaves = list(study.benchmarks.loc[study.benchmarks["is_leaf"], "benchmark"])
+    table = study.correlations[study.correlations["is_leaf"]]
+    some = study.total[
+        study.total[study.targets].notna().any(axis=1) & study.total[leaves].notna().any(axis=1)
+    ]
+    tested = int(table["p"].notna().sum())
+    return [
+        f"{_count(len(some), 'model')} of {_count(some['family'].nunique(), 'family', 'families')} have "
+        f"both alignment scores and robustness; {_count(len(leaves), 'leaf benchmark')}, "
+        f"{_count(len(study.targets), 'target')}, {_count(tested, 'test')}.",
+        f"The leaves are correlated: they are worth {effective_tests(some, leaves):.0f} independent "
+        "benchmarks (Li and Ji 2005).",
+    ]
+
+
+def _leaves(study: Study) -> list[str]:
+    table = study.correlations
+    mine = table[table["target"].isin(study.attacked) & table["is_leaf"]]
+    count = mine["benchmark"].nunique()
+    if not study.attacked:
+        return ["The robustness table has no accuracy under attack."]
+    if mine["p"].notna().sum() == 0:
+        strongest = mine.loc[mine["rho"].abs().sort_values(ascending=False).index].head(NAMED)
+        listed = "; ".join(_of(r) for _, r in strongest[strongest["rho"].notna()].iterrows())
+        return [
+            f"None of {_count(count, 'leaf benchmark')} has enough families for a test, so nothing here is "
+            f"evidence. Largest correlations: {listed or 'none could be estimated'}."
+        ]
+    sure = mine[mine["q"] < LEVEL]
+    left = mine[mine["partial_q"] < LEVEL]
+    lines = [
+        f"Of {_count(count, 'leaf benchmark')}, {sure['benchmark'].nunique()} go with accuracy under attack "
+        "at q < .05 for at least one epsilon."
+    ]
+    if mine["partial_rho"].isna().all():
+        lines.append("Clean accuracy was not measured, so nothing could be controlled for it.")
+    else:
+        lines.append(
+            f"Of {_count(count, 'leaf benchmark')}, {left['benchmark'].nunique()} remain at q < .05 after "
+            f"controlling clean accuracy{_strongest(left)}."
+        )
+        flipped = mine[(mine["rho"] * mine["partial_rho"] < 0)]
+        lines.append(
+            f"Controlling clean accuracy changes the sign of {len(flipped)} of "
+            f"{int(mine['partial_rho'].notna().sum())} correlations."
+        )
+    for category, part in mine.groupby("category", sort=False):
+        q = "q" if mine["partial_rho"].isna().all() else "partial_q"
+        kept = part[part[q] < LEVEL]
+        given = "" if q == "q" else " given clean accuracy"
+        lines.append(
+            f"{str(category).capitalize()}: {kept['benchmark'].nunique()} of {part['benchmark'].nunique()} "
+            f"leaves at q < .05{given}, {int((kept['rho'] > 0).groupby(kept['benchmark']).any().sum())} of "
+            "them positive."
+        )
+    return lines
+
+
+def _of(row: Any) -> str:
+    partial = "" if row["partial_rho"] != row["partial_rho"] else f", given {names.label(row['control'])} "
+    partial += _with_interval(row, "partial") if partial else ""
+    target = names.label(row["target"])
+    return f"{row['benchmark']} (ρ = {_with_interval(row)}{partial}, n = {row['n']}, {target})"
+
+
+def _strongest(rows: "pd.DataFrame") -> str:
+    if rows.empty:
+        return ""
+    best = rows.loc[rows["partial_rho"].abs().sort_values(ascending=False, kind="stable").index]
+    best = best.drop_duplicates("benchmark").head(NAMED)
+    verb = "; the strongest is " if len(best) == 1 else "; the strongest are "
+    return verb + "; ".join(_of(r) for _, r in best.iterrows())
+
+
+def _averages(study: Study) -> list[str]:
+    if not study.attacked:
+        return []
+    target = names.middle(study.attacked)
+    table = study.correlations[study.correlations["target"] == target].set_index("benchmark")
+    lines = []
+    for kind in ("average", "neural", "behavior", "engineering"):
+        name = f"{kind}_vision"
+        if name not in table.index or table.loc[name, "rho"] != table.loc[name, "rho"]:
+            continue
+        row: Any = table.loc[name]
+        text = (
+            f"{kind.capitalize()} alignment and {names.label(target)}: ρ = {_with_interval(row)}, R² = "
+            f"{_number(row['r2'])}, n = {row['n']}"
+        )
+        if row["partial_rho"] == row["partial_rho"]:
+            text += f"; given clean accuracy {_with_interval(row, 'partial')}"
+        if PREFIX + name in table.index:
+            other: Any = table.loc[PREFIX + name]
+            text += f"; as exported, missing scores as 0: {_number(other['rho'])} (n = {other['n']})"
+        lines.append(text + ".")
+    found = aggregates(study)
+    found = found[found["target"] == target].assign(moved=lambda f: (f["rho"] - f["rho_exported"]).abs())
+    found = found[found["moved"].notna()]
+    if len(found) and found["moved"].max() < 0.005:
+        lines.append("Counting missing scores as 0 would change no parent's correlation.")
+    elif len(found):
+        worst: Any = found.loc[found["moved"].idxmax()]
+        lines.append(
+            "Counting missing scores as 0 moves the parents' correlations by "
+            f"{_number(found['moved'].median())} in the median, most for {worst['parent']} "
+            f"({_number(worst['rho_exported'])} as exported, {_number(worst['rho'])} recomputed)."
+        )
+    return lines
+
+
+def _families(study: Study) -> list[str]:
+    table = study.correlations
+    mine = table[table["target"].isin(study.attacked) & table["is_leaf"]]
+    lines = []
+    if mine["rho_within"].notna().any():
+        both = mine[mine["rho_within"].notna() & mine["rho_between"].notna()]
+        opposed = both[both["rho_within"] * both["rho_between"] < 0]
+        lines.append(
+            f"Within families and between them the sign differs for {len(opposed)} of {len(both)} "
+            "correlations of leaves."
+        )
+        gap = (both["rho_within"] - both["rho_between"]).abs()
+        row: Any = both.loc[gap.idxmax()]
+        lines.append(
+            f"The largest difference: {row['benchmark']} with {names.label(row['target'])}, "
+            f"{_number(row['rho_within'])} within families, {_number(row['rho_between'])} between."
+        )
+    sure = mine[mine["q"] < LEVEL]
+    if len(sure):
+        hangs = sure[sure["lofo_low"] * sure["lofo_high"] < 0]
+        lines.append(
+            f"Of the {len(sure)} correlations at q < .05, {len(hangs)} change sign when one family is left "
+            "out."
+        )
+    if len(study.duplicates):
+        models = int((study.duplicates["n"] - study.duplicates["n_collapsed"]).max())
+        moved = (study.duplicates["rho"] - study.duplicates["rho_collapsed"]).abs().max()
+        lines.append(
+            f"Counting the same weights once takes away up to {_count(models, 'model')} and moves rho by at "
+            f"most {_number(moved)}."
+        )
+    return lines
+
+
+def _exclusions(study: Study) -> list[str]:
+    if study.excluded.empty:
+        return ["Every model was evaluated."]
+    grouped = study.excluded.groupby("reason")["model"].nunique().sort_values(ascending=False, kind="stable")
+    return [f"{_count(int(count), 'model')}: {reason}" for reason, count in grouped.items()]
+
+
+def _caveats(study: Study) -> list[str]:
+    from alignsec.analysis.families import FAMILIES
+
+    table = study.correlations
+    lines = ["A correlation over published models is no effect of alignment: nothing was assigned to them."]
+    blunt = target_table(study)
+    for _, row in blunt[blunt["tied"] > 0.5].iterrows():
+        floor = row["at_zero"] > 0.5
+        where = f"{row['at_zero']:.0%} of the models are at 0" if floor else f"{row['tied']:.0%} are tied"
+        lines.append(f"{names.label(row['target'])}: {where}, so it can hardly tell models apart.")
+    for meaning, models in study.warnings.groupby("meaning", sort=False)["model"]:
+        lines.append(f"Attacks on {_count(models.nunique(), 'model')} warned: {meaning}.")
+    noisy = blunt[blunt["sampling"] > 0.1]
+    if len(noisy):
+        worst: Any = noisy.loc[noisy["sampling"].idxmax()]
+        lines.append(
+            f"Sampling of images makes more than a tenth of the variance of {_count(len(noisy), 'target')}, "
+            f"most for {names.label(str(worst['target']))} ({min(worst['sampling'], 1):.0%}): more images "
+            "would sharpen them."
+        )
+    untested = table[table["is_leaf"] & table["rho"].notna() & table["p"].isna()]
+    if len(untested):
+        lines.append(
+            f"{_count(untested['benchmark'].nunique(), 'leaf benchmark')} with too few models or fewer than "
+            f"{FAMILIES} families, or with one that dominates: no test and no interval."
+        )
+    if "clean_top1" not in study.targets:
+        lines.append("Clean accuracy was not measured, and it is the main confounder.")
+    if table["p_ols"].notna().any():
+        lines.append("R² and p_ols are of ordinary least squares, which takes models as independent.")
+    lines.append("Families are those of the model sheet, or guessed from the names where there is none.")
+    return lines
