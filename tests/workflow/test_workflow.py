@@ -153,18 +153,29 @@ def test_one_bad_model_is_listed_and_stops_nothing(study: Path) -> None:
     assert set(models["model"]) == {"mlp standard", "lab/mlp noise", "cnn"}
 
 
+def retry(folder: Path, *words: str) -> str:
+    """What `alignsec zoo retry` says."""
+    line = [str(BIN / "alignsec"), "zoo", "retry", "--configfile", "study.yaml", *words]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
 def test_a_transient_exclusion_is_tried_again_on_request(study: Path) -> None:
-    """By the target of that name; a missing package that is still missing is left alone."""
+    """By the next run; a missing package that is still missing is left alone, and looking removes nothing."""
     results = study / "results" / "small"
     report = results / "models" / "broken" / "preflight.json"
-    assert "again" not in snakemake(study, "-n", "retry_excluded").stderr
+    assert "again" not in retry(study) and report.is_file()
     changed = json.loads(report.read_text()) | {"reason": "timeout: no end after 1 s", "transient": True}
     times = report.stat()
     report.write_text(json.dumps(changed))
     os.utime(report, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert "again: broken (timeout: no end after 1 s)" in snakemake(study, "-n", "retry_excluded").stderr
+    assert "again: broken (timeout: no end after 1 s)" in retry(study, "-n")
+    for looks in (("--list-rules",), ("--dag",), ("--summary",), ("-n",)):
+        assert snakemake(study, *looks).returncode == 0
     assert json.loads(report.read_text()) == changed
-    done = snakemake(study, "--", "retry_excluded")
+    assert "again: broken (timeout: no end after 1 s)" in retry(study)
+    done = snakemake(study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(report.read_text())["reason"].startswith("missing package: no_such_package")
 
@@ -314,8 +325,7 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
         yaml.safe_dump(
             {
                 "study": "own",
-                "scores": {"source": str(source)},
-                "registry": {"source": "installed"},
+                "leaderboard": {"source": str(source), "registry": "installed"},
                 "robustness": {"source": "mine.csv"},
             }
         )
@@ -390,9 +400,8 @@ def test_plugins_that_misbehave_are_rows_and_the_others_unaffected(
     assert (results / "models" / "_2e._2f.._2fetc_2fx_3ay_3dz" / "preflight.json").is_file()
     assert all(p.is_relative_to(results) for p in set(tmp_path.parent.parent.rglob("*etc*")) - before)
     # of these only the time limit may end otherwise next time; a dry run names it and removes nothing
-    dry = snakemake(tmp_path, "-n", "retry_excluded")
-    assert "again: hangs (timeout" in dry.stdout + dry.stderr
-    assert "again: exits" not in dry.stdout + dry.stderr
+    said = retry(tmp_path, "-n")
+    assert "again: hangs (timeout" in said and "again: exits" not in said
     assert planned(tmp_path, *targets) == {}
 
 
