@@ -102,7 +102,7 @@ def parse(path: Path | str) -> Parsed:
 # ---- of several rows of one model, one ---------------------------------------------------------------------
 
 
-def _one_each(models: list[str], merits: "list[tuple[int, int]]") -> list[int]:
+def _one_each(models: list[str], merits: list[tuple[int, int]]) -> list[int]:
     """Of each model the row of the greatest merit, of equals the first; in the order of the models."""
     best: dict[str, int] = {}
     for i, name in enumerate(models):
