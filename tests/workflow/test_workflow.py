@@ -97,7 +97,7 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "scores/benchmarks.parquet",
         "registry/registry.parquet",
         "registry/merged.parquet",
-        "registry/unmatched.csv",
+        "registry/names.csv",
         "images/shards/0000.parquet",
         "images/manifest.parquet",
         "models/cnn/preflight.json",

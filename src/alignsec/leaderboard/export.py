@@ -40,6 +40,7 @@ class Parsed:
     variant: str
     duplicates: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    dropped: list[tuple[str, str]] = field(default_factory=list)  # rows that another stands for: name, why
 
 
 def fetch(source: str, out: Path | str, sha256: str | None) -> str:
@@ -96,7 +97,8 @@ def parse(path: Path | str) -> Parsed:
     else:
         variant = "CSV by benchmark id" + (f" with {', '.join(extra)}" if extra else "")
     duplicates = _duplicates(models, kept, [number for number, _ in rows])
-    return Parsed(scores, benchmarks, variant, duplicates, warnings + notes)
+    dropped = _dropped(models, kept, [number for number, _ in rows])
+    return Parsed(scores, benchmarks, variant, duplicates, warnings + notes, dropped)
 
 
 # ---- of several rows of one model, one ---------------------------------------------------------------------
@@ -109,6 +111,16 @@ def _one_each(models: list[str], merits: list[tuple[int, int]]) -> list[int]:
         if merits[i] > merits[best.setdefault(name, i)]:
             best[name] = i
     return list(best.values())
+
+
+def _dropped(models: list[str], kept: list[int], lines: list[int]) -> list[tuple[str, str]]:
+    """A row for each that is not kept."""
+    by_name = {models[i]: i for i in kept}
+    return [
+        (name, f"line {lines[i]}: line {lines[by_name[name]]} of the same name is kept")
+        for i, name in enumerate(models)
+        if by_name[name] != i
+    ]
 
 
 def _duplicates(models: list[str], kept: list[int], lines: list[int]) -> list[str]:
