@@ -14,37 +14,119 @@ Case = tuple[str, str, bytes]  # reader, file name, content
 
 TARGETS = ("clean_top1", "robust_top1@1/255", "robust_top1@2/255", "median_distance")
 HOSTILE = (
-    "", " ", "\t", "NA", "nan", "null", "#N/A", "1,000", "1k", "-5", "inf", "-inf", "0.4", "1e999", "1e-999", "0,55", "55%",
-    "1/255", "1/0", "@", "@1/225", "robust_top1@1e999999999", "robust_top1@0/0", "clean_top1", "=1+1", "-", "X", "x" * 5000,
-    "ε", "\u202e", "\ufeff", "\ud7ff\U0001f600", "\x00", "\x1b[2J", "\u2028", '"', "'", ";", ",", "a\nb", "a\r\nb", "../../etc",
-    "{}", "[1, 2", "&a [*a]", "!!python/object:os.system x", "0x10", "1_000", "٣", "9" * 400, "true", "2025-01-25",
-    "average_vision", "neural_vision", "sep=;", "#", "<html>",
-)  # fmt: skip
+    "",
+    " ",
+    "\t",
+    "NA",
+    "nan",
+    "null",
+    "#N/A",
+    "1,000",
+    "1k",
+    "-5",
+    "inf",
+    "-inf",
+    "0.4",
+    "1e999",
+    "1e-999",
+    "0,55",
+    "55%",
+    "1/255",
+    "1/0",
+    "@",
+    "@1/225",
+    "robust_top1@1e999999999",
+    "robust_top1@0/0",
+    "clean_top1",
+    "=1+1",
+    "-",
+    "X",
+    "x" * 5000,
+    "ε",
+    "\u202e",
+    "\ufeff",
+    "\ud7ff\U0001f600",
+    "\x00",
+    "\x1b[2J",
+    "\u2028",
+    '"',
+    "'",
+    ";",
+    ",",
+    "a\nb",
+    "a\r\nb",
+    "../../etc",
+    "{}",
+    "[1, 2",
+    "&a [*a]",
+    "!!python/object:os.system x",
+    "0x10",
+    "1_000",
+    "٣",
+    "9" * 400,
+    "true",
+    "2025-01-25",
+    "average_vision",
+    "neural_vision",
+    "sep=;",
+    "#",
+    "<html>",
+)
 ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "shift_jis", "utf-7", "cp1251")
 
 OWN = {
     "long": [["model", "target", "value", "n"]]
-    + [[f"m{i}", t, f"{(i + 1) / (8 + 20 * j):.3f}", "1000"] for i in range(6) for j, t in enumerate(TARGETS)],
-    "wide": [["model", "clean", "robust@1/255", "n"]] + [[f"m{i}", f".{50 + i}", f".{10 + i}", "100"] for i in range(8)],
+    + [
+        [f"m{i}", t, f"{(i + 1) / (8 + 20 * j):.3f}", "1000"] for i in range(6) for j, t in enumerate(TARGETS)
+    ],
+    "wide": [["model", "clean", "robust@1/255", "n"]]
+    + [[f"m{i}", f".{50 + i}", f".{10 + i}", "100"] for i in range(8)],
     "robustbench": [["name", "eps", "clean_acc", "autoattack_acc"]]
     + [[f"m{i}", "4/255", f"{60 + i}.25", f"{30 - i}.50"] for i in range(8)],
     "paper": [["Model Name", "Threat Model", "Epsilon", "Top-1 Accuracy", "Top-1 Subset Clean Accuracy"]]
     + [[f"m{i}", "Linf", e, f"0.{20 + i}", f"0.{60 + i}"] for i in range(4) for e in ("0.001", "1/255")],
-    "timm": [["model", "img_size", "top1", "top5"]] + [[f"m{i}", "224", f"{70 + i}.1", f"{90 + i}.5"] for i in range(6)],
+    "timm": [["model", "img_size", "top1", "top5"]]
+    + [[f"m{i}", "224", f"{70 + i}.1", f"{90 + i}.5"] for i in range(6)],
     "testbed": [["model", "val", "pgd.linf.eps0.5", "imagenet-c.fog.3_on-disk", "imagenet-a"]]
     + [[f"m{i}", f"{60 + i}.1", f"{20 + i}.5", "33.3", ""] for i in range(6)],
-}  # fmt: skip
+}
 SHEET = [["model", "source", "spec", "family", "note"]] + [
     [f"model {i}", source, "a=1", f"f{i % 2}", ""]
     for i, source in enumerate(("torchvision", "timm", "factory", "brainscore", "demo"))
 ]
 # with parents of one child, which their columns' order alone tells apart
-LEADERBOARD = [["model_name", "model_id", "average_vision", "neural_vision", "V1", "V1-surround_modulation",
-                "Marques2020_Cavanaugh2002-surround_suppression_index", "V4", "behavior_vision", "B1", "B2"]] + [
-    [f"m{i}", str(i), f"{(a + b) / 2:.3f}", f"{a:.3f}", f"{a - 0.01:.3f}", f"{a - 0.01:.3f}", f"{a - 0.01:.3f}",
-     f"{a + 0.01:.3f}", f"{b:.3f}", "X" if i == 3 else f"{b - 0.02:.3f}", f"{b + 0.02:.3f}"]
-    for i, (a, b) in enumerate(zip((0.5, 0.31, 0.62, 0.27, 0.44, 0.73, 0.38), (0.2, 0.6, 0.35, 0.41, 0.54, 0.27, 0.66), strict=True))
-]  # fmt: skip
+LEADERBOARD = [
+    [
+        "model_name",
+        "model_id",
+        "average_vision",
+        "neural_vision",
+        "V1",
+        "V1-surround_modulation",
+        "Marques2020_Cavanaugh2002-surround_suppression_index",
+        "V4",
+        "behavior_vision",
+        "B1",
+        "B2",
+    ]
+] + [
+    [
+        f"m{i}",
+        str(i),
+        f"{(a + b) / 2:.3f}",
+        f"{a:.3f}",
+        f"{a - 0.01:.3f}",
+        f"{a - 0.01:.3f}",
+        f"{a - 0.01:.3f}",
+        f"{a + 0.01:.3f}",
+        f"{b:.3f}",
+        "X" if i == 3 else f"{b - 0.02:.3f}",
+        f"{b + 0.02:.3f}",
+    ]
+    for i, (a, b) in enumerate(
+        zip((0.5, 0.31, 0.62, 0.27, 0.44, 0.73, 0.38), (0.2, 0.6, 0.35, 0.41, 0.54, 0.27, 0.66), strict=True)
+    )
+]
 CONFIG = """study: fuzz
 leaderboard: {source: demo, registry: demo}
 zoo: {sheet: models.tsv}

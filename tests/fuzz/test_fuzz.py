@@ -102,8 +102,9 @@ class Worker:
 
 
 @pytest.mark.parametrize(
-    ("first", "count"), [(0, int(os.environ.get("ALIGNSEC_FUZZ", "200"))), pytest.param(10_000, 2000, marks=pytest.mark.slow)]
-)  # fmt: skip
+    ("first", "count"),
+    [(0, int(os.environ.get("ALIGNSEC_FUZZ", "200"))), pytest.param(10_000, 2000, marks=pytest.mark.slow)],
+)
 def test_no_damaged_file_ends_in_a_traceback_or_never(first: int, count: int) -> None:
     worker = Worker()
     became: Counter[str] = Counter()

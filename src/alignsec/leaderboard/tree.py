@@ -141,8 +141,8 @@ def build(
             depth, at = depth + 1, above
             if depth > len(names):
                 raise AlignsecError(
-                    f"benchmarks {name!r} and {parents[at]!r} are each above the other, by their scores and the known "
-                    "tree: put every parent's column before its children's"
+                    f"benchmarks {name!r} and {parents[at]!r} are each above the other, by their scores "
+                    "and the known tree: put every parent's column before its children's"
                 )
             category = category or CATEGORIES.get(at)
         if category is None and name in known:
@@ -156,8 +156,10 @@ def build(
 
 
 def _without_circles(derived: dict[str, str], known: Mapping[str, str | None]) -> dict[str, str]:
-    """Parents told by scores, without those that lie below their child by the known tree: a parent of one child
-    equals it, and where it comes after it, either may seem the parent."""
+    """Parents told by scores, without those that lie below their child by the known tree.
+
+    A parent of one child equals it, so where it comes after the child, the child seems to be the parent.
+    """
 
     def above(name: str) -> set[str]:
         found: set[str] = set()
