@@ -9,6 +9,7 @@ import csv
 import io
 import math
 import zipfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +157,7 @@ def _text(path: Path) -> tuple[str, bool]:
                 if members[0].file_size > _LARGEST:
                     raise AlignsecError(f"{path}: leaderboard.csv in the ZIP is larger than {_LARGEST} bytes")
                 raw = archive.read(members[0])
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
             raise AlignsecError(f"{path}: a truncated or damaged ZIP ({error}): download it again") from error
     start = raw[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):

@@ -1,12 +1,14 @@
 """The model sheet: which models a study attacks, one row each, tab-separated."""
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
+from alignsec.ground.tabular import content, decode
 from alignsec.study import catalogue
 
 if TYPE_CHECKING:
@@ -53,8 +55,11 @@ def read(path: Path | str) -> "pd.DataFrame":
         raise AlignsecError(
             f"{path}: no such model sheet: create it, or set zoo.sheet (see config/README.md)"
         )
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
+    text, _ = decode(content(path), path)
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
+    except csv.Error as error:
+        raise AlignsecError(f"{path}: no tab-separated text: {error}") from error
     lines = [(number, row) for number, row in enumerate(rows, 1) if row]
     header = lines[0][1] if lines else []
     known = [*COLUMNS, *(c for c in OPTIONAL if c in header)]
