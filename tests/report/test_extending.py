@@ -1,4 +1,4 @@
-"""`docs/extending.md` taken at its word: in a copy of the checkout its blocks go where it says; a study runs."""
+"""`docs/extending.md` taken at its word: its blocks go where it says in a copy, and a study runs."""
 
 import os
 import re
