@@ -38,8 +38,8 @@ def corruptions(
     measured.run(
         measured.CorruptionsJob(
             model=ModelRow(name, source, spec, weights, preflight), out=out, status=status, cache=cache,
-            threads=threads, shards=shard_tables(shards, count), names=corruption, severities=severity, folder=path,
-            seed=seed,
+            threads=threads, shards=shard_tables(shards, count), names=corruption, severities=severity,
+            folder=path, seed=seed,
         )
     )  # fmt: skip
 
