@@ -23,11 +23,6 @@ QUICK = {"version": "custom", "attacks": ["apgd-ce", "fab-t"]}
 COLUMNS = ["image", "label", "epsilon", "correct", "robust", "stage"]
 
 
-@pytest.fixture(scope="module")
-def digits() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    return models.digits(12)
-
-
 def linear(classes: int = 4, seed: int = 0) -> tuple[nn.Module, torch.Tensor, torch.Tensor, np.ndarray]:
     """A linear classifier on images away from 0 and 1, with the exact L-infinity distance of each image."""
     generator = torch.Generator().manual_seed(seed)
