@@ -63,35 +63,3 @@ def test_a_model_without_a_report_is_named(tmp_path: Path) -> None:
     write_json(Models(tmp_path).preflight("a"), REPORTS["a"])
     with pytest.raises(AlignsecError, match=rf"{encode('e')}/preflight.json: no preflight report of 'e'"):
         account.account(SHEET[SHEET["model"].isin(["a", "e"])], tmp_path)
-
-
-def test_the_cost_of_a_study_by_hand() -> None:
-    from alignsec.attack import estimate
-
-    reports = {
-        "all right": report("all right", forward_seconds=0.01, gradient_seconds=0.03, clean_top1=1.0,
-                            deterministic=True, parameters=5),
-        "all wrong": report("all wrong", forward_seconds=0.01, gradient_seconds=0.03, clean_top1=0.0,
-                            deterministic=True, parameters=5),
-        "noisy": report("noisy", forward_seconds=0.01, gradient_seconds=0.03, deterministic=False,
-                        parameters=5),
-        "unmeasured": report("unmeasured", deterministic=True, parameters=5),
-        "out": report("out", "head of 7"),
-    }  # fmt: skip
-    rows = pd.DataFrame({"model": list(reports)})
-    speed = estimate.Speed(10.0, 3.0, "a device")  # 0.001 s a forward pass, 0.01 s a gradient
-    found = estimate.table(rows, reports, speed, epsilons=3, count=3600, per_shard=1800, limit=10.0)
-    found = found.set_index("model")
-    assert list(found.index) == ["all right", "all wrong", "noisy", "unmeasured"]
-    # 60 gradients of the screen; 1,910 gradients and 5,000 forward passes of one failed AutoAttack
-    assert found.loc["all right", "hours_low"] == pytest.approx(0.001 + 0.6)
-    assert found.loc["all right", "hours_high"] == pytest.approx(0.001 + 0.6 + 19.1 + 5.0)
-    assert found.loc["all right", "job_hours_high"] == pytest.approx(24.701 / 2)
-    assert found.loc["all right", "images_per_shard"] == int(36000 / 24.701)
-    assert "set attack.images_per_shard to 1457" in found.loc["all right", "note"]
-    assert found.loc["all wrong", ["hours_low", "hours_high"]].tolist() == pytest.approx([0.001, 0.001])
-    assert found.loc["noisy", "hours_high"] == pytest.approx(0.001 + 0.6 + 40.0)
-    assert pd.isna(found.loc["unmeasured", "hours_high"])
-    said = estimate.text(found.reset_index(), speed, 5)
-    assert "4 of 5 models can be attacked; 3 of them have a measured speed" in said
-    assert "a device (10 times" in said
