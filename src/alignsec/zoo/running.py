@@ -111,9 +111,6 @@ def prepare(row: ModelRow, manifest: "pd.DataFrame", cache: Path | None = None) 
     place = cache / model.geometry if cache is not None and model.geometry else None
     pixels, labels = load_pixels(manifest, model.preprocess, place)
     check_fit(model, pixels)
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= 1):
-        raise Excluded(f"images do not fit: its preprocessing gives pixels from {low:g} to {high:g}")
     return Prepared(model, pixels, labels, report)
 
 
