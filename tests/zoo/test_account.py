@@ -1,6 +1,5 @@
-"""What became of every model, counted; what another attempt may change."""
+"""What became of every model, counted."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,9 @@ import pytest
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
 from alignsec.study import sheet
-from alignsec.zoo import account, retry
+from alignsec.study.layout import Models
+from alignsec.study.records import MEASURED, write_json
+from alignsec.zoo import account
 
 
 def report(model: str, reason: str = "", **more: object) -> dict[str, object]:
@@ -18,7 +19,7 @@ def report(model: str, reason: str = "", **more: object) -> dict[str, object]:
     transient = bool(reason) and Excluded(reason).transient
     base = {"model": model, "source": "brainscore", "status": "excluded" if reason else "ok", "reason": reason,
             "kind": kind_of(reason) if reason else "", "transient": transient, "flags": [],
-            "reached": "started" if reason else "gradient"}  # fmt: skip
+            "reached": "started" if reason else "gradient", **dict.fromkeys(MEASURED)}  # fmt: skip
     return base | more
 
 
@@ -58,23 +59,10 @@ def test_reasons_are_counted() -> None:
     assert kinds.loc[("flagged", "duplicate weights"), "models"] == 2
 
 
-def test_transient_outputs_are_removed_and_others_kept(tmp_path: Path) -> None:
-    for model, found in REPORTS.items():
-        (tmp_path / model / "attack").mkdir(parents=True)
-        (tmp_path / model / "preflight.json").write_text(json.dumps(found))
-    for model, transient in (("a", True), ("b", False), ("f", True)):
-        status = {"model": model, "status": "excluded", "reason": "out of memory", "transient": transient}
-        (tmp_path / model / "attack" / "0000.status.json").write_text(json.dumps(status))
-        (tmp_path / model / "attack" / "0000.parquet").write_text("")
-    # json is installed by now; no_such_package is not; f's preflight stands
-    assert [m for m, _ in retry.retry(tmp_path)] == ["d", "e", "a"]
-    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
-    assert left == [
-        "a/preflight.json", "b/attack/0000.parquet", "b/attack/0000.status.json", "b/preflight.json",
-        "c/preflight.json", "f/attack/0000.parquet", "f/attack/0000.status.json", "f/preflight.json",
-    ]  # fmt: skip
-    with pytest.raises(AlignsecError, match=rf"{encode('e')}/preflight.json: no preflight report"):
-        account.read(["a", "e"], tmp_path)
+def test_a_model_without_a_report_is_named(tmp_path: Path) -> None:
+    write_json(Models(tmp_path).preflight("a"), REPORTS["a"])
+    with pytest.raises(AlignsecError, match=rf"{encode('e')}/preflight.json: no preflight report of 'e'"):
+        account.account(SHEET[SHEET["model"].isin(["a", "e"])], tmp_path)
 
 
 def test_the_cost_of_a_study_by_hand() -> None:
