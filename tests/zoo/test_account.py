@@ -17,8 +17,8 @@ def report(model: str, reason: str = "", **more: object) -> dict[str, object]:
     from alignsec.ground.reasons import Excluded, kind_of
 
     transient = bool(reason) and Excluded(reason).transient
-    base = {"model": model, "source": "brainscore", "status": "excluded" if reason else "ok", "reason": reason,
-            "kind": kind_of(reason) if reason else "", "transient": transient, "flags": [],
+    base = {"model": model, "source": "brainscore", "status": "excluded" if reason else "ok",
+            "reason": reason, "kind": kind_of(reason) if reason else "", "transient": transient, "flags": [],
             "reached": "started" if reason else "gradient", **dict.fromkeys(MEASURED)}  # fmt: skip
     return base | more
 
@@ -73,7 +73,8 @@ def test_the_cost_of_a_study_by_hand() -> None:
                             deterministic=True, parameters=5),
         "all wrong": report("all wrong", forward_seconds=0.01, gradient_seconds=0.03, clean_top1=0.0,
                             deterministic=True, parameters=5),
-        "noisy": report("noisy", forward_seconds=0.01, gradient_seconds=0.03, deterministic=False, parameters=5),
+        "noisy": report("noisy", forward_seconds=0.01, gradient_seconds=0.03, deterministic=False,
+                        parameters=5),
         "unmeasured": report("unmeasured", deterministic=True, parameters=5),
         "out": report("out", "head of 7"),
     }  # fmt: skip

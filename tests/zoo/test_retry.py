@@ -134,7 +134,8 @@ def test_only_what_may_change_is_removed_with_what_gathers_it(tmp_path: Path) ->
     listed = retry.retry(tmp_path, NAME, remove=False)
     assert contents(tmp_path) == before
     assert [(a.model, a.reason) for a in listed] == [
-        ("installed", "missing package: json"), ("late", TIMEOUT.reason), ("fine", TIMEOUT.reason), ("fine", "killed: x"),
+        ("installed", "missing package: json"), ("late", TIMEOUT.reason), ("fine", TIMEOUT.reason),
+        ("fine", "killed: x"),
     ]  # fmt: skip
     assert retry.retry(tmp_path, NAME) == listed
     gone = {

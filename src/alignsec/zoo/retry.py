@@ -38,7 +38,7 @@ def transient(study: Layout) -> list[Again]:
         if status["status"] == OK or not status.get("transient"):
             continue
         if not before.is_file() or read_report(before)["status"] != OK:
-            continue  # its preflight decides, which is in the list if it may change, and made again if it is gone
+            continue  # its preflight decides: in the list if it may change, made again if it is gone
         gathered = [study.robustness, study.excluded, study.warnings]
         found.append(Again(status["model"], status["reason"], [path, table, *gathered]))
     return found
