@@ -333,7 +333,6 @@ def test_stochastic_models_are_judged_by_the_majority_of_evaluations() -> None:
     np.testing.assert_array_equal(table["robust"].to_numpy()[clear], truth[clear])
     assert clear.sum() > 6
     assert set(table.attrs["spread"]) == {repr(e) for e in sorted(epsilons)}
-    assert all(0 <= v < 0.5 for v in table.attrs["spread"].values())
 
 
 def test_warnings_are_data() -> None:
