@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from alignsec.attack.counting import Counted
-from alignsec.attack.screen import falling, probe, screen
+from alignsec.attack.screen import Ascent, falling, margin, probe, screen
+from alignsec.study.epsilon import Norm
 from benchmarks.models import EPSILONS, MODELS
 
 
@@ -45,15 +46,16 @@ def main() -> None:
     print("| epsilon | attack | steps | passes per image | left for the judge |\n|---|---|---|---|---|")
     for epsilon in args.epsilon or EPSILONS[args.model]:
         counted = Counted(model).eval()
-        candidates, _ = probe(counted, x, y, "Linf")
+        candidates, _ = probe(counted, x, y, Norm.LINF)
         inside = (candidates - x).abs().flatten(1).amax(1) <= epsilon
         left = int((~inside | (counted(candidates).argmax(1) == y)).sum())
         print(f"| {epsilon:.5f} | linear probe | | {counted.equivalents / len(x):.1f} | {left} |", flush=True)
-        choices = [("margin", None, falling), ("margin, constant steps", None, constant)]
-        choices += [("margin, halving steps", None, halving), ("cross-entropy", ce, falling)]
+        choices = [("margin", margin, falling), ("margin, constant steps", margin, constant)]
+        choices += [("margin, halving steps", margin, halving), ("cross-entropy", ce, falling)]
         for (name, loss, schedule), steps in itertools.product(choices, args.steps):
             counted = Counted(model).eval()
-            candidates, _ = screen(counted, x, y, epsilon, "Linf", steps, 32, loss=loss, schedule=schedule)
+            how = Ascent(steps, 32, loss=loss, schedule=schedule)
+            candidates, _ = screen(counted, x, y, epsilon, Norm.LINF, how)
             with torch.no_grad():
                 left = int((counted(candidates).argmax(1) == y).sum())
             print(

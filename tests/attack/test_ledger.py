@@ -25,7 +25,7 @@ FORK = multiprocessing.get_context("fork")
 
 
 class Mortal(nn.Module):
-    """Kills its own process in the `after`-th call of the model within the unit `stage` of the ledger's last plan.
+    """Kills its process in the `after`-th call of the model within unit `stage` of the ledger's last plan.
 
     Every call adds its images to a count that outlives the process (a forward with a gradient counts thrice).
     """

@@ -1,3 +1,6 @@
+from alignsec.study.request import AttackRequest
+
+
 def of_job(file, wildcards):
     """A file of an attack job that is no declared output."""
     return str(file(MODEL, SHARD)).format(**wildcards)
@@ -7,14 +10,20 @@ def ledger(wildcards):
     return of_job(S.models.ledger, wildcards)
 
 
-def kept(wildcards, output):
-    return option("--keep", of_job(S.models.adversarials, wildcards) if CONFIG["attack"]["keep"] else None)
+REQUEST = AttackRequest.of_config(CONFIG)
+MANNER = REQUEST.manner()  # the options that change no verdict
+
+
+def request(wildcards):
+    """What decides whether an attack runs again: of the wildcards alone, since a params function that takes input or
+    output is no trigger, and a text with braces would be taken for a pattern."""
+    return REQUEST.to_json()
 
 
 # what a pool brings back beside the outputs, in its own words for wildcards
 _JOB = layout.Wildcard("{wildcards.model}"), layout.Wildcard("{wildcards.shard}")
 RETURNED = ["{log}", str(S.log("attack", *_JOB, suffix="tsv"))]
-if CONFIG["attack"]["keep"]:
+if REQUEST.keep:
     RETURNED.append(str(S.models.adversarials(*_JOB)))
 
 
@@ -33,17 +42,16 @@ rule estimate:
         **needs(memory_gb=8, disk_gb=4, gpu=True),
     params:
         folder=S.models.folder,
-        epsilons=len(CONFIG["attack"]["epsilons"]),
+        request=request,
         images=COUNT,
         per_shard=PER_SHARD,
-        version=CONFIG["attack"]["version"],
         limit=CONFIG["attack"]["job_hours"],
     message:
         "Estimate what the attacks will cost on this machine's device"
     shell:
-        "alignsec attack estimate --sheet {input.sheet:q} --folder {params.folder} --epsilons {params.epsilons} "
-        "--count {params.images} --per-shard {params.per_shard} --version {params.version} --limit {params.limit} "
-        "--out {output} 2>&1 | tee {log}"
+        "alignsec attack estimate --sheet {input.sheet:q} --folder {params.folder} --request {params.request:q} "
+        "--count {params.images} --per-shard {params.per_shard} --limit {params.limit} --out {output} "
+        "2>&1 | tee {log}"
 
 
 rule attack:
@@ -76,24 +84,14 @@ rule attack:
         source=row("source"),
         spec=row("spec"),
         weights=option_of("--weights", "weights"),
-        epsilons=each("--epsilon", CONFIG["attack"]["epsilons"]),
-        norm=CONFIG["attack"]["norm"],
-        version=CONFIG["attack"]["version"],
-        attacks=each("--attack", CONFIG["attack"]["attacks"]),
-        ladder=option("--no-ladder", not CONFIG["attack"]["ladder"]),
-        top5=option("--top5", CONFIG["attack"]["top5"]),
-        screen_precision=CONFIG["attack"]["screen_precision"],
-        batch_size=option("--batch-size", CONFIG["attack"]["batch_size"]),
-        # neither is a declared output: Snakemake would delete what a killed job had settled
+        request=request,
+        # no declared output: Snakemake would delete what a killed job had settled
         ledger=ledger,
-        keep=kept,
-        cache=S.pixels,
-        seed=CONFIG["seed"],
     message:
         "Attack {params.model} on shard {wildcards.shard}"
     shell:
+        # {MANNER} and {S} are globals, which are no trigger: what stands in them changes no verdict
         "alignsec attack run {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
-        "{params.epsilons} --norm {params.norm} --version {params.version} {params.attacks} {params.ladder} "
-        "{params.top5} --screen-precision {params.screen_precision} {params.batch_size} --ledger {params.ledger} "
-        "{params.keep} --cache {params.cache} --seed {params.seed} --threads {threads} > {log} 2>&1"
+        "--request {params.request:q} --request {MANNER:q} --ledger {params.ledger} --cache {S.pixels} "
+        "--threads {threads} > {log} 2>&1"

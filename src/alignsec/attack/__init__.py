@@ -2,16 +2,23 @@
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from alignsec.attack.engine import evaluate_robustness
+from alignsec.study.request import AttackRequest
 
-__all__ = ["evaluate_robustness"]
+if TYPE_CHECKING:
+    from alignsec.attack.blame import ModelError
+    from alignsec.attack.evaluate import evaluate_robustness
+
+__all__ = ["AttackRequest", "ModelError", "evaluate_robustness"]
 
 
 def __getattr__(name: str) -> Any:
     # imported when asked for: estimates, ledgers and the state of a study do without torch's four seconds
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from alignsec.attack.engine import evaluate_robustness
+    if name == "evaluate_robustness":
+        from alignsec.attack.evaluate import evaluate_robustness
 
-    return evaluate_robustness
+        return evaluate_robustness
+    if name == "ModelError":
+        from alignsec.attack.blame import ModelError
+
+        return ModelError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
 """Random draws that belong to an image, not to its place in a batch.
 
 The reference draws by batch row, so its verdicts depend on how images are grouped. Here an image's draws come
-from the seed, the bytes of the clean image and the number of the call, on the CPU, so they are the same on every
-device, in every batch and shard.
+from the seed, the bytes of the clean image and the number of the call, on the CPU, so they are the same on
+every device, in every batch and shard.
 """
 
 import hashlib
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+
+from alignsec.study.epsilon import Norm
 
 
 def digests(images: Tensor) -> list[bytes]:
@@ -34,17 +36,17 @@ def start_points(
     draw = np.empty(clean.shape, dtype=np.float32)
     for row, mark in zip(draw, marks, strict=True):
         rng = generator(mark, seed, call)
-        t = rng.uniform(-1, 1, row.shape) if norm == "Linf" else rng.standard_normal(row.shape)
-        row[...] = t / (np.abs(t).max() if norm == "Linf" else np.linalg.norm(t))
+        t = rng.uniform(-1, 1, row.shape) if norm == Norm.LINF else rng.standard_normal(row.shape)
+        row[...] = t / (np.abs(t).max() if norm == Norm.LINF else np.linalg.norm(t))
     return clean + epsilon * torch.from_numpy(draw).to(clean.device)
 
 
 class SquareDraws:
     """The two draw functions of the reference's Square attack, free of the batch.
 
-    Square starts from random stripes, drawn here per image, and then moves one window at a time, the same for all
-    images of a batch. The windows and their signs come from a stream of their own that every batch starts anew,
-    so an image meets the same windows in any company.
+    Square starts from random stripes, drawn here per image, and then moves one window at a time, the same for
+    all images of a batch. The windows and their signs come from a stream of their own that every batch starts
+    anew, so an image meets the same windows in any company.
     """
 
     def __init__(self, marks: Sequence[bytes], seed: int, device: torch.device | str) -> None:

@@ -1,41 +1,37 @@
-"""What attacking every model will cost, before it is paid: image passes from the attack's design, speed as measured.
+"""What attacking every model will cost: image passes as the judge counts them, speed as measured.
 
-Assumptions, all of them in the table that is printed:
+Assumptions:
 
-- Every image pays for one failed AutoAttack at most (the epsilon ladder). Standard: APGD-CE 101 forward and backward
-  passes, APGD-T 9 x 101, FAB-T 9 x 100, Square 5,000 forward; rand: two APGD of 100 steps with 20 samples of the
-  gradient each. The screen adds 20 forward and backward passes at each epsilon.
-- `low`: no image stands at any epsilon, the screen settles all. `high`: every correctly classified image survives.
-  An image misclassified clean costs one forward pass; where clean accuracy is unknown, all count as right.
-- A model is as much faster here than in its preflight (one CPU thread or as many as it was given) as ResNet-50 with
-  random weights is, measured when this runs.
+- `high`: every correctly classified image stands in every ball. With the ladder it goes through one whole
+  AutoAttack, and in every other ball through the screen and AutoAttack's first attack; without, through a
+  whole AutoAttack in every ball; with `top5` through a full APGD-CE in every ball besides. An image that only
+  AutoAttack's last attacks break, at several epsilons, costs more than one that stands.
+- `low`: every image falls at once, to the screen or to AutoAttack's first attack.
+- An image misclassified clean costs its clean pass; where clean accuracy is unknown, all count as right.
+- A model is as much faster here than in its preflight (one CPU thread or as many as it was given) as
+  ResNet-50 with random weights is, measured when this runs.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alignsec.study.records import OK, Report, read_reports
+from alignsec.study.request import AttackRequest
+
 if TYPE_CHECKING:
     import pandas as pd
+
+    from alignsec.attack.counting import Passes
 
 COLUMNS = [
     "model", "parameters", "forward_per_s", "gradient_per_s", "hours_low", "hours_high", "job_hours_high",
     "images_per_shard", "note",
 ]  # fmt: skip
-SCREEN = 20
 BATCH = 16
 REPEATS = 3
-
-
-class Passes(NamedTuple):
-    """Image passes of one image: forward only, and forward with backward."""
-
-    forward: int
-    gradient: int
-
-
-FAILED = {"standard": Passes(5000, 101 + 9 * 101 + 9 * 100), "rand": Passes(0, 2 * 100 * 20)}
 
 
 class Speed(NamedTuple):
@@ -47,7 +43,7 @@ class Speed(NamedTuple):
 
 
 def measure() -> Speed:
-    """Time ResNet-50 (random weights, 224 x 224) on one CPU thread, as preflight does, and on this machine's device.
+    """Time ResNet-50 (random weights, 224 px) on one CPU thread, as preflight does, and on the device.
 
     The device is a GPU where there is one; else the CPU with one thread, so that both are the same.
     """
@@ -84,24 +80,47 @@ def measure() -> Speed:
     return Speed(slow[0] / fast[0], slow[1] / fast[1], torch.cuda.get_device_name())
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much a study attacks: `count` images, `per_shard` of them in a job that may last `limit` hours."""
+
+    count: int
+    per_shard: int
+    limit: float = 24.0
+
+
+class Bounds(NamedTuple):
+    """Passes of one image: classified rightly (at least, at most), and misclassified (at most)."""
+
+    least: "Passes"
+    most: "Passes"
+    misclassified: "Passes"
+
+
+def bounds(request: AttackRequest, classes: int) -> Bounds:
+    """Passes of one image of a model with so many classes, as the judge and the ladder count them."""
+    from torch import nn
+
+    from alignsec.attack import ladder
+    from alignsec.attack.judge import Judge
+
+    judge = Judge(nn.Identity(), request, "cpu", classes)
+    return Bounds(
+        ladder.least(judge, request), ladder.most(judge, request), ladder.misclassified(judge, request)
+    )
+
+
 def table(
-    sheet: "pd.DataFrame",
-    reports: Mapping[str, Mapping[str, Any]],
-    speed: Speed,
-    *,
-    epsilons: int,
-    count: int,
-    per_shard: int,
-    version: str = "standard",
-    limit: float = 24.0,
+    sheet: "pd.DataFrame", reports: Mapping[str, Report], speed: Speed, request: AttackRequest, extent: Extent
 ) -> "pd.DataFrame":
     """Hours per model, least and most, one row per model that preflight lets pass.
+
+    A job that could last longer than it may gets a shard size that would not.
 
     Parameters
     ----------
     reports : model -> preflight report
-    epsilons, count, per_shard : of the study
-    limit : hours that one job may last; a job that could last longer gets a shard size that would not
+    request : what the attacks are asked; a stochastic model gets version rand
 
     Returns
     -------
@@ -112,28 +131,36 @@ def table(
     rows: list[tuple[Any, ...]] = []
     for model in sheet["model"]:
         report = reports[model]
-        if report["status"] != "ok":
+        if report["status"] != OK:
             continue
-        forward, gradient = report.get("forward_seconds"), report.get("gradient_seconds")
-        if not forward or not gradient:
+        forward, gradient, classes = report["forward_seconds"], report["gradient_seconds"], report["classes"]
+        if not forward or not gradient or not classes:
             rows.append(
                 (model, report["parameters"], None, None, None, None, None, None, "no speed in its preflight")
             )
             continue
         forward, gradient = forward / speed.forward, gradient / speed.gradient
-        failed = FAILED["standard" if report["deterministic"] and version != "rand" else "rand"]
-        right = report.get("clean_top1")
-        right = 1.0 if right is None else right
-        low = forward + right * epsilons * SCREEN * gradient
-        high = low + right * (failed.forward * forward + failed.gradient * gradient)
-        job = high * min(per_shard, count) / 3600
-        fits = per_shard if job <= limit else max(1, int(limit * 3600 / high))
-        note = "" if job <= limit else f"one job may last {job:.1f} h: set attack.images_per_shard to {fits}"
-        rows.append(
-            (model, report["parameters"], 1 / forward, 1 / gradient, low * count / 3600, high * count / 3600, job,
-             fits, note)
-        )  # fmt: skip
+        found = bounds(request if report["deterministic"] else request.for_stochastic(), classes)
+        seconds = [p.forward * forward + p.gradient * gradient for p in found]
+        right = 1.0 if report["clean_top1"] is None else report["clean_top1"]
+        low = right * seconds[0] + (1 - right) * forward
+        high = right * seconds[1] + (1 - right) * seconds[2]
+        job = high * min(extent.per_shard, extent.count) / 3600
+        short = job <= extent.limit
+        fits = extent.per_shard if short else max(1, int(extent.limit * 3600 / high))
+        note = "" if short else f"one job may last {job:.1f} h: set attack.images_per_shard to {fits}"
+        hours = low * extent.count / 3600, high * extent.count / 3600, job
+        rows.append((model, report["parameters"], 1 / forward, 1 / gradient, *hours, fits, note))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def of_study(
+    sheet: "pd.DataFrame", folder: Path, request: AttackRequest, extent: Extent
+) -> tuple["pd.DataFrame", str]:
+    """`table` of the models below `folder` on this machine's device, and how a person reads it."""
+    speed = measure()
+    found = table(sheet, read_reports(sheet["model"], folder), speed, request, extent)
+    return found, text(found, speed, len(sheet))
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -144,7 +171,7 @@ def read(path: Path) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(handle) if row["hours_high"]]
 
 
-def text(rows: "pd.DataFrame", speed: Speed, models: int, assumptions: Sequence[str] = ()) -> str:
+def text(rows: "pd.DataFrame", speed: Speed, models: int) -> str:
     """The estimate as a person reads it: totals, warnings, assumptions."""
     known = rows.dropna(subset=["hours_high"])
     lines = [
@@ -154,5 +181,4 @@ def text(rows: "pd.DataFrame", speed: Speed, models: int, assumptions: Sequence[
     ]
     noted = zip(rows["model"], rows["note"], strict=True)
     lines += [f"warning: {model}: {note}" for model, note in noted if note]
-    assert __doc__ is not None
-    return "\n".join([*lines, *assumptions, "", __doc__.split("\n\n", 1)[1].strip()]) + "\n"
+    return "\n".join([*lines, "", (__doc__ or "").partition("\n\n")[2].strip()]) + "\n"

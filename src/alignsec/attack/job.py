@@ -1,110 +1,106 @@
 """One attack job: a model on a shard of images, in a process of its own, as the model is third-party code.
 
-A model that cannot be run, or ends the process, leaves an empty table and a status with the reason; an error of ours
-is raised.
+A model that cannot be run, fails on the way, or ends the process, leaves an empty table and a status with the
+reason; an error of ours is raised.
 """
 
-import functools
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alignsec.ground.reasons import Excluded, memory_excludes
 from alignsec.ground.tables import SCHEMAS, empty, read, write
-from alignsec.study import epsilon as eps
+from alignsec.study.layout import adversarials_of
 from alignsec.study.records import write_status
-from alignsec.zoo.running import prepare
-
-if TYPE_CHECKING:
-    pass
+from alignsec.study.request import AttackRequest
+from alignsec.zoo import running
 
 
-def attack(
-    name: str,
-    source: str,
-    spec: str,
-    weights: Path | None,
-    preflight: Path,
-    shard: Path,
-    out: Path,
-    status: Path,
-    *,
-    epsilons: Sequence[str],
-    norm: str = "Linf",
-    version: str = "standard",
-    attacks: Sequence[str] = (),
-    ladder: bool = True,
-    top5: bool = False,
-    screen_precision: str = "float32",
-    batch_size: int | None = None,
-    ledger: Path | None = None,
-    keep: Path | None = None,
-    cache: Path | None = None,
-    seed: int = 0,
-    threads: int = 1,
-) -> None:
-    """Attack one model on one shard: a table of kind ``attack`` at `out`, what happened at `status`.
+@dataclass(frozen=True, kw_only=True)
+class AttackJob(running.Job):
+    """An attack of one model on one shard.
 
-    A stochastic model is attacked with version rand. `ledger` keeps what is settled, so that a killed job goes
-    on; the ledger of another job at its place (retrained weights, another seed) is set aside as ``<ledger>.old``.
+    Parameters
+    ----------
+    request : what is asked; adversarials that are kept lie beside the table
+        (`alignsec.study.layout.adversarials_of`)
+    shard : table of kind ``images``
+    ledger : keeps what is settled, so that a killed job goes on; that of another job at its place (retrained
+        weights, another seed) is set aside as ``<ledger>.old``
+    """
+
+    request: AttackRequest
+    shard: Path
+    ledger: Path | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """The fields as JSON can hold them."""
+        return super().plain() | {"request": [self.request.to_json(), self.request.manner()]}
+
+
+def run(job: AttackJob, memory: int | None = None) -> None:
+    """Attack in a process of its own, of so many resident bytes (None: 85 % of the machine's)."""
+    running.supervised(_in_child, job, "attack", memory)
+
+
+def _in_child(request: list[str], **plain: Any) -> None:
+    attack(AttackJob(request=AttackRequest.from_json(*request), **running.row_of(plain)))
+
+
+def attack(job: AttackJob) -> None:
+    """Attack one model on one shard, here.
+
+    The table, of kind ``attack``, is written to `job.out`, how it ended to `job.status`.
+    A stochastic model is attacked with version rand.
     """
     import torch
 
-    from alignsec.attack import evaluate_robustness
-    from alignsec.attack.checks import ModelError
-    from alignsec.attack.ledger import OtherJob
+    from alignsec.attack.blame import excludes
     from alignsec.ground import devices
     from alignsec.images import shards as images
 
-    manifest = read(shard, "images")
-    torch.set_num_threads(threads)
+    manifest = read(job.shard, "images")
+    torch.set_num_threads(job.threads)
     table = empty("attack")
     excluded: Excluded | None = None
     told: dict[str, Any] = {}
     # before CUDA is initialised, so that the job sees its own device only
     with devices.acquire() as device:
-        place = devices.torch_name(device)
         try:
-            model, pixels, labels, report = prepare(source, spec, weights, preflight, manifest, cache)
-            if not report["deterministic"]:
-                version, attacks, top5 = "rand", (), False
-            run = functools.partial(
-                evaluate_robustness,
-                model,
-                pixels,
-                labels,
-                [eps.parse(e) for e in epsilons],
-                norm=norm,
-                version=version,
-                attacks=attacks or None,
-                ladder=ladder,
-                top5=top5,
-                screen_precision=screen_precision,
-                batch_size=batch_size,
-                device=place,
-                seed=seed,
-                ledger=ledger,
-                keep=keep,
-                progress=True,
-            )
-            try:
-                with memory_excludes():
-                    try:
-                        found = run()
-                    except OtherJob as other:
-                        assert ledger is not None
-                        print(f"{other}: it is set aside as {ledger.name}.old", file=sys.stderr)
-                        ledger.replace(ledger.with_name(f"{ledger.name}.old"))
-                        found = run()
-            except ModelError as error:
-                raise Excluded(f"{error.kind}: {error}") from error
+            with memory_excludes(), excludes():
+                ready = running.prepare(job.model, manifest, job.cache)
+                found = _evaluated(job, ready, devices.torch_name(device))
             told = {k: found.attrs[k] for k in ("cost", "warnings", "spread") if k in found.attrs}
             if "top5" not in found:
                 found["top5"] = None
             found["image"] = manifest["image"].to_numpy()[found["image"]]
-            table = found.assign(model=name)[list(SCHEMAS["attack"])]
+            table = found.assign(model=job.model.name)[list(SCHEMAS["attack"])]
         except Excluded as error:
             excluded = error
-    write(table, out, "attack")
-    write_status(status, name, "attack", excluded, images=images.checksum(manifest), **{"cost": {}, **told})
+    write(table, job.out, "attack")
+    checksum = images.checksum(manifest)
+    write_status(job.status, job.model.name, "attack", excluded, images=checksum, **{"cost": {}, **told})
+
+
+def _evaluated(job: AttackJob, ready: running.Prepared, device: str) -> Any:
+    from alignsec.attack.evaluate import evaluate
+    from alignsec.attack.ledger import OtherJob
+
+    request = job.request if ready.report["deterministic"] else job.request.for_stochastic()
+    keep = adversarials_of(job.out) if request.keep else None
+
+    def once() -> Any:
+        return evaluate(
+            ready.model, ready.pixels, ready.labels, request,
+            ledger=job.ledger, keep=keep, device=device, progress=True,
+        )  # fmt: skip
+
+    try:
+        return once()
+    except OtherJob as other:
+        if job.ledger is None:
+            raise
+        print(f"{other}: it is set aside as {job.ledger.name}.old", file=sys.stderr)
+        job.ledger.replace(job.ledger.with_name(f"{job.ledger.name}.old"))
+        return once()

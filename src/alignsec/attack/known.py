@@ -4,13 +4,17 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from alignsec.study.epsilon import Norm
+
+Flags = npt.NDArray[np.bool_]
 SCREENS = ("probe", "screen", "carried")
 
 
 def tolerance(epsilon: float, norm: str) -> float:
     """By how much a measured norm may exceed epsilon: float32 rounding of clean + perturbation in [0, 1]."""
-    return 1e-6 if norm == "Linf" else 1e-6 + 1e-5 * epsilon
+    return 1e-6 if norm == Norm.LINF else 1e-6 + 1e-5 * epsilon
 
 
 def key(unit: str, epsilon: float | None) -> tuple[str, float | None]:
@@ -38,7 +42,7 @@ class Known:
         self.finds: list[list[tuple[float, float, str]]] = [[] for _ in range(n)]
         self.failures: list[list[tuple[float, str]]] = [[] for _ in range(n)]
         self.contradictions = 0
-        self._tried: dict[tuple[str, float | None], np.ndarray] = defaultdict(lambda: np.zeros(n, dtype=bool))
+        self._tried: dict[tuple[str, float | None], Flags] = defaultdict(lambda: np.zeros(n, dtype=bool))
 
     def apply(self, record: dict[str, Any]) -> None:
         """Take in a finished batch: what was tried, found (image, distance) and failed (images)."""
@@ -60,15 +64,15 @@ class Known:
         """Whether an adversarial of this image is known inside the ball."""
         return bool(self.distance[image] <= epsilon + tolerance(epsilon, self.norm))
 
-    def broken(self, epsilon: float) -> np.ndarray:
+    def broken(self, epsilon: float) -> Flags:
         """The same for every image, (n,) bool."""
         return self.distance <= epsilon + tolerance(epsilon, self.norm)
 
-    def tried(self, unit: str, epsilon: float | None) -> np.ndarray:
+    def tried(self, unit: str, epsilon: float | None) -> Flags:
         """Images that went through the unit, (n,) bool."""
         return self._tried[unit, epsilon]
 
-    def judged_at(self, epsilon: float) -> np.ndarray:
+    def judged_at(self, epsilon: float) -> Flags:
         """Images on which the whole judge failed at exactly this epsilon, (n,) bool."""
         return np.array([any(e == epsilon for e, _ in f) for f in self.failures], dtype=bool)
 

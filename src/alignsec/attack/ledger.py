@@ -1,8 +1,8 @@
 """The ledger: an append-only file of what is known of one model on one set of images.
 
 One JSON record a line, each with a CRC-32 and written through to the disk before the work goes on. The first
-says whose ledger it is; the others are facts (this image has an adversarial at distance d; the judge failed on
-it at e; this unit is done) and the plan of batches, so that a killed job, run again, goes on with the very
+says whose ledger it is; the others are facts (this image has an adversarial at distance d; the judge failed
+on it at e; this unit is done) and the plan of batches, so that a killed job, run again, goes on with the very
 batches it would have had. Epsilons are no part of the identity: a study that adds one keeps what it has.
 """
 
@@ -58,8 +58,8 @@ def _load(path: Path) -> tuple[list[dict[str, Any]], int]:
             if number >= len(lines) - 1:
                 break  # torn in a way that kept its line end
             raise AlignsecError(
-                f"{path}:{number}: the ledger is damaged: delete it and run again (or keep its first "
-                f"{number - 1} lines: they are intact)"
+                f"{path}:{number}: the ledger is damaged: delete it and run again (or keep its "
+                f"first {number - 1} lines: they are intact)"
             )
         records.append(json.loads(text))
         at += len(line) + 1
@@ -109,8 +109,8 @@ class Ledger:
         ]
         if other:
             raise OtherJob(
-                f"{self.path}: this ledger belongs to another job ({'; '.join(other)}): name another file, or "
-                "delete it to begin anew"
+                f"{self.path}: this ledger belongs to another job ({'; '.join(other)}): name another "
+                "file, or delete it to begin anew"
             )
 
     def append(self, record: dict[str, Any]) -> None:
@@ -134,8 +134,8 @@ class Ledger:
             yield
         except OSError as error:
             raise AlignsecError(
-                f"{self.path}: the ledger cannot be written ({error.strerror}): make room and run again; what was "
-                "settled before is kept"
+                f"{self.path}: the ledger cannot be written ({error.strerror}): make room and run again; "
+                "what was settled before is kept"
             ) from error
 
     def close(self) -> None:

@@ -42,7 +42,8 @@ class Progress:
         rate = (done - self.first) / max(now - self.started, 1e-9)
         eta = f"{left / rate / 60:.0f} min left" if rate else "no estimate yet"
         print(
-            f"{stage}: {settled} of {self.images} images settled, not broken {{{counts}}}, {rate:.0f} passes/s, {eta}",
+            f"{stage}: {settled} of {self.images} images settled, not broken {{{counts}}}, "
+            f"{rate:.0f} passes/s, {eta}",
             file=sys.stderr,
             flush=True,
         )

@@ -2,17 +2,21 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor, nn
 
+from alignsec.attack.counting import Passes
+from alignsec.study.epsilon import Norm
+
 STEPS = 10  # of an image on its way to the judge
 CARRIED_STEPS = 5  # of an image that the judge could not break in a larger ball
-PROBED_CLASSES = (
-    3  # of a model with more than twenty classes; all of them otherwise, where a linear model is solved
-)
+PROBED_CLASSES = 3  # of a model with more than twenty classes; else all, where a linear model is solved
+REPACKED = 4  # steps between two looks at the slots on a GPU, where looking makes the host wait
 OVERSHOOT = 1.02
-# a point on the segment must be wrong by this share of the logits' scale, or another batch might round it right
+# of the logits' scale: by less, another batch might round a point on the segment right
 CLEAR = 1e-5
 PRECISION = 0.01  # of a tightened distance, relative
 TIGHTENINGS = 12
@@ -36,7 +40,7 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
 def size(delta: Tensor, norm: str) -> Tensor:
     """Norm of each perturbation (N, C, H, W), (N,), in [0, 1] pixel units."""
     flat = delta.flatten(1)
-    return flat.abs().amax(1) if norm == "Linf" else flat.norm(dim=1)
+    return flat.abs().amax(1) if norm == Norm.LINF else flat.norm(dim=1)
 
 
 def _wide(values: Tensor) -> Tensor:
@@ -45,7 +49,7 @@ def _wide(values: Tensor) -> Tensor:
 
 def direction(gradient: Tensor, norm: str) -> Tensor:
     """Steepest ascent of unit norm."""
-    if norm == "Linf":
+    if norm == Norm.LINF:
         return gradient.sign()
     return gradient / _wide(gradient.flatten(1).norm(dim=1).clamp_min(1e-12))
 
@@ -53,11 +57,31 @@ def direction(gradient: Tensor, norm: str) -> Tensor:
 def ball(x: Tensor, clean: Tensor, epsilon: float, norm: str) -> Tensor:
     """`x` projected on the epsilon ball around `clean`, then on [0, 1]."""
     delta = x - clean
-    if norm == "Linf":
+    if norm == Norm.LINF:
         delta = delta.clamp(-epsilon, epsilon)
     else:
         delta = delta * _wide((epsilon / size(delta, norm).clamp_min(1e-12)).clamp_max(1.0))
     return (clean + delta).clamp(0.0, 1.0)
+
+
+def probed(classes: int) -> int:
+    """How many wrong classes the probe takes a gradient of."""
+    return classes - 1 if classes <= 20 else PROBED_CLASSES
+
+
+def probe_cost(classes: int) -> Passes:
+    """Passes of one image in the probe."""
+    return Passes(0, probed(classes))
+
+
+def screen_cost(steps: int) -> Passes:
+    """Passes of one image in a screen at most: until the next look at the slots it goes on."""
+    return Passes(0, REPACKED * ceil(steps / REPACKED))
+
+
+def tighten_cost() -> Passes:
+    """Passes of one adversarial that is drawn nearer, at most."""
+    return Passes(2 + TIGHTENINGS)
 
 
 def probe(model: nn.Module, images: Tensor, labels: Tensor, norm: str) -> tuple[Tensor, Tensor]:
@@ -70,7 +94,7 @@ def probe(model: nn.Module, images: Tensor, labels: Tensor, norm: str) -> tuple[
     -------
     (candidates (N, C, H, W), dead (N,) bool: every gradient is exactly zero)
     """
-    dual: float = 1 if norm == "Linf" else 2
+    dual: float = 1 if norm == Norm.LINF else 2
     x = images.clone().requires_grad_(True)
     with torch.enable_grad():
         logits = model(x)
@@ -79,8 +103,7 @@ def probe(model: nn.Module, images: Tensor, labels: Tensor, norm: str) -> tuple[
         nearest = torch.full_like(right, torch.inf)
         best = images.clone()
         dead = torch.ones_like(labels, dtype=torch.bool)
-        others = logits.shape[1] - 1
-        count = others if others < 20 else PROBED_CLASSES
+        count = probed(logits.shape[1])
         for rank in range(count):
             gap = right - logits.gather(1, order[:, rank : rank + 1])[:, 0]
             (gradient,) = torch.autograd.grad(gap.sum(), x, retain_graph=rank < count - 1)
@@ -94,38 +117,48 @@ def probe(model: nn.Module, images: Tensor, labels: Tensor, norm: str) -> tuple[
     return best.detach().clamp(0.0, 1.0), dead
 
 
+@dataclass(frozen=True)
+class Ascent:
+    """How the screen climbs.
+
+    Parameters
+    ----------
+    steps : of an image at most
+    slots : images at once
+    precision : context of the forward pass
+    repack : steps between two looks at the slots; None: 1 on a CPU, `REPACKED` on a GPU
+    loss : (logits (N, K), labels (N,)) -> (N,), ascended in place of the margin
+    schedule : steps to their sizes as shares of epsilon; this and `loss` to measure what serves best
+    """
+
+    steps: int = STEPS
+    slots: int = 256
+    precision: Precision = contextlib.nullcontext
+    repack: int | None = None
+    loss: Loss = margin
+    schedule: Callable[[int], Tensor] = falling
+
+
 def screen(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    epsilon: float,
-    norm: str,
-    steps: int = STEPS,
-    slots: int = 256,
-    precision: Precision = contextlib.nullcontext,
-    repack: int | None = None,
-    loss: Loss | None = None,
-    schedule: Callable[[int], Tensor] = falling,
+    model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, norm: str, how: Ascent
 ) -> tuple[Tensor, Tensor]:
     """Projected gradient ascent on the margin from the clean image, with falling steps.
 
     A pool of at most `slots` images runs at once. An image leaves at its first misclassification or after
     `steps` steps, and the next one takes its slot, so that the device stays full. Slots are looked at every
-    `repack` steps (1 on a CPU, 4 on a GPU, where looking makes the host wait); what is found does not depend
-    on it, nor on the company an image has. `loss` (logits (N, K), labels (N,)) -> (N,) is ascended in place of
-    the margin, `schedule` gives the steps: for measuring what serves best (docs/attack.md).
+    `repack` steps; what is found does not depend on it, nor on the company an image has.
 
     Returns
     -------
     (candidates (N, C, H, W), found (N,) bool: misclassified under `precision`; an image not found leaves its
     last point, which nobody has looked at)
     """
-    every = repack or (1 if images.device.type == "cpu" else 4)
-    device = images.device
-    share = schedule(steps).to(device)
+    device, steps = images.device, how.steps
+    every = how.repack or (1 if device.type == "cpu" else REPACKED)
+    share = how.schedule(steps).to(device)
     candidates = images.clone()
     found = torch.zeros(len(images), dtype=torch.bool, device=device)
-    slot = torch.arange(min(slots, len(images)), device=device)
+    slot = torch.arange(min(how.slots, len(images)), device=device)
     waiting = len(slot)
     age = torch.zeros_like(slot)
     x = images[slot]
@@ -133,35 +166,35 @@ def screen(
     while len(slot):
         clean, label = images[slot], labels[slot]
         for _ in range(every):
-            x.requires_grad_(True)
-            with torch.enable_grad(), precision():
-                logits = model(x).float()
-                gap = margin(logits, label)
-                rise = gap if loss is None else loss(logits, label)
-            (gradient,) = torch.autograd.grad(rise.sum(), x)
-            x = x.detach()
-            hit = hit | ((gap.detach() > 0) & (age < steps))
-            moved = ball(
-                x + _wide(share[age.clamp_max(steps - 1)] * epsilon) * direction(gradient, norm),
-                clean,
-                epsilon,
-                norm,
-            )
+            gap, gradient = _climbed(model, x, label, how)
+            hit = hit | ((gap > 0) & (age < steps))
+            length = _wide(share[age.clamp_max(steps - 1)] * epsilon)
+            moved = ball(x + length * direction(gradient, norm), clean, epsilon, norm)
             # an image that was found, or has had its steps, waits where it is for the next look
             x = torch.where(_wide(hit | (age >= steps)), x, moved)
             age = age + 1
         leaving = hit | (age >= steps)
         candidates[slot[leaving]], found[slot[leaving]] = x[leaving], hit[leaving]
         stay = ~leaving
-        fresh = torch.arange(
-            waiting, min(waiting + slots - int(stay.sum()), len(images)), device=device, dtype=slot.dtype
-        )
+        until = min(waiting + how.slots - int(stay.sum()), len(images))
+        fresh = torch.arange(waiting, until, device=device, dtype=slot.dtype)
         waiting += len(fresh)
         slot = torch.cat([slot[stay], fresh])
         age = torch.cat([age[stay], torch.zeros_like(fresh)])
         hit = torch.cat([hit[stay], torch.zeros(len(fresh), dtype=torch.bool, device=device)])
         x = torch.cat([x[stay], images[fresh]])
     return candidates, found
+
+
+def _climbed(model: nn.Module, x: Tensor, labels: Tensor, how: Ascent) -> tuple[Tensor, Tensor]:
+    """Margin of each image, and the gradient of what is ascended."""
+    x = x.detach().requires_grad_(True)
+    with torch.enable_grad(), how.precision():
+        logits = model(x).float()
+        gap = margin(logits, labels)
+        rise = gap if how.loss is margin else how.loss(logits, labels)
+    (gradient,) = torch.autograd.grad(rise.sum(), x)
+    return gap.detach(), gradient
 
 
 @torch.no_grad()

@@ -1,80 +1,104 @@
 """`alignsec attack`: AutoAttack on every model, and what it will cost."""
 
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from alignsec.cli.options import Source, group
+from alignsec.cli.options import Cache, Out, Source, group
+from alignsec.study.request import AttackRequest
 
 app = group("AutoAttack at every epsilon, and what it will cost.")
 
 
+def asks(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb, in place of its `request`, an option for each field of it, and --request for many.
+
+    An option that is not given is as --request says, else at its default; --request may be given twice.
+    """
+    hints = typing.get_type_hints(AttackRequest)
+    own = inspect.signature(verb, eval_str=True).parameters
+    texts = typer.Option("--request", help="JSON of these options, in place of single ones.")
+    generated = {"request": Annotated[list[str] | None, texts]}
+    for field in dataclasses.fields(AttackRequest):
+        kind, name = hints[field.name], field.name.replace("_", "-")
+        default: Any = field.default
+        if typing.get_origin(kind) is tuple:
+            # one of several at a time
+            kind, name = list[typing.get_args(kind)[0]], name.removesuffix("s")  # type: ignore[misc]
+            default = ", ".join(default)
+        flag = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
+        shown = str(default).lower() if isinstance(default, bool) else str(default or "") or False
+        told = typer.Option(flag, help=field.metadata["meaning"], show_default=shown)
+        generated[field.name] = Annotated[kind | None, told]
+
+    @functools.wraps(verb)
+    def asking(**given: Any) -> None:
+        texts = given.pop("request") or []
+        single = {k: given.pop(k) for k in generated if k != "request"}
+        asked = {k: v for k, v in single.items() if v not in (None, [])}
+        verb(**given, request=AttackRequest.from_json(*texts, **asked))
+
+    parameters = [p for name, p in own.items() if name != "request"]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in generated.items()
+    ]
+    asking.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    asking.__annotations__ = {p.name: p.annotation for p in parameters}
+    return asking
+
+
 @app.command()
+@asks
 def estimate(
-    sheet: Path = typer.Option(),
-    folder: Path = typer.Option(help="Folder of the models."),
-    epsilons: int = typer.Option(help="How many."),
-    count: int = typer.Option(help="Images."),
-    per_shard: int = typer.Option(help="Images of one job."),
-    out: Path = typer.Option(),
-    version: str = "standard",
+    sheet: Annotated[Path, typer.Option(help="The model sheet.")],
+    folder: Annotated[Path, typer.Option(help="Folder of the models.")],
+    count: Annotated[int, typer.Option(help="Images.")],
+    per_shard: Annotated[int, typer.Option(help="Images of one job.")],
+    out: Out,
+    request: AttackRequest,
     limit: Annotated[float, typer.Option(help="Hours that one job may last.")] = 24,
 ) -> None:
     """Estimate the hours that attacking every model takes on this machine's device."""
     from alignsec.attack import estimate as est
     from alignsec.ground import tables
     from alignsec.study import sheet as sheets
-    from alignsec.study.records import read_reports
 
-    rows = sheets.read(sheet)
-    speed = est.measure()
-    found = est.table(
-        rows, read_reports(rows["model"], folder), speed, epsilons=epsilons, count=count, per_shard=per_shard,
-        version=version, limit=limit,
-    )  # fmt: skip
+    found, text = est.of_study(sheets.read(sheet), folder, request, est.Extent(count, per_shard, limit))
     tables.write_csv(found, out)
-    print(est.text(found, speed, len(rows)), end="")
+    print(text, end="")
 
 
 @app.command()
+@asks
 def run(
     name: str,
     source: Source,
-    spec: str = typer.Option(),
-    preflight: Path = typer.Option(),
-    shard: Path = typer.Option(),
-    out: Path = typer.Option(),
-    status: Path = typer.Option(),
-    epsilon: list[str] = typer.Option(),
-    weights: Path | None = None,
-    norm: str = "Linf",
-    version: str = "standard",
-    attacks: Annotated[
-        list[str] | None, typer.Option("--attack", help="Of version custom, in order.")
-    ] = None,
-    ladder: bool = True,
-    top5: Annotated[bool, typer.Option(help="Is the label among the five largest logits, too?")] = False,
-    screen_precision: str = "float32",
-    batch_size: int | None = None,
+    spec: Annotated[str, typer.Option(help="What the source needs to find the model.")],
+    preflight: Annotated[Path, typer.Option(help="The model's preflight report.")],
+    shard: Annotated[Path, typer.Option(help="The images, a shard.")],
+    out: Out,
+    status: Annotated[Path, typer.Option(help="File to write how it ended.")],
+    request: AttackRequest,
+    weights: Annotated[Path | None, typer.Option(help="Weights that the workflow made.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="File that keeps what is settled.")] = None,
-    keep: Annotated[Path | None, typer.Option(help="File (.npz) for the adversarials.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Folder for pixels that models share.")] = None,
-    seed: int = 0,
+    cache: Cache = None,
     threads: int = 1,
 ) -> None:
     """Attack one model on one shard of images at every epsilon."""
     from alignsec.attack import job
-    from alignsec.zoo.running import supervised
+    from alignsec.zoo.running import ModelRow
 
-    supervised(
-        job.attack,
-        {
-            "name": name, "source": source, "spec": spec, "weights": weights, "preflight": preflight,
-            "shard": shard, "out": out, "status": status, "epsilons": epsilon, "norm": norm, "version": version,
-            "attacks": attacks or [], "ladder": ladder, "top5": top5, "screen_precision": screen_precision,
-            "batch_size": batch_size, "ledger": ledger, "keep": keep, "cache": cache, "seed": seed,
-            "threads": threads,
-        },
-        "attack",
+    model = ModelRow(name, source, spec, weights, preflight)
+    job.run(
+        job.AttackJob(
+            model=model, out=out, status=status, cache=cache, threads=threads, request=request, shard=shard,
+            ledger=ledger,
+        )
     )  # fmt: skip

@@ -32,17 +32,15 @@ def corruptions(
     threads: int = 1,
 ) -> None:
     """Measure one model's accuracy under corruptions."""
-    from alignsec.robustness.corruptions import corruptions as measure
-    from alignsec.zoo.running import supervised
+    from alignsec.robustness import corruptions as measured
+    from alignsec.zoo.running import ModelRow
 
-    supervised(
-        measure,
-        {
-            "name": name, "source": source, "spec": spec, "weights": weights, "preflight": preflight,
-            "shards": shard_tables(shards, count), "out": out, "status": status, "names": corruption,
-            "severities": severity, "folder": path, "cache": cache, "seed": seed, "threads": threads,
-        },
-        "corruptions",
+    measured.run(
+        measured.CorruptionsJob(
+            model=ModelRow(name, source, spec, weights, preflight), out=out, status=status, cache=cache,
+            threads=threads, shards=shard_tables(shards, count), names=corruption, severities=severity, folder=path,
+            seed=seed,
+        )
     )  # fmt: skip
 
 

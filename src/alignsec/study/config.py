@@ -10,6 +10,7 @@ from typing import Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon, sheet
+from alignsec.study.request import AttackRequest
 
 Json = dict[str, Any]
 # keys of earlier versions -> those of today; of a section, everything in it
@@ -129,15 +130,10 @@ def resolve(config: Mapping[str, Any]) -> Json:
     for key in PATHS:
         section, last = _at(filled, key)
         _check_path(key, section[last])
-    epsilon.check(filled["attack"]["epsilons"], filled["attack"]["norm"])
-    if (filled["attack"]["version"] == "custom") != bool(filled["attack"]["attacks"]):
-        raise AlignsecError(
-            "config: attack.attacks names the attacks of attack.version custom: give both or neither"
-        )
-    if filled["attack"]["version"] == "rand" and filled["attack"]["top5"]:
-        raise AlignsecError(
-            "config: attack.top5 is not defined for attack.version rand: set one of them back"
-        )
+    try:
+        AttackRequest.of_config(filled)
+    except AlignsecError as error:
+        raise AlignsecError(f"config: attack: {error}") from error
     attacks = filled["robustness"]["source"] == "attack"
     if attacks and filled["zoo"]["sheet"] is None:
         raise AlignsecError(

@@ -2,9 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from enum import StrEnum
 from fractions import Fraction
 
 from alignsec.ground.errors import AlignsecError
+
+
+class Norm(StrEnum):
+    """Norms of a perturbation."""
+
+    LINF = "Linf"
+    L2 = "L2"
 
 
 def parse(text: str) -> float:
@@ -23,32 +31,33 @@ def parse(text: str) -> float:
         raise AlignsecError(f'epsilon {text!r} is not a number: write it like "1/255" or "0.001"') from error
 
 
-def check(texts: Sequence[str], norm: str = "Linf") -> list[str]:
+def check(texts: Sequence[str], norm: str = Norm.LINF) -> list[str]:
     """Refuse impossible epsilons; return the warnings about unlikely ones.
 
-    Refused: zero, negative, duplicated (``1/255`` and ``2/510`` too), and for Linf above 0.5. Warned
-    about for Linf: above 32/255, since a bare 0.25 meaning 0.25/255 is the classic mistake.
+    Refused: none at all, zero, negative, duplicated (``1/255`` and ``2/510`` too), and for Linf above 0.5.
+    Warned about for Linf: above 32/255, since a bare 0.25 meaning 0.25/255 is the classic mistake.
     """
     warnings: list[str] = []
+    if not texts:
+        raise AlignsecError('no epsilon given: name at least one, for example "1/255"')
     seen: dict[float, str] = {}
     for text in texts:
         value = parse(text)
         if value <= 0:
             raise AlignsecError(
-                f"attack.epsilons: {text!r} is not above zero: remove it (robust accuracy at 0 is clean "
+                f"epsilon {text!r} is not above zero: remove it (robust accuracy at 0 is clean "
                 "accuracy, which is always reported)"
             )
-        if norm == "Linf" and value > 0.5:
+        if norm == Norm.LINF and value > 0.5:
             raise AlignsecError(
-                f"attack.epsilons: {text!r} is above 0.5, where any image can be made grey: "
-                f'did you mean "{text}/255"?'
+                f'epsilon {text!r} is above 0.5, where any image can be made grey: did you mean "{text}/255"?'
             )
-        if norm == "Linf" and value > 32 / 255:
+        if norm == Norm.LINF and value > 32 / 255:
             warnings.append(
-                f"attack.epsilons: {text!r} is {value * 255:.4g}/255, far above what studies use: "
+                f"epsilon {text!r} is {value * 255:.4g}/255, far above what studies use: "
                 f'did you mean "{text}/255"?'
             )
         if value in seen:
-            raise AlignsecError(f"attack.epsilons: {text!r} is the same as {seen[value]!r}: keep one")
+            raise AlignsecError(f"epsilon {text!r} is the same as {seen[value]!r}: keep one")
         seen[value] = text
     return warnings

@@ -93,7 +93,7 @@ class Models:
 
     def adversarials(self, model: str, shard: str) -> Path:
         """The smallest adversarials, where they are kept."""
-        return self.of(model) / "attack" / f"{shard}.adversarials.npz"
+        return adversarials_of(self.attack(model, shard))
 
     def corruptions(self, model: str) -> Path:
         """Correctness under corruptions, table of kind ``corruptions``."""
@@ -280,6 +280,11 @@ class Layout:
 def of_study(name: str) -> Layout:
     """The layout of a study by its name, below the folder where the run stands."""
     return Layout(RESULTS / name)
+
+
+def adversarials_of(table: Path) -> Path:
+    """The adversarials that are kept beside an attack's table."""
+    return table.with_suffix(".adversarials.npz")
 
 
 def correlations_of(gathered: Path, benchmark: str) -> Path:

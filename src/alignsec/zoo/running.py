@@ -1,66 +1,130 @@
 """A model on images, in a process of its own: how the attack and the corruptions jobs begin and end."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alignsec.ground import isolation
+from alignsec.ground.reasons import Excluded, out_of_memory
 from alignsec.ground.tables import empty, write
 from alignsec.study.records import Report, excluded_by, read_report, write_status
 
 if TYPE_CHECKING:
-    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from alignsec.zoo.pixel_model import PixelModel
 
 
-def supervised(
-    function: Callable[..., None], arguments: dict[str, Any], kind: str, memory: int | None = None
-) -> None:
-    """Run `attack` or `corruptions` in a process of its own; its crash is the model's row, as any other reason.
+@dataclass(frozen=True)
+class ModelRow:
+    """A model as a job needs it: its row of the sheet, weights made here, its preflight report."""
+
+    name: str
+    source: str
+    spec: str
+    weights: Path | None
+    preflight: Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every job that runs a model is told.
 
     Parameters
     ----------
-    arguments : of the function; paths as ``Path``
+    out : table to write, empty where the model is excluded
+    status : how it ended (`alignsec.study.records.Status`)
+    cache : folder for pixels that models share
+    threads : of the CPU
+    """
+
+    model: ModelRow
+    out: Path
+    status: Path
+    cache: Path | None = None
+    threads: int = 1
+
+    def plain(self) -> dict[str, Any]:
+        """The fields as JSON can hold them, the model's beside the others."""
+        fields = vars(self.model) | {k: v for k, v in vars(self).items() if k != "model"}
+        return {k: isolation.plain(v) for k, v in fields.items()}
+
+
+def row_of(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a job from those of `Job.plain`, once `isolation.call` has brought them over."""
+    names = ModelRow.__dataclass_fields__
+    others = {k: v for k, v in plain.items() if k not in names}
+    return {"model": ModelRow(**{k: plain[k] for k in names}), **others}
+
+
+def supervised(function: Callable[..., None], job: Job, kind: str, memory: int | None = None) -> None:
+    """Run a job in a process of its own; its crash is the model's exclusion, as any other reason.
+
+    Parameters
+    ----------
+    function : takes the fields of ``job.plain()``
+    kind : of the table, and the step of the status
     memory : resident bytes; None: 85 % of the machine's
     """
-    report = read_report(arguments["preflight"])
-    excluded = excluded_by(report)
+    excluded = excluded_by(read_report(job.model.preflight))
     if excluded is None:
-        plain = {k: isolation.plain(v) for k, v in arguments.items()}
         # its output goes through a pipe, so it must be told that there is a terminal for its bar
         terminal = {"ALIGNSEC_TERMINAL": "1"} if sys.stderr.isatty() else {}
-        outcome = isolation.call(function, plain, memory=memory, environment=terminal)
-        excluded = outcome.excluded
+        excluded = isolation.call(function, job.plain(), memory=memory, environment=terminal).excluded
     if excluded is not None:
         # the process could not say so itself
-        write(empty(kind), arguments["out"], kind)
-        write_status(arguments["status"], arguments["name"], kind, excluded)
+        write(empty(kind), job.out, kind)
+        write_status(job.status, job.model.name, kind, excluded)
 
 
-def prepare(
-    source: str,
-    spec: str,
-    weights: Path | None,
-    preflight: Path,
-    manifest: "pd.DataFrame",
-    cache: Path | None = None,
-) -> tuple["PixelModel", "np.ndarray", "np.ndarray", Report]:
-    """The model, its images and its preflight report, or `Excluded` where preflight or loading says so."""
+class Prepared(NamedTuple):
+    """A model, its images (N, C, H, W) float32 in [0, 1] and labels (N,), and its preflight report."""
+
+    model: "PixelModel"
+    pixels: "npt.NDArray[Any]"
+    labels: "npt.NDArray[Any]"
+    report: Report
+
+
+def prepare(row: ModelRow, manifest: "pd.DataFrame", cache: Path | None = None) -> Prepared:
+    """Load the model of a row and the images of a manifest as it sees them.
+
+    Raises
+    ------
+    Excluded
+        Preflight or loading says so, or the model's own preprocessing fails or gives no pixels.
+    """
     from alignsec import zoo
     from alignsec.images.pixels import load as load_pixels
     from alignsec.zoo.preflight import check_fit
     from alignsec.zoo.sources import is_imagenet
 
-    report = read_report(preflight)
+    report = read_report(row.preflight)
     if excluded := excluded_by(report):
         raise excluded
-    model = zoo.load(source, spec, weights)
-    if is_imagenet(source) and report["classes"] == 1001:
+    model = zoo.load(row.source, row.spec, row.weights)
+    if is_imagenet(row.source) and report["classes"] == 1001:
         model.label_offset, model.classes = report["label_offset"] or 0, 1000
     place = cache / model.geometry if cache is not None and model.geometry else None
     pixels, labels = load_pixels(manifest, model.preprocess, place)
+    if pixels.ndim != 4:
+        raise Excluded(f"images do not fit: its preprocessing gives an array of {pixels.shape}")
     check_fit(model, pixels)
-    return model, pixels, labels, report
+    low, high = float(pixels.min()), float(pixels.max())
+    if not (low >= 0 and high <= 1):
+        raise Excluded(f"images do not fit: its preprocessing gives pixels from {low:g} to {high:g}")
+    return Prepared(model, pixels, labels, report)
+
+
+def moved(model: "PixelModel", place: str) -> "PixelModel":
+    """The model on a device; `Excluded` if its own code fails there."""
+    try:
+        return model.to(place)
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        text = f"{type(error).__name__}: {error}"[:200]
+        raise Excluded(f"forward error: moving the model to {place}: {text}") from error
