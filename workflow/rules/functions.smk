@@ -38,6 +38,21 @@ def option_of(flag, name):
     return lambda wildcards, input: option(flag, getattr(input, name) or None)
 
 
+def always(text):
+    """A params function: a text that may hold braces; where it changes, the rule runs again."""
+    return lambda wildcards: text
+
+
+def never(text):
+    """A params function: the same, but no reason to run again, as Snakemake compares none that takes output."""
+    return lambda wildcards, output: text
+
+
+def of_job(file):
+    """A function of wildcards: a file of an attack job that is no declared output."""
+    return lambda wildcards: str(file(MODEL, SHARD)).format(**wildcards)
+
+
 def shard_range(wildcards):
     return layout.bounds(wildcards.shard, COUNT, PER_SHARD)
 
