@@ -17,6 +17,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/functions.smk"
 include: "workflow/rules/cluster.smk"
 include: "workflow/rules/leaderboard.smk"
 include: "workflow/rules/images.smk"

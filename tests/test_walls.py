@@ -39,7 +39,7 @@ def test_at_most_six_modules_lie_directly_in_the_package() -> None:
     assert len(list(SOURCE.glob("*.py"))) <= 6
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "workflow").rglob("*.smk")) + [ROOT / "Snakefile"])
+@pytest.mark.parametrize("path", [*sorted((ROOT / "workflow").rglob("*.smk")), ROOT / "Snakefile"])
 def test_rule_files_import_nothing_but_the_study(path: Path) -> None:
     imported = re.findall(r"^\s*(?:from|import) (alignsec[\w.]*)", path.read_text(), re.M)
     assert {m for m in imported if not m.startswith("alignsec.study")} == set()

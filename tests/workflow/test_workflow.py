@@ -185,6 +185,11 @@ def test_an_epsilon_reruns_attacks_and_no_training(study: Path) -> None:
     )
 
 
+def test_an_option_that_changes_no_verdict_reruns_no_attack(study: Path) -> None:
+    configure(study, attack={"epsilons": ["0.02", "0.05"], "images_per_shard": 8, "batch_size": 3})
+    assert set(planned(study)) == {"provenance", "all"}
+
+
 def test_a_figure_option_redraws_that_figure_only(study: Path) -> None:
     configure(study, report={"heatmap": {"annotate": True}})
     assert set(planned(study)) == {"heatmap", "all"}

@@ -1,25 +1,7 @@
 from alignsec.study.request import AttackRequest
 
-
-def of_job(file, wildcards):
-    """A file of an attack job that is no declared output."""
-    return str(file(MODEL, SHARD)).format(**wildcards)
-
-
-def ledger(wildcards):
-    return of_job(S.models.ledger, wildcards)
-
-
 REQUEST = AttackRequest.of_config(CONFIG)
 MANNER = REQUEST.manner()  # the options that change no verdict
-
-
-def request(wildcards):
-    """What decides whether an attack runs again: of the wildcards alone, since a params function that takes input or
-    output is no trigger, and a text with braces would be taken for a pattern."""
-    return REQUEST.to_json()
-
-
 # what a pool brings back beside the outputs, in its own words for wildcards
 _JOB = layout.Wildcard("{wildcards.model}"), layout.Wildcard("{wildcards.shard}")
 RETURNED = ["{log}", str(S.log("attack", *_JOB, suffix="tsv"))]
@@ -42,7 +24,7 @@ rule estimate:
         **needs(memory_gb=8, disk_gb=4, gpu=True),
     params:
         folder=S.models.folder,
-        request=request,
+        request=always(REQUEST.to_json()),
         images=COUNT,
         per_shard=PER_SHARD,
         limit=CONFIG["attack"]["job_hours"],
@@ -76,7 +58,7 @@ rule attack:
             gpu=True,
             gpu_memory_gb=8,
             images=shard_range,
-            state=ledger,
+            state=of_job(S.models.ledger),
             returns=RETURNED,
         ),
     params:
@@ -84,14 +66,15 @@ rule attack:
         source=row("source"),
         spec=row("spec"),
         weights=option_of("--weights", "weights"),
-        request=request,
+        request=always(REQUEST.to_json()),
+        manner=never(MANNER),
+        cache=S.pixels,
         # no declared output: Snakemake would delete what a killed job had settled
-        ledger=ledger,
+        ledger=of_job(S.models.ledger),
     message:
         "Attack {params.model} on shard {wildcards.shard}"
     shell:
-        # {MANNER} and {S} are globals, which are no trigger: what stands in them changes no verdict
         "alignsec attack run {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
-        "--request {params.request:q} --request {MANNER:q} --ledger {params.ledger} --cache {S.pixels} "
+        "--request {params.request:q} --request {params.manner:q} --ledger {params.ledger} --cache {params.cache} "
         "--threads {threads} > {log} 2>&1"

@@ -29,6 +29,7 @@ ATTACKS = CONFIG["robustness"]["source"] == "attack"
 MODELS = [row["model"] for row in ROWS]
 COUNT, PER_SHARD = CONFIG["images"]["count"], CONFIG["attack"]["images_per_shard"]
 SHARDS = layout.shard_names(COUNT, PER_SHARD)
+SAMPLE = CONFIG["zoo"]["images"]  # of the source, not of the study: more images rerun no preflight
 # The sheet is checked against leaderboard and registry before any attack: this short chain comes first and,
 # on a downloaded leaderboard, has the machine to itself; a local one is checked before the first job
 # (check_early). A file dependency would rerun every attack with a new leaderboard.
@@ -42,50 +43,3 @@ FIRST_THREADS = 1 if CONFIG["leaderboard"]["source"] == "demo" else workflow.res
 wildcard_constraints:
     model="[a-z0-9_.-]+",
     shard="[0-9]{4}",
-
-
-def row(key):
-    """A params function: this model's cell of the sheet; of an empty spec, the model's name."""
-
-    def cell(wildcards):
-        if wildcards.model not in BY_FOLDER:
-            raise WorkflowError(f"{SHEET}: no model is encoded as {wildcards.model!r} in the sheet")
-        found = BY_FOLDER[wildcards.model]
-        return found["model"] if key == "spec" and not found[key] else found[key]
-
-    return cell
-
-
-def weights(wildcards):
-    """Weights that this workflow makes; other sources bring their own."""
-    trained = catalogue.SOURCES[row("source")(wildcards)].trained
-    return str(S.models.weights(MODEL)).format(model=wildcards.model) if trained else []
-
-
-def path(text):
-    """A user's path as an input, where there is one."""
-    return [] if text is None else text
-
-
-def option(flag, value):
-    """`flag value` for the shell, quoted; of True the flag alone, of null and False nothing."""
-    if value is None or value is False or value == []:
-        return ""
-    return flag if value is True else f"{flag} {quote(str(value))}"
-
-
-def each(flag, values):
-    return " ".join(option(flag, v) for v in values)
-
-
-def option_of(flag, name):
-    """A params function: the option for the input of that name, where there is one."""
-    return lambda wildcards, input: option(flag, getattr(input, name) or None)
-
-
-def say_where():
-    """What there is to look at."""
-    places = {"findings": S.summary, "explore": S.explorer, "figures": S.figure("x", "x").parent}
-    places["tables"] = S.table("x", "x").parent
-    if made := [f"{what}: {place}" for what, place in places.items() if place.exists()]:
-        print("   ".join(made), file=sys.stderr)

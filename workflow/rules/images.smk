@@ -1,22 +1,4 @@
-SAMPLE = CONFIG["zoo"]["images"]  # of the source, not of the study: more images rerun no preflight
 STRATIFIED = option("--stratified", CONFIG["images"]["stratified"])
-
-
-def shard_range(wildcards):
-    return layout.bounds(wildcards.shard, COUNT, PER_SHARD)
-
-
-def all_images(wildcards):
-    return 0, COUNT
-
-
-def sample_range(wildcards):
-    return 0, SAMPLE
-
-
-def bounds_of(wildcards):
-    start, stop = shard_range(wildcards)
-    return f"--start {start} --stop {stop}"
 
 
 rule shard_images:

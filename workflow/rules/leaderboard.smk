@@ -102,17 +102,3 @@ rule propose_sheet:
 rule model_sheet:
     input:
         S.proposed,
-
-
-def check_early():
-    """Bad scores, or a sheet that does not fit them, stop the run before its first job."""
-    from subprocess import run
-
-    if SHEET is None or REMOTE or CONFIG["leaderboard"]["source"] == "demo":
-        return
-    found, sha256 = CONFIG["leaderboard"], CONFIG["leaderboard"]["sha256"]
-    command = [sys.executable, "-m", "alignsec", "leaderboard", "check", "--registry", found["registry"]]
-    command += ["--sheet", SHEET, *(["--sha256", sha256] if sha256 else []), "--", found["source"]]
-    done = run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise WorkflowError(done.stderr.strip().removeprefix("error: "))

@@ -124,7 +124,7 @@ rule provenance:
         "../../envs/analysis.yaml"
     params:
         # how figures look is no part of what they rest on
-        config=json.dumps({k: v for k, v in CONFIG.items() if k != "report"}),
+        config=always(json.dumps({k: v for k, v in CONFIG.items() if k != "report"})),
         folder=S.root,
     shell:
         "alignsec provenance {params.config:q} --folder {params.folder} --out {output} > {log} 2>&1"

@@ -28,9 +28,7 @@ def problem(spec: str) -> str | None:
     """
     if _HUB.fullmatch(spec) or re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?", spec):
         return None
-    return (
-        "write a name of timm.list_models(pretrained=True), such as resnet50.a1_in1k, or hf_hub:owner/name"
-    )
+    return "write a name of timm.list_models(pretrained=True), such as resnet50.a1_in1k, or hf_hub:owner/name"
 
 
 def load(spec: str, weights: Path | None = None) -> "PixelModel":
