@@ -372,7 +372,8 @@ def main() -> None:
         "device": torch.cuda.get_device_name()
         if device == "cuda"
         else f"{platform.machine()} CPU, {args.threads} thread(s)",
-        "versions": f"torch {torch.__version__}, pyautoattack {version('pyautoattack')}, alignsec {version('alignsec')}",
+        "versions": f"torch {torch.__version__}, "
+        + ", ".join(f"{name} {version(name)}" for name in ("pyautoattack", "alignsec")),
         "model": args.model,
         "images": args.images,
         "epsilons": epsilons,

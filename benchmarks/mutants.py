@@ -47,7 +47,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
         ["tests/robustness", "tests/analysis/test_join.py"],
     ),
     "ladder": (
-        ["src/alignsec/attack/engine.py", "src/alignsec/attack/known.py"],
+        [f"src/alignsec/attack/{m}.py" for m in ("ladder", "work", "units", "verdicts", "known")],
         ["tests/attack/test_ladder.py"],
     ),
 }

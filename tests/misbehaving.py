@@ -1,4 +1,4 @@
-"""Model factories that do what a plugin must not; and plain ones, and one that nobody would name like that."""
+"""Model factories that do what a plugin must not; and plain ones."""
 
 import os
 import sys

@@ -23,11 +23,6 @@ QUICK = {"version": "custom", "attacks": ["apgd-ce", "fab-t"]}
 COLUMNS = ["image", "label", "epsilon", "correct", "robust", "stage"]
 
 
-@pytest.fixture(scope="module")
-def digits() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    return models.digits(12)
-
-
 def linear(classes: int = 4, seed: int = 0) -> tuple[nn.Module, torch.Tensor, torch.Tensor, np.ndarray]:
     """A linear classifier on images away from 0 and 1, with the exact L-infinity distance of each image."""
     generator = torch.Generator().manual_seed(seed)
@@ -338,7 +333,6 @@ def test_stochastic_models_are_judged_by_the_majority_of_evaluations() -> None:
     np.testing.assert_array_equal(table["robust"].to_numpy()[clear], truth[clear])
     assert clear.sum() > 6
     assert set(table.attrs["spread"]) == {repr(e) for e in sorted(epsilons)}
-    assert all(0 <= v < 0.5 for v in table.attrs["spread"].values())
 
 
 def test_warnings_are_data() -> None:

@@ -6,6 +6,7 @@ Expected verdicts, distances, orders of work and counts are worked out by hand f
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from alignsec.attack import checks, engine, known
-from alignsec.attack.counting import Counted
+from alignsec.attack import ModelError, evaluate, evaluate_robustness, known, units, work
+from alignsec.attack.counting import Counted, Passes
 from alignsec.attack.judge import Answer
+from alignsec.attack.ladder import Ladder
+from alignsec.attack.progress import Progress
+from alignsec.ground.errors import AlignsecError
+from alignsec.study.request import AttackRequest
 
 INF = float("inf")
 
@@ -87,6 +92,16 @@ class Notes:
         return [(r["unit"], r["epsilon"], r["images"]) for r in self.records if r["kind"] == "done"]
 
 
+class Run(Ladder):
+    """The ladder with its answers within reach."""
+
+    def table(self) -> pd.DataFrame:
+        return self.verdicts.table()
+
+    def warnings(self) -> dict[str, Any]:
+        return self.verdicts.warnings(len(self.units.judge.units))
+
+
 def evaluation(
     model: nn.Module,
     pixels: Sequence[float],
@@ -95,22 +110,16 @@ def evaluation(
     notes: Notes | None = None,
     labels: Sequence[int] | None = None,
     **more: Any,
-) -> engine._Evaluation:
+) -> Run:
     x = torch.tensor(pixels)[:, None, None, None]
     y = torch.tensor(labels if labels is not None else [0] * len(pixels))
-    options = {
-        "norm": "Linf", "stochastic": False, "ladder": True, "top5": False, "keep": False,
-        "precision": "float32",
-        "batch_size": 8, "progress": False,
-    }  # fmt: skip
-    return engine._Evaluation(
-        Counted(model).eval(), x, y, [bytes([i]) for i in range(len(pixels))], judge or Scripted(),
-        notes or Notes(),
-        epsilons=epsilons, **(options | more),
-    )  # fmt: skip
+    request = AttackRequest.of({"epsilons": epsilons, "batch_size": 8, **more})
+    images = work.Images(x, y, [bytes([i]) for i in range(len(pixels))])
+    done = work.Work(Counted(model).eval(), images, request, notes or Notes())
+    return Run(units.Units(done, judge or Scripted()), Progress(False, len(x)))
 
 
-def column(run: engine._Evaluation, name: str) -> dict[float, list[Any]]:
+def column(run: Run, name: str) -> dict[float, list[Any]]:
     return {e: part[name].tolist() for e, part in run.table().groupby("epsilon")}
 
 
@@ -125,7 +134,6 @@ def clean(images: list[int], **more: Any) -> dict[str, Any]:
 
 
 # ---- facts
-# ---------------------------------------------------------------------------------------------------
 
 
 def test_a_norm_may_exceed_epsilon_by_float32_rounding_and_no_more() -> None:
@@ -213,7 +221,6 @@ def test_a_failure_that_an_adversarial_has_disproved_settles_nothing() -> None:
 
 
 # ---- the order of work
-# ---------------------------------------------------------------------------------------
 
 
 def test_from_the_largest_ball_down_only_what_stands_is_judged_and_only_once() -> None:
@@ -261,7 +268,7 @@ def test_from_the_largest_ball_down_only_what_stands_is_judged_and_only_once() -
 def test_the_screens_share_of_steps_differs_by_where_an_image_is() -> None:
     # ten steps for an image on its way to the judge, five for one that the judge could not break
     run = evaluation(Bands((2, 3)), [0.3], [0.1, 0.2])
-    notes = run.ledger
+    notes = run.work.ledger
     run.evaluate()
     spent = {(r["unit"], r["epsilon"]): r["backward"] for r in notes.records if r["kind"] == "done"}
     # two classes: the probe asks one gradient
@@ -355,13 +362,12 @@ def test_separate_epsilons_leave_what_is_not_asked_of_alone() -> None:
 
 
 # ---- what counts as an adversarial
-# ---------------------------------------------------------------------------
 
 
 def test_a_candidate_counts_if_it_is_wrong_legal_and_elsewhere() -> None:
     run = evaluation(Bands((0.5, 3), (-3, 0.05)), [0.4, 0.4, 0.4, 0.4, 0.4, 0.6], [0.2], ladder=False)
     candidates = torch.tensor([0.5, 0.45, 1.01, -0.01, 1.0, 0.6])[:, None, None, None]
-    record = run._take([0, 1, 2, 3, 4, 5], candidates, 0.2)
+    record = run.units.take([0, 1, 2, 3, 4, 5], candidates)
     # 1 is right, 2 and 3 are no images, 5 has not moved
     assert [i for i, _ in record["found"]] == [0, 4]
     assert [d for _, d in record["found"]] == pytest.approx([0.1, 0.6])
@@ -379,7 +385,7 @@ def test_a_find_is_drawn_nearer_in_batches_that_fit(size: int, largest: int) -> 
 
     # the clean image and its adversarial are looked at together, so of one image two
     run = evaluation(Watched((0.5, 1)), [0.4] * 20, [0.2], batch_size=size)
-    record = run._take(list(range(20)), torch.full((20, 1, 1, 1), 0.55), 0.2)
+    record = run.units.take(list(range(20)), torch.full((20, 1, 1, 1), 0.55))
     assert [d for _, d in record["found"]] == pytest.approx([0.1] * 20, rel=0.0101)
     assert Watched.largest == largest
 
@@ -387,15 +393,15 @@ def test_a_find_is_drawn_nearer_in_batches_that_fit(size: int, largest: int) -> 
 def test_the_judge_fails_on_what_its_last_unit_leaves_standing_in_the_ball() -> None:
     judge = Scripted(finds={("square", 0, 0.2): 0.65, ("square", 1, 0.2): 0.5, ("apgd-ce", 2, 0.2): 0.5})
     run = evaluation(Bands((0.5, 1)), [0.4, 0.4, 0.4], [0.2], judge, ladder=False)
-    assert "failed" not in run._judge("apgd-ce", [0, 1, 2], 0.2)
+    assert "failed" not in run.units.judged("apgd-ce")([0, 1, 2], 0.2)
     # .25 away is no find in a ball of .2
-    assert run._judge("square", [2, 0, 1], 0.2)["failed"] == [2, 0]
+    assert run.units.judged("square")([2, 0, 1], 0.2)["failed"] == [2, 0]
 
 
 def test_l2_measures_all_pixels() -> None:
     run = evaluation(Bands((0.5, 1)), [0.2], [1.0], norm="L2", ladder=False)
-    run.x = torch.full((1, 1, 2, 2), 0.2)
-    record = run._take([0], torch.full((1, 1, 2, 2), 0.5), 1.0)
+    run.work.images = replace(run.work.images, x=torch.full((1, 1, 2, 2), 0.2))
+    record = run.units.take([0], torch.full((1, 1, 2, 2), 0.5))
     assert record["found"] == [[0, pytest.approx(0.6)]]
 
 
@@ -408,16 +414,15 @@ def test_what_only_reduced_precision_calls_wrong_is_searched_again() -> None:
             return -logits if torch.is_autocast_enabled("cpu") else logits
 
     # image 0 is .1 from the band, image 1 is not found at .15 in float32 either
-    run = evaluation(Coarse((0.5, 1), slope=1.0), [0.4, 0.1], [0.15], precision="bfloat16")
-    record = run._screen([0, 1], 0.15, 5)
+    run = evaluation(Coarse((0.5, 1), slope=1.0), [0.4, 0.1], [0.15], screen_precision="bfloat16")
+    record = run.units.screen(5)([0, 1], 0.15)
     assert [i for i, _ in record["found"]] == [0]
     assert record["found"][0][1] == pytest.approx(0.1, rel=0.0101)
-    exact = evaluation(Bands((0.5, 1), slope=1.0), [0.4, 0.1], [0.15])._screen([0, 1], 0.15, 5)
+    exact = evaluation(Bands((0.5, 1), slope=1.0), [0.4, 0.1], [0.15]).units.screen(5)([0, 1], 0.15)
     assert exact["found"] == [[0, pytest.approx(0.1, rel=0.0101)]]
 
 
 # ---- stochastic models
-# -----------------------------------------------------------------------------------------
 
 
 class Turns(nn.Module):
@@ -435,39 +440,39 @@ class Turns(nn.Module):
 
 
 def test_ten_votes_are_bits_and_five_right_ones_are_not_enough() -> None:
-    run = evaluation(Turns(), [0.5], [0.1], stochastic=True)
+    run = evaluation(Turns(), [0.5], [0.1], version="rand")
     x = torch.tensor([0.0, 0.3, 0.5, 0.6, 1.0])[:, None, None, None]
-    bits = run._votes(x, torch.zeros(5, dtype=torch.long))
+    bits = run.units.votes(x, torch.zeros(5, dtype=torch.long))
     assert bits.tolist() == [0, 0b111, 0b11111, 0b111111, 0b1111111111]
-    assert run._wrong(bits).tolist() == [True, True, True, False, False]
+    assert run.units.wrong(bits).tolist() == [True, True, True, False, False]
     plain = evaluation(Turns(), [0.5], [0.1])
-    assert plain._votes(x, torch.zeros(5, dtype=torch.long)).tolist() == [0, 1, 1, 1, 1]
-    assert plain._wrong(np.array([0, 1, 0])).tolist() == [True, False, True]
+    assert plain.units.votes(x, torch.zeros(5, dtype=torch.long)).tolist() == [0, 1, 1, 1, 1]
+    assert plain.units.wrong(np.array([0, 1, 0])).tolist() == [True, False, True]
 
 
 def test_votes_are_taken_in_batches_that_fit() -> None:
     run = evaluation(Turns(), [0.5], [0.1], batch_size=2)
     x = torch.full((5, 1, 1, 1), 1.0)
-    run._votes(x, torch.zeros(5, dtype=torch.long))
-    assert run.model.model.turn == 3
-    assert run.model.forward_images == 5
+    run.units.votes(x, torch.zeros(5, dtype=torch.long))
+    assert run.work.model.model.turn == 3
+    assert run.work.model.forward_images == 5
 
 
 def test_a_stochastic_model_has_its_clean_verdict_by_majority_and_its_finds_noted_as_votes() -> None:
     model = Turns()
-    run = evaluation(model, [0.5, 0.6, 0.9], [0.5], stochastic=True)
+    run = evaluation(model, [0.5, 0.6, 0.9], [0.5], version="rand")
     model.turn = 9  # the look at the logits; the votes begin at turn 10
-    record = run._clean([0, 1, 2], 0.5)
+    record = run.units.clean([0, 1, 2], 0.5)
     assert record["correct"] == [False, True, True]
     assert record["clean_votes"] == [0b11111, 0b111111, 0b111111111]
     model.turn = 0
     # from .6 to .3 (three right), from .9 to .9 (not moved)
-    taken = run._take([1, 2], torch.tensor([0.3, 0.9])[:, None, None, None], 0.5)
+    taken = run.units.take([1, 2], torch.tensor([0.3, 0.9])[:, None, None, None])
     assert taken["votes"] == [[1, pytest.approx(0.3), 0b111]]
     assert taken["found"] == [[1, pytest.approx(0.3)]]
     model.turn = 0
     # a majority that is right is no find, and a vote all the same
-    kept = run._take([2], torch.tensor([0.7])[:, None, None, None], 0.5)
+    kept = run.units.take([2], torch.tensor([0.7])[:, None, None, None])
     assert (kept["found"], kept["votes"]) == ([], [[2, pytest.approx(0.2), 0b1111111]])
 
 
@@ -479,7 +484,7 @@ def test_the_spread_is_the_deviation_of_ten_accuracies_over_the_worst_adversaria
         done("apgd-ce", 0.1, [0], votes=[[0, 0.1, 0b11111], [0, 0.05, every]]),
         done("apgd-ce", 0.2, [0, 2], votes=[[0, 0.2, 0b111 << 7], [2, 0.1, 0]]),
     ]
-    run = evaluation(Turns(), [0.1, 0.2, 0.3], [0.3, 0.1, 0.05], notes=Notes(facts), stochastic=True)
+    run = evaluation(Turns(), [0.1, 0.2, 0.3], [0.3, 0.1, 0.05], notes=Notes(facts), version="rand")
     # by hand, of thirds: at .05 five times 3 and five times 2; at .1 five times 3 and five times 1;
     # at .3 image 0 is right in the last three: five times 2, twice 1, three times 2
     wanted = {
@@ -487,13 +492,12 @@ def test_the_spread_is_the_deviation_of_ten_accuracies_over_the_worst_adversaria
         "0.1": np.std([3] * 5 + [1] * 5, ddof=1) / 3,
         "0.3": np.std([2] * 5 + [1] * 2 + [2] * 3, ddof=1) / 3,
     }
-    assert run.spread() == pytest.approx(wanted)
-    assert list(run.spread()) == ["0.05", "0.1", "0.3"]
-    assert run.spread()["0.1"] == pytest.approx(0.3513642)  # 2/3 * sqrt(10/36)
+    assert run.verdicts.spread() == pytest.approx(wanted)
+    assert list(run.verdicts.spread()) == ["0.05", "0.1", "0.3"]
+    assert run.verdicts.spread()["0.1"] == pytest.approx(0.3513642)  # 2/3 * sqrt(10/36)
 
 
 # ---- the clean pass
-# --------------------------------------------------------------------------------------------
 
 
 class Says(nn.Module):
@@ -519,7 +523,7 @@ class Says(nn.Module):
 )
 def test_outputs_that_are_all_shares_of_one_look_like_softmax(rows: list[list[float]], told: bool) -> None:
     run = evaluation(Says(rows), [0.0, 0.01], [0.1])
-    assert run._clean([0, 1], 0.1)["softmax"] is told
+    assert run.units.clean([0, 1], 0.1)["softmax"] is told
 
 
 def test_one_batch_that_looks_like_softmax_is_enough() -> None:
@@ -532,8 +536,8 @@ def test_one_batch_that_looks_like_softmax_is_enough() -> None:
 
 def test_logits_that_are_not_finite_name_the_first_image() -> None:
     run = evaluation(Says([[0, 1], [0, np.nan], [np.inf, 0]]), [0.0, 0.0, 0.01, 0.02], [0.1])
-    with pytest.raises(checks.ModelError, match="logits of image 3 are not finite"):
-        run._clean([1, 3, 2], 0.1)
+    with pytest.raises(ModelError, match="logits of image 3 are not finite"):
+        run.units.clean([1, 3, 2], 0.1)
 
 
 def test_the_clean_pass_says_what_is_right_and_what_is_among_five() -> None:
@@ -551,11 +555,10 @@ def test_the_five_largest_of_six_are_among_five_and_all_of_four(
 ) -> None:
     # logits rise with the class
     logits = torch.arange(float(classes))[None]
-    assert engine._among_top5(logits, torch.tensor([label])).tolist() == [inside]
+    assert units.among_top5(logits, torch.tensor([label])).tolist() == [inside]
 
 
 # ---- top-5 under attack
-# ------------------------------------------------------------------------------------------
 
 
 def test_top5_is_asked_once_of_every_image_whose_clean_one_is_among_five() -> None:
@@ -575,21 +578,20 @@ def test_top5_is_asked_once_of_every_image_whose_clean_one_is_among_five() -> No
 
 
 # ---- batches, memory, resumption
-# ---------------------------------------------------------------------------------
 
 
 def test_the_batch_size_is_what_is_given_or_sixty_four_on_a_cpu() -> None:
-    assert evaluation(Bands(), [0.1], [0.1], batch_size=5).batch_size == 5
+    assert evaluation(Bands(), [0.1], [0.1], batch_size=5).work.batch_size == 5
     notes = Notes()
-    assert evaluation(Bands(), [0.1], [0.1], notes=notes, batch_size=None).batch_size == 64
+    assert evaluation(Bands(), [0.1], [0.1], notes=notes, batch_size=None).work.batch_size == 64
     assert notes.records == [{"kind": "batch size", "size": 64, "forward": 0, "backward": 0}]
     # found before; and what did not fit before is not tried again
-    assert evaluation(Bands(), [0.1], [0.1], notes=notes, batch_size=None).batch_size == 64
+    assert evaluation(Bands(), [0.1], [0.1], notes=notes, batch_size=None).work.batch_size == 64
     assert len(notes.records) == 1
     small = Notes([{"kind": "batch size", "size": 3, "reason": "out of memory"}])
-    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=5).batch_size == 3
-    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=2).batch_size == 2
-    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=None).halvings == 1
+    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=5).work.batch_size == 3
+    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=2).work.batch_size == 2
+    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=None).work.halvings == 1
 
 
 class OnGpu:
@@ -612,14 +614,14 @@ def test_on_a_gpu_half_of_what_a_bare_pass_holds_of_twice_the_images_is_one_batc
     monkeypatch: pytest.MonkeyPatch, images: int, fits: int, limit: int, size: int
 ) -> None:
     asked = []
-    monkeypatch.setattr(engine.batches, "largest", lambda attempt, most: asked.append(most) or fits)
+    monkeypatch.setattr(work.batches, "largest", lambda attempt, most: asked.append(most) or fits)
     run = evaluation(Bands(), [0.1], [0.1])
-    run.x = OnGpu(images)
-    run._find_batch_size()
-    assert (asked, run.batch_size) == ([limit], size)
+    run.work.images = replace(run.work.images, x=OnGpu(images))
+    run.work._find_batch_size()
+    assert (asked, run.work.batch_size) == ([limit], size)
 
 
-def limited(most: int, seen: list[int], error: type[Exception] = torch.OutOfMemoryError) -> engine.Work:
+def limited(most: int, seen: list[int], error: type[Exception] = torch.OutOfMemoryError) -> work.Unit:
     def work(batch: list[int], epsilon: float) -> dict[str, Any]:
         seen.append(len(batch))
         if len(batch) > most:
@@ -632,12 +634,12 @@ def limited(most: int, seen: list[int], error: type[Exception] = torch.OutOfMemo
 def test_a_batch_that_does_not_fit_is_halved_with_all_that_follow() -> None:
     notes, seen = Notes(), []
     run = evaluation(Bands(), [0.1] * 12, [0.1], notes=notes, batch_size=8)
-    run._run("square", 0.1, np.arange(12), limited(2, seen))
+    run.work.run("square", 0.1, np.arange(12), limited(2, seen))
     # twelve in two batches of 6; 6, then halved to 3 (four batches), to 1 (twelve)
     assert seen == [6, 3] + [1] * 12
     sizes = [(r["size"], r["reason"]) for r in notes.records if r["kind"] == "batch size"]
     assert sizes == [(3, "too many"), (1, "too many")]
-    assert (run.batch_size, run.fits, run.halvings) == (1, 1, 2)
+    assert (run.work.batch_size, run.work.fits, run.work.halvings) == (1, 1, 2)
     assert sorted(i for _, _, b in notes.done() for i in b) == list(range(12))
 
 
@@ -651,7 +653,7 @@ def test_what_was_done_before_memory_ran_out_is_not_done_again() -> None:
             raise MemoryError
         return {}
 
-    run._run("square", 0.1, np.arange(8), work)
+    run.work.run("square", 0.1, np.arange(8), work)
     assert seen == [[0, 1, 2, 3], [4, 5, 6, 7], [4, 5], [6, 7]]
     # an error without a text is known by its name
     assert [r["reason"] for r in notes.records if r["kind"] == "batch size"] == ["MemoryError"]
@@ -660,10 +662,10 @@ def test_what_was_done_before_memory_ran_out_is_not_done_again() -> None:
 def test_a_screens_large_batches_are_halved_to_what_eight_fitting_ones_hold() -> None:
     notes, seen = Notes(), []
     run = evaluation(Bands(), [0.1] * 40, [0.1], notes=notes, batch_size=2)
-    run._run("screen", 0.1, np.arange(40), limited(10, seen), 16)
+    run.work.run("screen", 0.1, np.arange(40), limited(10, seen), 16)
     # forty in three batches of at most 16; then batches of 1, so eight at once
     assert seen == [14, 8, 8, 8, 8, 8]
-    assert run.batch_size == 1
+    assert run.work.batch_size == 1
 
 
 @pytest.mark.parametrize(("images", "sizes"), [(32, [16, 16]), (33, [11, 11, 11])])
@@ -674,13 +676,13 @@ def test_a_screening_job_takes_eight_batches_of_images(images: int, sizes: list[
     assert {len(b) for u, _, b in notes.done() if u in ("probe", "square")} <= {1, 2}
 
 
-def test_one_image_that_does_not_fit_ends_the_run_and_other_errors_are_the_models() -> None:
+def test_one_image_that_does_not_fit_ends_the_run_and_an_error_of_ours_is_none_of_the_models() -> None:
     run = evaluation(Bands(), [0.1] * 2, [0.1], batch_size=1)
     with pytest.raises(torch.OutOfMemoryError):
-        run._run("square", 0.1, np.arange(2), limited(0, []))
-    with pytest.raises(checks.ModelError, match=r"square: too many$") as told:
-        run._run("square", 0.1, np.arange(2), limited(0, [], RuntimeError))
-    assert told.value.kind == "autograd error"
+        run.work.run("square", 0.1, np.arange(2), limited(0, []))
+    with pytest.raises(RuntimeError, match="too many") as told:
+        run.work.run("square", 0.1, np.arange(2), limited(0, [], RuntimeError))
+    assert not isinstance(told.value, ModelError)
 
 
 def test_a_plan_that_was_left_is_finished_before_anything_new() -> None:
@@ -693,13 +695,13 @@ def test_a_plan_that_was_left_is_finished_before_anything_new() -> None:
         seen.append(batch)
         return {}
 
-    run._run("square", 0.1, np.array([0, 2, 3]), work)
+    run.work.run("square", 0.1, np.array([0, 2, 3]), work)
     assert seen == [[0], [2, 3]]
     # a batch of another unit or ball leaves the plan alone
     other = Notes([left, done("square", 0.2, [3, 1]), done("apgd-ce", 0.1, [3, 1])])
-    assert evaluation(Bands(), [0.1] * 4, [0.1], notes=other).plans["square", 0.1] == [[3, 1], [0]]
+    assert evaluation(Bands(), [0.1] * 4, [0.1], notes=other).work.plans["square", 0.1] == [[3, 1], [0]]
     # nor does a batch that is not the plan's next
-    assert evaluation(Bands(), [0.1] * 4, [0.1], notes=Notes([left, done("square", 0.1, [0])])).plans[
+    assert evaluation(Bands(), [0.1] * 4, [0.1], notes=Notes([left, done("square", 0.1, [0])])).work.plans[
         "square", 0.1
     ] == [[3, 1], [0]]
 
@@ -709,20 +711,20 @@ def test_passes_are_counted_to_the_batch_that_spent_them_and_add_up() -> None:
     run = evaluation(Bands((0.5, 1)), [0.1] * 3, [0.1], notes=notes)
 
     def work(batch: list[int], epsilon: float) -> dict[str, Any]:
-        x = run.x[batch].clone().requires_grad_(True)
-        torch.autograd.grad(run.model(x).sum(), x)
-        run.model(run.x[batch])
+        x = run.work.images.x[batch].clone().requires_grad_(True)
+        torch.autograd.grad(run.work.model(x).sum(), x)
+        run.work.model(run.work.images.x[batch])
         return {}
 
-    run._run("square", 0.1, np.arange(2), work)
-    run._run("square", 0.1, np.array([2]), work)
+    run.work.run("square", 0.1, np.arange(2), work)
+    run.work.run("square", 0.1, np.array([2]), work)
     assert [(r["forward"], r["backward"]) for r in notes.records if r["kind"] == "done"] == [(2, 2), (1, 1)]
-    assert run.spent == {"forward": 3, "backward": 3}
-    assert (run.replayed, run.sizes["square"]) == (0, {1, 2})
+    assert run.verdicts.spent == Passes(3, 3)
+    assert (run.work.replayed, run.verdicts.sizes["square"]) == (Passes(), {1, 2})
     again = evaluation(Bands((0.5, 1)), [0.1] * 3, [0.1], notes=notes)
     # a gradient counts three passes
-    assert again.replayed == 3 + 3 * 3
-    assert again.seconds["square"] == pytest.approx(run.seconds["square"])
+    assert again.work.replayed.equivalents == 3 + 3 * 3
+    assert again.verdicts.seconds["square"] == pytest.approx(run.verdicts.seconds["square"])
 
 
 def test_seconds_and_sizes_are_those_of_stages() -> None:
@@ -730,12 +732,11 @@ def test_seconds_and_sizes_are_those_of_stages() -> None:
         [clean([0, 1]), done("fab-t:2", 0.1, [0]), done("fab-t:3", 0.1, [0, 1]), done("probe", 0.1, [1])]
     )
     run = evaluation(Bands(), [0.1] * 2, [0.1], notes=notes)
-    assert run.seconds == {"clean": 0.5, "fab-t": 1.0, "screen": 0.5}
-    assert run.sizes == {"clean": {2}, "fab-t": {1, 2}, "screen": {1}}
+    assert run.verdicts.seconds == {"clean": 0.5, "fab-t": 1.0, "screen": 0.5}
+    assert run.verdicts.sizes == {"clean": {2}, "fab-t": {1, 2}, "screen": {1}}
 
 
 # ---- kept adversarials
-# -------------------------------------------------------------------------------------------
 
 
 def packed(value: float, kind: str = "float32") -> str:
@@ -752,8 +753,8 @@ def test_the_nearest_adversarial_of_each_image_is_kept() -> None:
         ]
     )
     run = evaluation(Bands((0.5, 1)), [0.4, 0.4], [0.1], notes=notes, keep=True, ladder=False)
-    assert list(run.kept) == [0]
-    distance, delta = run.kept[0]
+    assert list(run.verdicts.kept) == [0]
+    distance, delta = run.verdicts.kept[0]
     assert (distance, delta.dtype.name, delta.shape, float(delta[0, 0, 0])) == (
         0.125,
         "float16",
@@ -762,8 +763,8 @@ def test_the_nearest_adversarial_of_each_image_is_kept() -> None:
     )
     candidates = torch.tensor([0.55, 0.5])[:, None, None, None]
     # .15 is no nearer than .125; image 1 has none yet
-    assert [k[0] for k in run._take([0, 1], candidates, 0.1)["kept"]] == [1]
-    assert [k[0] for k in run._take([0, 1], torch.tensor([0.51, 0.4])[:, None, None, None], 0.1)["kept"]] == [
+    assert [k[0] for k in run.units.take([0, 1], candidates)["kept"]] == [1]
+    assert [k[0] for k in run.units.take([0, 1], torch.tensor([0.51, 0.4])[:, None, None, None])["kept"]] == [
         0
     ]
 
@@ -772,14 +773,14 @@ def test_a_perturbation_is_rounded_towards_nought_where_that_is_still_adversaria
     run = evaluation(Bands((0.4999, 1)), [0.1], [0.5], keep=True)
     label = torch.tensor(0)
     # .4 is between two float16, .39990234 and .40014648
-    kind, text = run._compressed(torch.full((1, 1, 1), 0.1), torch.full((1, 1, 1), 0.5), label)
+    kind, text = run.units.compressed(torch.full((1, 1, 1), 0.1), torch.full((1, 1, 1), 0.5), label)
     assert kind == "float16"
     assert np.frombuffer(base64.b64decode(text), np.float16)[0] == np.float16(0.39990234)
-    kind, text = run._compressed(torch.full((1, 1, 1), 0.9), torch.full((1, 1, 1), 0.5), label)
+    kind, text = run.units.compressed(torch.full((1, 1, 1), 0.9), torch.full((1, 1, 1), 0.5), label)
     assert np.frombuffer(base64.b64decode(text), np.float16)[0] == np.float16(-0.39990234)
     # wrong from .5 on: .49990 would not do
     exact = evaluation(Bands((0.5, 1)), [0.1], [0.5], keep=True)
-    kind, text = exact._compressed(torch.full((1, 1, 1), 0.1), torch.full((1, 1, 1), 0.5), label)
+    kind, text = exact.units.compressed(torch.full((1, 1, 1), 0.1), torch.full((1, 1, 1), 0.5), label)
     assert kind == "float32"
     assert np.frombuffer(base64.b64decode(text), np.float32)[0] == pytest.approx(0.4, abs=1e-7)
 
@@ -790,18 +791,17 @@ def test_kept_perturbations_are_written_by_their_precision_in_the_order_of_image
         1: (0.1, np.full((1, 1, 1), 0.1, np.float16)),
         2: (0.2, np.full((1, 1, 1), 0.2, np.float32)),
     }
-    engine._write_kept(tmp_path / "a.npz", kept)
+    evaluate.write_kept(tmp_path / "a.npz", kept)
     saved = np.load(tmp_path / "a.npz")
     assert saved["image"].tolist() == [1, 4] and saved["exact_image"].tolist() == [2]
     assert saved["distance"].tolist() == [0.1, 0.3] and saved["exact_distance"].tolist() == [0.2]
     assert saved["delta"].shape == (2, 1, 1, 1) and saved["exact_delta"].dtype == np.float32
     assert saved["delta"].ravel().tolist() == [float(np.float16(0.1)), float(np.float16(0.3))]
-    engine._write_kept(tmp_path / "b.npz", {})
+    evaluate.write_kept(tmp_path / "b.npz", {})
     assert [len(np.load(tmp_path / "b.npz")[k]) for k in ("image", "delta", "exact_delta")] == [0, 0, 0]
 
 
 # ---- settings of torch and of the model
-# ---------------------------------------------------------------------------
 
 
 def test_tf32_is_off_inside_and_as_it_was_afterwards() -> None:
@@ -812,7 +812,7 @@ def test_tf32_is_off_inside_and_as_it_was_afterwards() -> None:
     try:
         for wanted in ((True, False), (False, True), (True, True)):
             torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = wanted
-            with pytest.raises(KeyError), engine._exact_float32():
+            with pytest.raises(KeyError), units.exact_float32():
                 assert state() == (False, False)
                 raise KeyError
             assert state() == wanted
@@ -823,14 +823,13 @@ def test_tf32_is_off_inside_and_as_it_was_afterwards() -> None:
 def test_parameters_are_frozen_inside_and_as_they_were_afterwards() -> None:
     layer = nn.Linear(2, 2)
     layer.bias.requires_grad_(False)
-    with pytest.raises(KeyError), engine._frozen(layer):
+    with pytest.raises(KeyError), evaluate.frozen(layer):
         assert not layer.weight.requires_grad and not layer.bias.requires_grad
         raise KeyError
     assert layer.weight.requires_grad and not layer.bias.requires_grad
 
 
 # ---- progress
-# ----------------------------------------------------------------------------------------------------
 
 
 class Bar:
@@ -855,10 +854,10 @@ def test_progress_says_what_is_left_for_the_images_that_stand() -> None:
     )
     run = evaluation(Bands(), [0.1] * 5, [0.1, 0.3], Scripted(["apgd-ce", "fab-t:2", "square"]), notes)
     run.bar = Bar(True)
-    run.model.forward_images = 7
-    run._show("apgd-ce", 0.3)
-    run._show("screen", 0.3)
-    run._show("clean", None)
+    run.work.model.forward_images = 7
+    run.show("apgd-ce", 0.3)
+    run.show("screen", 0.3)
+    run.show("clean", None)
     # a whole judge is 10 + 40 + 100. Open are 1 and 3; at .3 image 3 stands: after apgd-ce 140 are left of
     # it, of image 1 half of 150; in the screen all of the judge; before any ball both stand
     counts = {0.1: 3, 0.3: 2}
@@ -868,14 +867,13 @@ def test_progress_says_what_is_left_for_the_images_that_stand() -> None:
         ("clean", 7, 300, 3, counts),
     ]
     run.bar = Bar(False)
-    run._show("clean", None)
+    run.show("clean", None)
     assert run.bar.said == []
     run.evaluate()
     assert run.bar.closed
 
 
 # ---- the whole, with the reference's own attacks
-# -------------------------------------------------------------------
 
 
 class Line(nn.Module):
@@ -889,9 +887,7 @@ class Line(nn.Module):
 def test_what_an_attack_cost_stands_beside_its_table(tmp_path: Path) -> None:
     x = torch.tensor([0.45, 0.2, 0.6])[:, None, None, None]
     options = {"version": "custom", "attacks": ["apgd-ce"], "device": "cpu", "ledger": tmp_path / "a.ledger"}
-    table = engine.evaluate_robustness(
-        Line().eval(), x, torch.zeros(3, dtype=torch.long), [0.1, 0.2], **options
-    )
+    table = evaluate_robustness(Line().eval(), x, torch.zeros(3, dtype=torch.long), [0.1, 0.2], **options)
     assert list(table.columns) == [
         "image", "label", "epsilon", "correct", "correct_top5", "robust", "stage", "distance",
     ]  # fmt: skip
@@ -915,9 +911,7 @@ def test_what_an_attack_cost_stands_beside_its_table(tmp_path: Path) -> None:
     # and a start)
     assert cost["forward_backward_images"] >= 2 + 10 + 5 + 100
     assert 20 < cost["peak_memory_mb"] < 100_000
-    again = engine.evaluate_robustness(
-        Line().eval(), x, torch.zeros(3, dtype=torch.long), [0.1, 0.2], **options
-    )
+    again = evaluate_robustness(Line().eval(), x, torch.zeros(3, dtype=torch.long), [0.1, 0.2], **options)
     pd.testing.assert_frame_equal(again, table)
     spent = cost["forward_images"] + 3 * cost["forward_backward_images"]
     assert again.attrs["cost"]["resumed_passes"] == spent
@@ -926,7 +920,7 @@ def test_what_an_attack_cost_stands_beside_its_table(tmp_path: Path) -> None:
 def test_draws_follow_the_seed_and_the_ledger_knows_its_settings(tmp_path: Path) -> None:
     x = torch.tensor([0.45])[:, None, None, None]
     path = tmp_path / "a.ledger"
-    engine.evaluate_robustness(
+    evaluate_robustness(
         Line().eval(), x, [0], [0.1], version="custom", attacks=["fab"], ledger=path, seed=7, device="cpu"
     )
     head = json.loads(path.read_bytes().splitlines()[0].rpartition(b"\t")[0])
@@ -946,9 +940,9 @@ def test_draws_follow_the_seed_and_the_ledger_knows_its_settings(tmp_path: Path)
 def test_a_batch_of_no_images_is_refused_and_of_one_is_not(size: int) -> None:
     x, y = torch.tensor([0.45])[:, None, None, None], [0]
     options = {"version": "custom", "attacks": ["fab"], "device": "cpu"}
-    with pytest.raises(engine.AlignsecError, match=f"batch_size {size}"):
-        engine.evaluate_robustness(Line().eval(), x, y, [0.1], batch_size=size, **options)
-    table = engine.evaluate_robustness(Line().eval(), x, y, [0.1], batch_size=1, **options)
+    with pytest.raises(AlignsecError, match=f"batch_size {size}"):
+        evaluate_robustness(Line().eval(), x, y, [0.1], batch_size=size, **options)
+    table = evaluate_robustness(Line().eval(), x, y, [0.1], batch_size=1, **options)
     assert table.attrs["cost"]["batch_size"] == 1
 
 
@@ -962,14 +956,14 @@ def test_a_batch_of_no_images_is_refused_and_of_one_is_not(size: int) -> None:
 )
 def test_what_is_not_defined_is_refused_before_any_pass(change: dict[str, Any], message: str) -> None:
     model = Turns().eval()
-    with pytest.raises(engine.AlignsecError, match=message):
-        engine.evaluate_robustness(model, torch.zeros(1, 1, 1, 1), [0], [0.1], device="cpu", **change)
+    with pytest.raises(AlignsecError, match=message):
+        evaluate_robustness(model, torch.zeros(1, 1, 1, 1), [0], [0.1], device="cpu", **change)
     assert model.turn == 0
 
 
 def test_a_model_that_always_says_the_same_has_no_spread_under_version_rand() -> None:
     x = torch.tensor([0.45, 0.2])[:, None, None, None]
-    table = engine.evaluate_robustness(Line().eval(), x, [0, 0], [0.1], version="rand", device="cpu")
+    table = evaluate_robustness(Line().eval(), x, [0, 0], [0.1], version="rand", device="cpu")
     assert table["robust"].tolist() == [False, True]
     assert table.attrs["spread"] == {"0.1": 0}
     # of two classes there is no DLR loss, and no screen looks at a stochastic model
@@ -978,7 +972,7 @@ def test_a_model_that_always_says_the_same_has_no_spread_under_version_rand() ->
 
 def test_of_two_classes_the_label_is_always_among_five() -> None:
     x = torch.tensor([0.45, 0.2])[:, None, None, None]
-    table = engine.evaluate_robustness(
+    table = evaluate_robustness(
         Line().eval(), x, [0, 0], [0.1, 0.2], version="custom", attacks=["apgd-ce"], top5=True, device="cpu"
     )
     assert table["top5"].all() and table.index.tolist() == [0, 1, 2, 3]

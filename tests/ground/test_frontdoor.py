@@ -73,20 +73,33 @@ FORMATS = {
     "old Mac line ends": (TEXT.replace("\n", "\r"), "UTF-8, commas, 4 rows"),
     "no last line end": (TEXT.rstrip("\n"), "UTF-8, commas, 4 rows"),
     "tabs": (pd.DataFrame(ROWS, columns=HEADER).to_csv(index=False, sep="\t"), "UTF-8, tabs, 4 rows"),
-    "semicolons, decimal commas": (SEMICOLON.to_csv(index=False, sep=";"), "UTF-8, semicolons, decimal commas, 4 rows"),
+    "semicolons, decimal commas": (
+        SEMICOLON.to_csv(index=False, sep=";"),
+        "UTF-8, semicolons, decimal commas, 4 rows",
+    ),
     "quoted decimal commas": (SEMICOLON.to_csv(index=False), "UTF-8, commas, decimal commas, 4 rows"),
-    "Excel's sep line": ("sep=;\n" + SEMICOLON.to_csv(index=False, sep=";"), "UTF-8, semicolons, decimal commas, 4 rows"),
-    "everything quoted": (pd.DataFrame(ROWS, columns=HEADER).to_csv(index=False, quoting=1), "UTF-8, commas, 4 rows"),
+    "Excel's sep line": (
+        "sep=;\n" + SEMICOLON.to_csv(index=False, sep=";"),
+        "UTF-8, semicolons, decimal commas, 4 rows",
+    ),
+    "everything quoted": (
+        pd.DataFrame(ROWS, columns=HEADER).to_csv(index=False, quoting=1),
+        "UTF-8, commas, 4 rows",
+    ),
     "pandas index": (
         pd.DataFrame(ROWS, columns=HEADER).to_csv(),
         "UTF-8, commas, an index column left out, 4 rows",
     ),
     "pandas index, read and written again": (
-        pd.DataFrame([[str(7 - i), *r] for i, r in enumerate(ROWS)], columns=["Unnamed: 0", *HEADER]).to_csv(index=False),
+        pd.DataFrame([[str(7 - i), *r] for i, r in enumerate(ROWS)], columns=["Unnamed: 0", *HEADER]).to_csv(
+            index=False
+        ),
         "UTF-8, commas, an index column left out, 4 rows",
     ),
     "R's row names": (
-        TEXT.splitlines()[0] + "\n" + "".join(f'"{i}",{line}\n' for i, line in enumerate(TEXT.splitlines()[1:], 1)),
+        TEXT.splitlines()[0]
+        + "\n"
+        + "".join(f'"{i}",{line}\n' for i, line in enumerate(TEXT.splitlines()[1:], 1)),
         "UTF-8, commas, an index column left out, 4 rows",
     ),
     "trailing empty columns": (
@@ -99,14 +112,17 @@ FORMATS = {
     ),
     "comments first": ("# exported today\n\n" + TEXT, "UTF-8, commas, 4 rows"),
     "gzip": (gzip.compress(TEXT.encode()), "gzip, UTF-8, commas, 4 rows"),
-    "gzip in two members": (gzip.compress(TEXT[:30].encode()) + gzip.compress(TEXT[30:].encode()), "gzip, UTF-8, commas, 4 rows"),
+    "gzip in two members": (
+        gzip.compress(TEXT[:30].encode()) + gzip.compress(TEXT[30:].encode()),
+        "gzip, UTF-8, commas, 4 rows",
+    ),
     "xlsx": (spreadsheet(ROWS), ".xlsx, 4 rows"),
     "Parquet": (parquet(pd.DataFrame(ROWS, columns=HEADER)), "Parquet, 4 rows"),
     "Parquet with an index": (
         parquet(pd.DataFrame(ROWS, columns=HEADER, index=[9, 4, 5, 1])),
         "Parquet, an index column left out, 4 rows",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -177,7 +193,7 @@ def test_cells_that_say_nothing() -> None:
         ("34,125", r"write 34125, or 34\.125 if it is a decimal sign"),
         ("--1", "is no number"),
     ],
-)  # fmt: skip
+)
 def test_a_cell_that_is_no_number_is_told_with_its_place_and_a_remedy(
     tmp_path: Path, cell: str, remedy: str
 ) -> None:

@@ -90,3 +90,15 @@ def test_the_index_is_of_a_known_format(tmp_path: Path) -> None:
     (tmp_path / packs.INDEX).write_text(json.dumps({"format": 99}))
     with pytest.raises(AlignsecError, match="format 99, expected 1"):
         packs.size(tmp_path)
+
+
+def test_an_index_that_was_written_again_is_read_again(tmp_path: Path) -> None:
+    index = tmp_path / packs.INDEX
+    for count in (5, 70):
+        index.with_suffix(".new").write_text(
+            json.dumps(
+                {"format": packs.FORMAT, "per_shard": 100, "shards": [{"name": "0000.tar", "images": count}]}
+            )
+        )
+        index.with_suffix(".new").replace(index)
+        assert packs.size(tmp_path) == count

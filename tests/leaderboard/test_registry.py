@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.names import nearest
 from alignsec.leaderboard import export, merge, proposed, registry
 from alignsec.study import sheet
 
@@ -23,16 +24,25 @@ def test_installed_registry(installed: pd.DataFrame) -> None:
     assert set(installed["package_version"]) == {"2.4.2"}
 
 
-def test_real_merge_is_exact_and_reports_near_matches(data_dir: Path, installed: pd.DataFrame) -> None:
+def test_real_merge_is_exact_and_near_matches_are_not_used(data_dir: Path, installed: pd.DataFrame) -> None:
     parsed = export.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
-    merged, unmatched = merge.merge(parsed.scores, parsed.benchmarks, installed)
+    merged = merge.merge(parsed.scores, parsed.benchmarks, installed)
     assert len(merged) == 233
     assert set(merged["model"]) == set(parsed.scores["model"]) & set(installed["model"])
-    near = unmatched[(unmatched["side"] == "leaderboard") & (unmatched["similarity"] == 1)]
-    assert "CORnet-S" in set(near["closest"])
-    assert len(near) == 5
-    assert not set(near["model"]) & set(merged["model"])
-    assert len(unmatched) == 443 + 741 - 2 * 233
+    alone = sorted(set(parsed.scores["model"]) - set(merged["model"]))
+    near = [c for c, similarity in nearest(alone, list(installed["model"])) if similarity == 1]
+    assert len(near) == 5 and "CORnet-S" in near
+    # 455 rows came in
+    assert len(parsed.dropped) == 12
+
+
+def test_a_study_that_attacks_nothing_joins_on_the_leaderboard(
+    data_dir: Path, installed: pd.DataFrame
+) -> None:
+    parsed = export.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
+    merged = merge.merge(parsed.scores, parsed.benchmarks, installed, everything=True)
+    assert len(merged) == 443
+    assert merged["plugin"].notna().sum() == 233
     reviewed = pd.read_csv(data_dir / "brainscore" / "model_families.csv")
     guessed = reviewed["registry_name"].map(proposed.propose_family)
     assert (guessed == reviewed["family"]).mean() >= 0.99

@@ -1,4 +1,4 @@
-"""`docs/extending.md` taken at its word: in a copy of the checkout its blocks go where it says; a study runs."""
+"""`docs/extending.md` taken at its word: its blocks go where it says in a copy, and a study runs."""
 
 import os
 import re
@@ -65,8 +65,8 @@ def apply(folder: Path) -> list[str]:
         else:
             place = folder / block["file"]
             assert place.parent.is_dir(), place
-            with place.open("a", encoding="utf-8") as file:
-                file.write(body)
+            before = f"{place.read_text(encoding='utf-8')}\n\n" if place.exists() else ""
+            place.write_text(before + body, encoding="utf-8")
         done.append(block["what"] or block["file"])
     return done
 

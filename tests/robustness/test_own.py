@@ -96,7 +96,10 @@ def test_one_table_in_every_format_gives_the_same_rows(tmp_path: Path) -> None:
 
 
 def test_an_accuracy_of_several_models_wide(tmp_path: Path) -> None:
-    text = "model,Clean,robust@1/255,pgd@L2:0.5,corruption_top1@fog-3,params,n\nm,0.8,0.25,0.5,,60,40\n k,0.5,,,0.1,9,10\n"
+    text = (
+        "model,Clean,robust@1/255,pgd@L2:0.5,corruption_top1@fog-3,params,n\n"
+        "m,0.8,0.25,0.5,,60,40\n k,0.5,,,0.1,9,10\n"
+    )
     found = own(tmp_path, text)
     assert values(found) == {
         ("m", "clean_top1"): 0.8,
@@ -234,15 +237,21 @@ def test_a_number_of_images_that_means_nothing_names_its_cell(tmp_path: Path, n:
         ("vgg16,clean_top1,lots,10", r"own\.csv:6: column 'value': 'lots' is no number"),
         ("vgg16,clean_top1,inf,10", r"own\.csv:6: column 'value': 'inf' is no number"),
         ("vgg16,clean_top1,-0.5,10", r"own\.csv:6: value '-0\.5' of 'vgg16'.*column 'value'.*not a share"),
-        ("vgg16,clean_top1,.034,10", r"own\.csv:6: value '\.034'.*no share of n = 10 images \(nearest are 0, 0\.1\)"),
+        (
+            "vgg16,clean_top1,.034,10",
+            r"own\.csv:6: value '\.034'.*no share of n = 10 images \(nearest are 0, 0\.1\)",
+        ),
         ("vgg16,clean_top1,3.4,1000", r"own\.csv:6: value '3\.4' of 'vgg16'.*divide percentages by 100"),
         ("vgg16,robust_top1@1/255,34,100", r"own\.csv:6: value '34' of 'vgg16'.*divide percentages by 100"),
         ("vgg16,clean_top1,34%,100", r"own\.csv:2: value '0\.55'.*other cells of the column end in %"),
         ("vgg16,median_distance,-1,100", r"own\.csv:6: value '-1'.*negative: expected is a distance"),
-        ("alexnet,clean_top1,0.55,1000", r"own\.csv:6: 'alexnet', 'clean_top1' occurs twice.*line 2.*keep one"),
+        (
+            "alexnet,clean_top1,0.55,1000",
+            r"own\.csv:6: 'alexnet', 'clean_top1' occurs twice.*line 2.*keep one",
+        ),
         ("vgg16,clean_top1,0,55,1000", r"own\.csv:6: 5 cells where the header has 4"),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_means_nothing_is_an_error_with_its_place_and_remedy(
     tmp_path: Path, row: str, message: str
 ) -> None:
@@ -269,7 +278,7 @@ def test_a_share_rounded_or_cut_off_is_one_of_its_images(tmp_path: Path) -> None
         ("1.7,1.2;1.1,1.1", r"own\.csv:2: value '1\.7'.*divide percentages by 100"),
         ("55,3.4;760,0", r"own\.csv:3: value '760'.*not a share"),
     ],
-)  # fmt: skip
+)
 def test_percent_is_what_the_values_say_and_what_may_be_either_is_refused(
     tmp_path: Path, values_: str, expected: float | str
 ) -> None:
@@ -331,12 +340,24 @@ def test_what_is_only_odd_is_a_warning(tmp_path: Path) -> None:
         ("my_own_measure", "belongs to no kind of target"),
         ("robust_top1@one", "names no epsilon that can be read"),
         ("robust_top1@8", "unlikely epsilon: did you mean 8/255"),
-        ("corruption_top1@Fog-1", "target corruption_top1@fog-1 differs from corruption_top1@Fog-1 only in case"),
+        (
+            "corruption_top1@Fog-1",
+            "target corruption_top1@fog-1 differs from corruption_top1@Fog-1 only in case",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_target_whose_name_looks_wrong_is_a_warning(tmp_path: Path, odd: str, meaning: str) -> None:
-    others = ("robust_top1@1/255", "robust_top1@0.5/255", "robust_top1@2/255", "corruption_top1@fog-1", "shift_top1@imagenet-a",
-              "shift_top1@imagenet-r", "corruption_top1@fog-2", "robust_top5@1/255", "robust_top1@L2:0.5")  # fmt: skip
+    others = (
+        "robust_top1@1/255",
+        "robust_top1@0.5/255",
+        "robust_top1@2/255",
+        "corruption_top1@fog-1",
+        "shift_top1@imagenet-a",
+        "shift_top1@imagenet-r",
+        "corruption_top1@fog-2",
+        "robust_top5@1/255",
+        "robust_top1@L2:0.5",
+    )
     usual = "".join(f"{m},{t},0.2\n" for t in others for m in "ab")
     assert warned(tmp_path, usual) == {}
     found = own(tmp_path, f"model,target,value\n{usual}c,{odd},0.2\n").warnings
@@ -370,9 +391,12 @@ def test_published_targets_have_labels_radii_and_controls() -> None:
     assert robust(targets) == ["pgd_top1@0.5/255", "pgd_top1@2/255"]
     assert middle([*targets, "robust_top1@4/255"]) == "robust_top1@4/255"
     assert [label(t) for t in targets] == [
-        "clean top-1", "clean top-1, imagenet-a-classes", "PGD top-1, ε = 2/255", "PGD top-1, ε = 0.5/255",
+        "clean top-1",
+        "clean top-1, imagenet-a-classes",
+        "PGD top-1, ε = 2/255",
+        "PGD top-1, ε = 0.5/255",
         "top-1, imagenet-a",
-    ]  # fmt: skip
+    ]
     assert control_of("shift_top1@imagenet-a", targets) == "clean_top1"
     assert control_of("clean_top1@imagenet-a-classes", targets) is None
 

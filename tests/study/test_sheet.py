@@ -26,7 +26,7 @@ def test_sheet_round_trip_keeps_names_to_the_letter(tmp_path: Path) -> None:
     ("body", "message"),
     [
         ("model\tsource\n", "header"),
-        (HEADER, "no model"),
+        (HEADER, "a header and no row"),
         (HEADER + "a\tbrainscore\na\tbrainscore\n", "m.tsv:3: model 'a' is already on line 2"),
         (HEADER + "a\tnowhere\n", "m.tsv:2: source 'nowhere'"),
         (HEADER + " \tbrainscore\n", "no name"),
@@ -61,7 +61,7 @@ def test_every_row_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "ResNet50_Weights.IMAGENET1K_V2",
         "4: timm spec 'resnet18:x' of model 'resnet18:x': write a name of timm.list_models(pretrained=True), "
         "such "
-        "as resnet50.a1_in1k",
+        "as resnet50.a1_in1k, or hf_hub:owner/name",
         "5: factory spec 'ourlab.cifar' of model 'c': write package.module:function, such as ourlab:cifar",
         "6: demo spec 'arch=cnm' of model 'd': unknown arch 'cnm': did you mean cnn? valid are mlp, cnn, "
         "resnet, "

@@ -17,6 +17,7 @@ import yaml
 
 from alignsec.ground import locks, names
 from alignsec.study import sheet
+from alignsec.zoo import retry
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -97,7 +98,7 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "scores/benchmarks.parquet",
         "registry/registry.parquet",
         "registry/merged.parquet",
-        "registry/unmatched.csv",
+        "registry/names.csv",
         "images/shards/0000.parquet",
         "images/manifest.parquet",
         "models/cnn/preflight.json",
@@ -151,33 +152,6 @@ def test_one_bad_model_is_listed_and_stops_nothing(study: Path) -> None:
     assert set(excluded["reason"]) == {"missing package: no_such_package_at_all"}
     models = pd.read_parquet(study / "results" / "small" / "robustness" / "models.parquet")
     assert set(models["model"]) == {"mlp standard", "lab/mlp noise", "cnn"}
-
-
-def retry(folder: Path, *words: str) -> str:
-    """What `alignsec zoo retry` says."""
-    line = [str(BIN / "alignsec"), "zoo", "retry", "--configfile", "study.yaml", *words]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def test_a_transient_exclusion_is_tried_again_on_request(study: Path) -> None:
-    """By the next run; a missing package that is still missing is left alone, and looking removes nothing."""
-    results = study / "results" / "small"
-    report = results / "models" / "broken" / "preflight.json"
-    assert "again:" not in retry(study) and report.is_file()
-    changed = json.loads(report.read_text()) | {"reason": "timeout: no end after 1 s", "transient": True}
-    times = report.stat()
-    report.write_text(json.dumps(changed))
-    os.utime(report, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert "again: broken (timeout: no end after 1 s)" in retry(study, "-n")
-    for looks in (("--list-rules",), ("--dag",), ("--summary",), ("-n",)):
-        assert snakemake(study, *looks).returncode == 0
-    assert json.loads(report.read_text()) == changed
-    assert "again: broken (timeout: no end after 1 s)" in retry(study)
-    done = snakemake(study)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(report.read_text())["reason"].startswith("missing package: no_such_package")
 
 
 def test_scores_are_measured_on_the_weights(study: Path) -> None:
@@ -404,9 +378,8 @@ def test_plugins_that_misbehave_are_rows_and_the_others_unaffected(
     assert not list(tmp_path.rglob("junk.txt"))
     assert (results / "models" / "_2e._2f.._2fetc_2fx_3ay_3dz" / "preflight.json").is_file()
     assert all(p.is_relative_to(results) for p in set(tmp_path.parent.parent.rglob("*etc*")) - before)
-    # of these only the time limit may end otherwise next time; a dry run names it and removes nothing
-    said = retry(tmp_path, "-n")
-    assert "again: hangs (timeout" in said and "again: exits" not in said
+    # of these only the time limit may end otherwise next time
+    assert [again.model for again in retry.retry(tmp_path, "small", remove=False)] == ["hangs"]
     assert planned(tmp_path, *targets) == {}
 
 

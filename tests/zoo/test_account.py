@@ -1,6 +1,5 @@
-"""What became of every model, counted; what another attempt may change."""
+"""What became of every model, counted."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,16 +8,18 @@ import pytest
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
 from alignsec.study import sheet
-from alignsec.zoo import account, retry
+from alignsec.study.layout import Models
+from alignsec.study.records import MEASURED, write_json
+from alignsec.zoo import account
 
 
 def report(model: str, reason: str = "", **more: object) -> dict[str, object]:
     from alignsec.ground.reasons import Excluded, kind_of
 
     transient = bool(reason) and Excluded(reason).transient
-    base = {"model": model, "source": "brainscore", "status": "excluded" if reason else "ok", "reason": reason,
-            "kind": kind_of(reason) if reason else "", "transient": transient, "flags": [],
-            "reached": "started" if reason else "gradient"}  # fmt: skip
+    base = {"model": model, "source": "brainscore", "status": "excluded" if reason else "ok",
+            "reason": reason, "kind": kind_of(reason) if reason else "", "transient": transient, "flags": [],
+            "reached": "started" if reason else "gradient", **dict.fromkeys(MEASURED)}  # fmt: skip
     return base | more
 
 
@@ -58,51 +59,7 @@ def test_reasons_are_counted() -> None:
     assert kinds.loc[("flagged", "duplicate weights"), "models"] == 2
 
 
-def test_transient_outputs_are_removed_and_others_kept(tmp_path: Path) -> None:
-    for model, found in REPORTS.items():
-        (tmp_path / model / "attack").mkdir(parents=True)
-        (tmp_path / model / "preflight.json").write_text(json.dumps(found))
-    for model, transient in (("a", True), ("b", False), ("f", True)):
-        status = {"model": model, "status": "excluded", "reason": "out of memory", "transient": transient}
-        (tmp_path / model / "attack" / "0000.status.json").write_text(json.dumps(status))
-        (tmp_path / model / "attack" / "0000.parquet").write_text("")
-    # json is installed by now; no_such_package is not; f's preflight stands
-    assert [m for m, _ in retry.retry(tmp_path)] == ["d", "e", "a"]
-    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
-    assert left == [
-        "a/preflight.json", "b/attack/0000.parquet", "b/attack/0000.status.json", "b/preflight.json",
-        "c/preflight.json", "f/attack/0000.parquet", "f/attack/0000.status.json", "f/preflight.json",
-    ]  # fmt: skip
-    with pytest.raises(AlignsecError, match=rf"{encode('e')}/preflight.json: no preflight report"):
-        account.read(["a", "e"], tmp_path)
-
-
-def test_the_cost_of_a_study_by_hand() -> None:
-    from alignsec.attack import estimate
-
-    reports = {
-        "all right": report("all right", forward_seconds=0.01, gradient_seconds=0.03, clean_top1=1.0,
-                            deterministic=True, parameters=5),
-        "all wrong": report("all wrong", forward_seconds=0.01, gradient_seconds=0.03, clean_top1=0.0,
-                            deterministic=True, parameters=5),
-        "noisy": report("noisy", forward_seconds=0.01, gradient_seconds=0.03, deterministic=False, parameters=5),
-        "unmeasured": report("unmeasured", deterministic=True, parameters=5),
-        "out": report("out", "head of 7"),
-    }  # fmt: skip
-    rows = pd.DataFrame({"model": list(reports)})
-    speed = estimate.Speed(10.0, 3.0, "a device")  # 0.001 s a forward pass, 0.01 s a gradient
-    found = estimate.table(rows, reports, speed, epsilons=3, count=3600, per_shard=1800, limit=10.0)
-    found = found.set_index("model")
-    assert list(found.index) == ["all right", "all wrong", "noisy", "unmeasured"]
-    # 60 gradients of the screen; 1,910 gradients and 5,000 forward passes of one failed AutoAttack
-    assert found.loc["all right", "hours_low"] == pytest.approx(0.001 + 0.6)
-    assert found.loc["all right", "hours_high"] == pytest.approx(0.001 + 0.6 + 19.1 + 5.0)
-    assert found.loc["all right", "job_hours_high"] == pytest.approx(24.701 / 2)
-    assert found.loc["all right", "images_per_shard"] == int(36000 / 24.701)
-    assert "set attack.images_per_shard to 1457" in found.loc["all right", "note"]
-    assert found.loc["all wrong", ["hours_low", "hours_high"]].tolist() == pytest.approx([0.001, 0.001])
-    assert found.loc["noisy", "hours_high"] == pytest.approx(0.001 + 0.6 + 40.0)
-    assert pd.isna(found.loc["unmeasured", "hours_high"])
-    said = estimate.text(found.reset_index(), speed, 5)
-    assert "4 of 5 models can be attacked; 3 of them have a measured speed" in said
-    assert "a device (10 times" in said
+def test_a_model_without_a_report_is_named(tmp_path: Path) -> None:
+    write_json(Models(tmp_path).preflight("a"), REPORTS["a"])
+    with pytest.raises(AlignsecError, match=rf"{encode('e')}/preflight.json: no preflight report of 'e'"):
+        account.account(SHEET[SHEET["model"].isin(["a", "e"])], tmp_path)

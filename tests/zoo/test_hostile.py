@@ -31,7 +31,7 @@ def reports(factories: Sequence[str], sample: Path, folder: Path) -> dict[str, R
 @pytest.fixture(scope="module")
 def on_arrays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
     folder = tmp_path_factory.mktemp("arrays")
-    tables.write(images.shard("digits", None, 0, 16, 0), folder / "sample.parquet", "images")
+    tables.write(images.cut("digits", None, 0, 16, 0), folder / "sample.parquet", "images")
     return reports(list(hostile.REASONS), folder / "sample.parquet", folder / "models")
 
 

@@ -280,12 +280,12 @@ def test_planted_shifts_are_found_on_labelled_images(
         return PixelModel(Reads(classes, shift), (0.0,) * 3, (1.0,) * 3, input_size=8)
 
     monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", make)
-    report = examine("torchvision", "any", None, levels, seed=0, threads=1)
+    report = examine("torchvision", "Any_Weights.V1", None, levels, seed=0, threads=1)
     assert (report["label_offset"], report["clean_top1"]) == (offset, accuracy)
     assert report["flags"] == flags
     if classes == 1001:
         with pytest.raises(Excluded, match=r"head of 1001: .* labelled images"):
-            examine("torchvision", "any", None, None, seed=0, threads=1)
+            examine("torchvision", "Any_Weights.V1", None, None, seed=0, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -305,17 +305,19 @@ def test_what_cannot_be_attacked_has_its_reason(
     model = PixelModel(module, (0.0,) * 3, (1.0,) * 3, input_size=8)
     monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", lambda spec, weights=None: model)
     with pytest.raises(Excluded, match=reason):
-        examine("torchvision", "any", None, None, seed=0, threads=1)
+        examine("torchvision", "Any_Weights.V1", None, None, seed=0, threads=1)
 
 
 def test_stochastic_models_and_probabilities_are_flagged(monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = PixelModel(Head(1000, lambda z: z + torch.randn_like(z)), (0.0,) * 3, (1.0,) * 3, input_size=8)
     monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", lambda spec, weights=None: noisy)
-    report = examine("torchvision", "any", None, None, seed=0, threads=1)
+    report = examine("torchvision", "Any_Weights.V1", None, None, seed=0, threads=1)
     assert (report["deterministic"], report["flags"]) == (False, ["stochastic"])
     soft = PixelModel(Head(1000, lambda z: z.softmax(1)), (0.0,) * 3, (1.0,) * 3, input_size=8)
     monkeypatch.setattr("alignsec.zoo.sources.torchvision.load", lambda spec, weights=None: soft)
-    assert examine("torchvision", "any", None, None, seed=0, threads=1)["flags"] == ["probabilities"]
+    assert examine("torchvision", "Any_Weights.V1", None, None, seed=0, threads=1)["flags"] == [
+        "probabilities"
+    ]
 
 
 # ---- loading -----------------------------------------------------------------------------------------------

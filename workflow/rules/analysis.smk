@@ -23,6 +23,35 @@ rule join:
         "{params.collapse} --out {output.total} --out-duplicates {output.duplicates} > {log} 2>&1"
 
 
+rule names:
+    input:
+        leaderboard=LEADERBOARD,
+        scores=S.scores,
+        registry=S.registry,
+        total=S.total,
+        robustness=S.robustness,
+        excluded=S.excluded,
+        sheet=path(SHEET),
+        own=[] if ATTACKS else path(CONFIG["robustness"]["source"]),
+        aliases=path(CONFIG["robustness"]["names"]),
+    output:
+        report(S.names, category="Tables", caption="../report/names.rst"),
+    log:
+        S.log("names"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        sheet=option("--sheet", SHEET),
+        own=option("--own", None if ATTACKS else CONFIG["robustness"]["source"]),
+        aliases=option("--aliases", CONFIG["robustness"]["names"]),
+    message:
+        "Account for every name"
+    shell:
+        "alignsec analysis names --leaderboard {input.leaderboard} --scores {input.scores} "
+        "--registry {input.registry} --total {input.total} --robustness {input.robustness} "
+        "--excluded {input.excluded} {params.sheet} {params.own} {params.aliases} --out {output} > {log} 2>&1"
+
+
 rule correlate:
     input:
         total=S.total,

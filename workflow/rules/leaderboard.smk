@@ -68,8 +68,7 @@ rule merge_registry:
         registry=S.registry,
         sheet=path(SHEET),
     output:
-        merged=S.merged,
-        unmatched=S.unmatched,
+        S.merged,
     log:
         S.log("merge_registry"),
     priority: FIRST
@@ -78,12 +77,13 @@ rule merge_registry:
     threads: FIRST_THREADS
     params:
         sheet=option("--sheet", SHEET),
+        # nothing is loaded where nothing is attacked: the leaderboard alone decides
+        everything=option("--everything", not ATTACKS),
     message:
         "Join leaderboard and registry by exact name, and check the sheet against both"
     shell:
         "alignsec leaderboard merge --scores {input.scores} --benchmarks {input.benchmarks} "
-        "--registry {input.registry} {params.sheet} --out {output.merged} --out-unmatched {output.unmatched} "
-        "> {log} 2>&1"
+        "--registry {input.registry} {params.sheet} {params.everything} --out {output} > {log} 2>&1"
 
 
 rule propose_sheet:

@@ -47,7 +47,7 @@ for drawn, entry in catalogue.FIGURES.items():
 
 
 # what tables, findings and page are made from
-FOUND = [S.total, S.benchmarks, S.robustness, S.correlations, S.excluded, S.duplicates, S.warnings]
+FOUND = [S.total, S.benchmarks, S.robustness, S.correlations, S.excluded, S.duplicates, S.warnings, S.names]
 
 
 rule tables:

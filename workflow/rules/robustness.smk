@@ -69,7 +69,10 @@ else:
 
     rule robustness:
         input:
-            path(CONFIG["robustness"]["source"]),
+            table=path(CONFIG["robustness"]["source"]),
+            scores=S.scores,
+            names=path(CONFIG["robustness"]["names"]),
+            sheet=path(SHEET),
         output:
             models=S.robustness,
             excluded=S.excluded,
@@ -78,8 +81,12 @@ else:
             S.log("robustness"),
         conda:
             "../../envs/analysis.yaml"
+        params:
+            names=option("--names", CONFIG["robustness"]["names"]),
+            sheet=option("--sheet", SHEET),
         message:
-            "Take the robustness table {input}"
+            "Take the robustness table {input.table}"
         shell:
-            "alignsec robustness own --out {output.models} --out-excluded {output.excluded} "
-            "--out-warnings {output.warnings} -- {input:q} > {log} 2>&1"
+            "alignsec robustness own --scores {input.scores} {params.names} {params.sheet} "
+            "--out {output.models} --out-excluded {output.excluded} --out-warnings {output.warnings} "
+            "-- {input.table:q} > {log} 2>&1"

@@ -1,9 +1,16 @@
 """Every name that came into a study and what became of it, a row each: nothing is lost in silence."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from alignsec.ground import tables
+from alignsec.ground.names import nearest
+from alignsec.leaderboard import export
+from alignsec.robustness import aliases
+from alignsec.robustness.own import read_own
+from alignsec.study import sheet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +100,51 @@ def reconcile(came: Came, used: Iterable[str], excluded: Mapping[str, str]) -> "
     return _with_closest(found, came)
 
 
+@dataclass(frozen=True)
+class Files:
+    """Where the names of a study come from; None where there is no such file.
+
+    Parameters
+    ----------
+    leaderboard : the published file as it came, with the rows that were dropped
+    scores, registry, total, robustness : tables of these kinds
+    excluded : models that could not be evaluated
+    sheet : the models of the study
+    own, aliases : the user's robustness table, and the names in it that mean others
+    """
+
+    leaderboard: Path
+    scores: Path
+    registry: Path
+    total: Path
+    robustness: Path
+    excluded: Path
+    sheet: Path | None = None
+    own: Path | None = None
+    aliases: Path | None = None
+
+
+def of_study(files: Files) -> "pd.DataFrame":
+    """`reconcile` of a study's own files."""
+    import pandas as pd
+
+    board = list(dict.fromkeys(tables.read(files.scores, "scores")["model"]))
+    rows = None if files.sheet is None else list(sheet.read(files.sheet)["model"])
+    total = tables.read(files.total, "total_scores")
+    targets = list(dict.fromkeys(tables.read(files.robustness, "robustness")["target"]))
+    out = pd.read_csv(files.excluded)
+    came = Came(
+        board,
+        list(tables.read(files.registry, "registry")["model"]),
+        rows,
+        None if files.own is None else list(dict.fromkeys(read_own(files.own).table["model"])),
+        export.parse(files.leaderboard).dropped,
+        {} if files.aliases is None else aliases.read(files.aliases, [*board, *(rows or ())]),
+    )
+    used = total.loc[total[targets].notna().any(axis=1), "model"]
+    return reconcile(came, used, dict(zip(out["model"], out["reason"], strict=True)))
+
+
 def _of_leaderboard(name: str, came: Came, taken: set[str], excluded: Mapping[str, str]) -> tuple[str, str]:
     if name in taken:
         return "used", ""
@@ -109,13 +161,8 @@ def _elsewhere(came: Came) -> str:
     return "the robustness table has no row for it"
 
 
-def _normalised(name: str) -> str:
-    return re.sub(r"[\s_\-.:/=]+", "", name.lower())
-
-
 def _with_closest(found: "pd.DataFrame", came: Came) -> "pd.DataFrame":
     import pandas as pd
-    from rapidfuzz import fuzz, process
 
     other: dict[str, Sequence[str]] = {
         "leaderboard": came.robustness if came.robustness is not None else came.registry,
@@ -128,12 +175,7 @@ def _with_closest(found: "pd.DataFrame", came: Came) -> "pd.DataFrame":
         candidates = list(other[str(where)])
         if not candidates:
             continue
-        likeness = process.cdist(
-            [_normalised(n) for n in part["name"]], [_normalised(c) for c in candidates], scorer=fuzz.ratio
-        )
-        for row, scores in zip(part.index, likeness, strict=True):
-            best = int(scores.argmax())
-            closest[row] = candidates[best], round(float(scores[best]) / 100, 3)
+        closest |= dict(zip(part.index, nearest(list(part["name"]), candidates), strict=True))
     near = pd.DataFrame.from_dict(closest, orient="index", columns=["closest", "similarity"])
     return found.join(near.reindex(found.index).astype({"closest": "object", "similarity": "float64"}))
 

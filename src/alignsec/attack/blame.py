@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded, out_of_memory
+from alignsec.ground.reasons import Excluded, out_of_memory, told
 
 AUTOGRAD = ("torch.autograd", "torch.autograd.graph", "torch.autograd.function")
 
@@ -27,12 +27,6 @@ class ModelError(AlignsecError):
         self.kind = kind
 
 
-def told(error: BaseException) -> str:
-    """Type and first line of an error."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}"[:300]
-
-
 @contextlib.contextmanager
 def own_code(kind: str, what: str) -> Iterator[None]:
     """Around a call of the model's own code: an exception inside is a `ModelError` of this kind.
@@ -43,7 +37,7 @@ def own_code(kind: str, what: str) -> Iterator[None]:
         yield
     except (AlignsecError, Excluded):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if out_of_memory(error):
             raise
         raise ModelError(kind, f"{what}: {told(error)}") from error
@@ -87,7 +81,7 @@ def logits_of(model: nn.Module, x: Tensor, classes: int | None = None) -> Tensor
     return logits
 
 
-def of_model(error: Exception, unit: str) -> ModelError | None:
+def of_model(error: BaseException, unit: str) -> ModelError | None:
     """What the model did wrong, of an exception raised in a unit of work; None: it is a bug of ours."""
     modules = [str(f.f_globals.get("__name__", "")) for f, _ in traceback.walk_tb(error.__traceback__)]
     if any(m in AUTOGRAD for m in modules):

@@ -130,7 +130,7 @@ def evaluate(
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     x = torch.as_tensor(images, dtype=torch.float32).to(place)
     y = torch.as_tensor(labels).to(place)
-    with own_code("forward error", f"moving the model to {place}"):
+    with own_code("module error", f"moving the model to {place}"):
         model = model.to(place)
     with frozen(model):
         classes = checks.inputs(model, x, y)
@@ -158,7 +158,7 @@ def evaluate(
 def frozen(model: nn.Module) -> Iterator[None]:
     """No gradients of parameters: some attacks would compute and heap them up."""
     # one by one: a TorchScript module refuses to be frozen as a whole
-    with own_code("autograd error", "freezing the parameters"):
+    with own_code("module error", "freezing the parameters"):
         wanted = [p for p in model.parameters() if p.requires_grad and p.is_leaf]
         for p in wanted:
             p.requires_grad_(False)
@@ -171,7 +171,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 def identity(model: nn.Module, images: Images, request: AttackRequest) -> dict[str, Any]:
     """What the facts of a ledger hold for."""
-    with own_code("forward error", "reading the weights"):
+    with own_code("module error", "reading the weights"):
         weights = weights_hash(model)
     return {
         "model": f"{type(model).__module__}.{type(model).__qualname__}",

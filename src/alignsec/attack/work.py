@@ -104,7 +104,7 @@ class Work:
             start = time.perf_counter()
             try:
                 result = work(batch, epsilon if epsilon is not None else largest)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if not out_of_memory(error):
                     if fault := blame.of_model(error, unit):
                         raise fault from error
@@ -166,7 +166,7 @@ class Work:
 
             try:
                 largest = batches.largest(attempt, min(batches.GPU_BATCH, 2 * len(x)))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if not out_of_memory(error) and (fault := blame.of_model(error, "batch size")):
                     raise fault from error
                 raise

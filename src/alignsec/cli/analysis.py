@@ -67,3 +67,26 @@ def correlate(
         progress=True,
     )
     correlations.write(table, out)
+
+
+@app.command()
+def names(
+    leaderboard: Annotated[Path, typer.Option(help="The leaderboard file as it came.")],
+    scores: Annotated[Path, typer.Option(help="Table of kind scores.")],
+    registry: Annotated[Path, typer.Option(help="Table of kind registry.")],
+    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
+    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    excluded: Annotated[Path, typer.Option(help="Models that could not be evaluated.")],
+    out: Out,
+    sheet: Sheet = None,
+    own: Annotated[Path | None, typer.Option(help="The robustness table of your own.")] = None,
+    aliases: Annotated[Path | None, typer.Option(help="Names in it that mean others.")] = None,
+) -> None:
+    """Write what became of every name that came in, wherever it came in."""
+    from alignsec.analysis import names as made
+    from alignsec.ground import tables
+
+    files = made.Files(leaderboard, scores, registry, total, robustness, excluded, sheet, own, aliases)
+    found = made.of_study(files)
+    tables.write_csv(found, out)
+    print(made.counts(found).to_string())

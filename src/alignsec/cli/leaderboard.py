@@ -70,23 +70,22 @@ def merge(
     benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
     registry: Annotated[Path, typer.Option(help="Table of kind registry.")],
     out: Out,
-    out_unmatched: Annotated[Path, typer.Option(help="Names on one side only.")],
     sheet: Sheet = None,
+    everything: Annotated[bool, typer.Option(help="Keep models that cannot be loaded, too.")] = False,
 ) -> None:
     """Join leaderboard and registry by exact name; check the sheet against the result."""
     from alignsec.ground import tables
     from alignsec.leaderboard import merge as matching
 
-    merged, unmatched = matching.merge(
+    merged = matching.merge(
         tables.read(scores, "scores"),
         tables.read(benchmarks, "benchmarks"),
         tables.read(registry, "registry"),
         read_sheet(sheet),
+        everything=everything,
     )
-    tables.write_csv(unmatched, out_unmatched)
     tables.write(merged, out, "merged")
-    near = int((unmatched["similarity"] == 1).sum())
-    print(f"{len(merged)} models in both, {len(unmatched)} in one only ({near} near-matches, not used)")
+    print(f"{len(merged)} models, {int(merged['plugin'].notna().sum())} of them in the registry")
 
 
 @app.command()

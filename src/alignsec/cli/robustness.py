@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Cache, Out, Source, group
+from alignsec.cli.options import Cache, Out, Sheet, Source, group, read_sheet
 from alignsec.study.layout import shard_name, shard_tables
 
 app = group("Robustness per model.")
@@ -38,8 +38,8 @@ def corruptions(
     measured.run(
         measured.CorruptionsJob(
             model=ModelRow(name, source, spec, weights, preflight), out=out, status=status, cache=cache,
-            threads=threads, shards=shard_tables(shards, count), names=corruption, severities=severity, folder=path,
-            seed=seed,
+            threads=threads, shards=shard_tables(shards, count), names=corruption, severities=severity,
+            folder=path, seed=seed,
         )
     )  # fmt: skip
 
@@ -83,20 +83,28 @@ def gather(
 
 
 @app.command()
-def own(path: Path, out: Out, out_excluded: OutExcluded, out_warnings: OutWarnings) -> None:
+def own(
+    path: Path,
+    out: Out,
+    out_excluded: OutExcluded,
+    out_warnings: OutWarnings,
+    scores: Annotated[
+        Path | None, typer.Option(help="Table of kind scores: the leaderboard's names.")
+    ] = None,
+    names: Annotated[Path | None, typer.Option(help="Table of names and whose they are.")] = None,
+    sheet: Sheet = None,
+) -> None:
     """Take a robustness table of your own in place of the attacks."""
-    import pandas as pd
-
     from alignsec.ground import tables
-    from alignsec.robustness import summarise
-    from alignsec.robustness.own import read_own
+    from alignsec.robustness.own import of_study
 
-    found = read_own(path)
+    known = None if scores is None else list(dict.fromkeys(tables.read(scores, "scores")["model"]))
+    found, excluded = of_study(path, known, names, read_sheet(sheet))
     print(found.understood)
-    tables.write_csv(pd.DataFrame(columns=summarise.EXCLUDED), out_excluded)
+    tables.write_csv(excluded, out_excluded)
     tables.write_csv(found.warnings, out_warnings)
     tables.write(found.table, out, "robustness")
     print(
         f"{found.table['model'].nunique()} models, {found.table['target'].nunique()} targets, "
-        f"{len(found.warnings)} warning(s)"
+        f"{len(excluded)} not on the leaderboard, {len(found.warnings)} warning(s)"
     )

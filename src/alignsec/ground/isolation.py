@@ -121,19 +121,21 @@ def call(
             seconds=round(time.monotonic() - start, 1),
         )
         answer = _read(outbox)
-    if stopped is None and not answer:
-        stopped = _gone(process.returncode)
-    if stopped is not None:
-        outcome.excluded = stopped
-    elif "excluded" in answer:
-        outcome.excluded = Excluded(*answer["excluded"])
-    elif "error" in answer:
-        raise AlignsecError(answer["error"])
-    elif "bug" in answer:
-        raise RuntimeError(f"{named} failed in its own process:\n{answer['bug']}")
-    else:
-        outcome.value = answer["value"]
+    outcome.excluded = stopped or (None if answer else _gone(process.returncode))
+    if outcome.excluded is None:
+        outcome.excluded, outcome.value = _told(named, answer)
     return outcome
+
+
+def _told(named: str, answer: Mapping[str, Any]) -> tuple[Excluded | None, Any]:
+    """What a child says of its end: why there is no result, or the result; what it raised is raised here."""
+    if "error" in answer:
+        raise AlignsecError(answer["error"])
+    if "bug" in answer:
+        raise RuntimeError(f"{named} failed in its own process:\n{answer['bug']}")
+    if "excluded" in answer:
+        return Excluded(*answer["excluded"]), None
+    return None, answer["value"]
 
 
 def _limit(memory: int | None) -> int:

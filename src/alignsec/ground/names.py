@@ -4,7 +4,8 @@ Names hold ``/``, ``:``, ``=``, spaces and non-ASCII. The encoding is reversible
 Snakemake wildcard, a case-insensitive disk and HTCondor's transfer lists (no ``, ; = $ %``).
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from alignsec.ground.errors import AlignsecError
 
@@ -48,3 +49,22 @@ def closest(name: str, candidates: Iterable[str], n: int = 1) -> list[tuple[str,
 
     scored = ((difflib.SequenceMatcher(None, name, c).ratio(), c) for c in candidates)
     return [(c, round(s, 3)) for s, c in sorted(scored, key=lambda t: (-t[0], t[1]))[:n]]
+
+
+def nearest(names: Sequence[str], candidates: Sequence[str]) -> list[tuple[str, float]]:
+    """For each name the most similar candidate and their similarity in [0, 1], case and separators left out.
+
+    >>> nearest(["ResNet-50", "alex"], ["resnet_50", "alexnet"])
+    [('resnet_50', 1.0), ('alexnet', 0.727)]
+    """
+    from rapidfuzz import fuzz, process
+
+    if not candidates:
+        return []
+    likeness = process.cdist([_plain(n) for n in names], [_plain(c) for c in candidates], scorer=fuzz.ratio)
+    best = [int(row.argmax()) for row in likeness]
+    return [(candidates[j], round(float(row[j]) / 100, 3)) for j, row in zip(best, likeness, strict=True)]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_\-.:/=]+", "", name.lower())

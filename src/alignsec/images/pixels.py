@@ -89,7 +89,7 @@ def load(
     kept = cache / f"{checksum(manifest)[:32]}.npy" if cache is not None else None
     if kept is not None and kept.is_file():
         return _unpacked(np.load(kept, allow_pickle=False)), labels
-    parts: list[np.ndarray] = []
+    parts: list[npt.NDArray[np.float32]] = []
     for start in range(0, len(manifest), CHUNK):
         with as_files(manifest.iloc[start : start + CHUNK]) as paths:
             try:

@@ -9,6 +9,7 @@ import csv
 import io
 import math
 import zipfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Parsed:
     variant: str
     duplicates: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    dropped: list[tuple[str, str]] = field(default_factory=list)  # rows that another stands for: name, why
 
 
 def fetch(source: str, out: Path | str, sha256: str | None) -> str:
@@ -96,7 +98,8 @@ def parse(path: Path | str) -> Parsed:
     else:
         variant = "CSV by benchmark id" + (f" with {', '.join(extra)}" if extra else "")
     duplicates = _duplicates(models, kept, [number for number, _ in rows])
-    return Parsed(scores, benchmarks, variant, duplicates, warnings + notes)
+    dropped = _dropped(models, kept, [number for number, _ in rows])
+    return Parsed(scores, benchmarks, variant, duplicates, warnings + notes, dropped)
 
 
 # ---- of several rows of one model, one ---------------------------------------------------------------------
@@ -109,6 +112,16 @@ def _one_each(models: list[str], merits: list[tuple[int, int]]) -> list[int]:
         if merits[i] > merits[best.setdefault(name, i)]:
             best[name] = i
     return list(best.values())
+
+
+def _dropped(models: list[str], kept: list[int], lines: list[int]) -> list[tuple[str, str]]:
+    """A row for each that is not kept."""
+    by_name = {models[i]: i for i in kept}
+    return [
+        (name, f"line {lines[i]}: line {lines[by_name[name]]} of the same name is kept")
+        for i, name in enumerate(models)
+        if by_name[name] != i
+    ]
 
 
 def _duplicates(models: list[str], kept: list[int], lines: list[int]) -> list[str]:
@@ -144,7 +157,7 @@ def _text(path: Path) -> tuple[str, bool]:
                 if members[0].file_size > _LARGEST:
                     raise AlignsecError(f"{path}: leaderboard.csv in the ZIP is larger than {_LARGEST} bytes")
                 raw = archive.read(members[0])
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
             raise AlignsecError(f"{path}: a truncated or damaged ZIP ({error}): download it again") from error
     start = raw[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):

@@ -1,6 +1,5 @@
 """Leaderboard and registry joined by exact name; the sheet checked against both."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,32 +12,31 @@ from alignsec.leaderboard.proposed import propose_family
 if TYPE_CHECKING:
     import pandas as pd
 
-UNMATCHED = ["model", "side", "closest", "similarity"]
-
 
 def merge(
     scores: "pd.DataFrame",
     benchmarks: "pd.DataFrame",
     loadable: "pd.DataFrame",
     sheet: "pd.DataFrame | None" = None,
-) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Models that are on the leaderboard and in the registry, by exact name.
+    *,
+    everything: bool = False,
+) -> "pd.DataFrame":
+    """Models that are on the leaderboard and in the registry, by exact name: table of kind ``merged``.
 
-    Near-matches are reported and never used: of the published names, those that only normalising brings
-    together belong to different submissions. A sheet's families replace those guessed from the names.
+    Nothing is matched by similarity: of the published names, those that only normalising brings together
+    belong to different submissions. A sheet's families replace those guessed from the names.
 
     Parameters
     ----------
     scores, benchmarks : tables of these kinds
     loadable : table of kind ``registry``
     sheet : the models of the study
+    everything : keep the leaderboard's models that cannot be loaded, their `plugin` null: for a study that
+        attacks nothing
 
     Returns
     -------
-    (merged, unmatched)
-        `merged`: table of kind ``merged``, one column per benchmark; `unmatched`: model, side
-        (``leaderboard`` or ``registry``), closest name of the other side, and their similarity in [0, 1]
-        after removing case and separators (1: equal but for those).
+    One row per model, one column per benchmark.
 
     Raises
     ------
@@ -47,45 +45,20 @@ def merge(
     """
     wide = scores.pivot(index="model", columns="benchmark", values="score")[list(benchmarks["benchmark"])]
     plugins = dict(zip(loadable["model"], loadable["plugin"], strict=True))
-    both = [m for m in dict.fromkeys(scores["model"]) if m in plugins]
-    if not both:
+    both = [m for m in dict.fromkeys(scores["model"]) if everything or m in plugins]
+    if sheet is not None:
+        check_sheet(sheet, both)
+    if not both and (sheet is None or (sheet["source"] == "brainscore").any()):
         raise AlignsecError(
             f"none of the leaderboard's {len(wide)} models is among the registry's {len(plugins)}: "
             "check leaderboard.source and leaderboard.registry"
         )
     merged = wide.loc[both].astype(float)
     known = {} if sheet is None else dict(zip(sheet["model"], sheet["family"], strict=True))
-    merged.insert(0, "plugin", [plugins[m] for m in both])
+    merged.insert(0, "plugin", [plugins.get(m) for m in both])
     merged.insert(1, "family", [known.get(m) or propose_family(m) for m in both])
     merged.columns.name = None
-    if sheet is not None:
-        check_sheet(sheet, both)
-    return merged.reset_index(), _unmatched(list(wide.index), list(plugins))
-
-
-def _unmatched(leaderboard: list[str], loadable: list[str]) -> "pd.DataFrame":
-    """Names on one side only, each with the closest of the other side, the likeliest slips first."""
-    import pandas as pd
-    from rapidfuzz import fuzz, process
-
-    sides = {"leaderboard": leaderboard, "registry": loadable}
-    rows = []
-    for side, other in (("leaderboard", "registry"), ("registry", "leaderboard")):
-        alone = [m for m in sides[side] if m not in set(sides[other])]
-        if not alone:
-            continue
-        likeness = process.cdist(
-            [_normalised(m) for m in alone], [_normalised(m) for m in sides[other]], scorer=fuzz.ratio
-        )
-        for i, model in enumerate(alone):
-            j = int(likeness[i].argmax())
-            rows.append((model, side, sides[other][j], round(float(likeness[i, j]) / 100, 3)))
-    rows.sort(key=lambda r: (-r[3], r[1], r[0]))
-    return pd.DataFrame(rows, columns=UNMATCHED)
-
-
-def _normalised(name: str) -> str:
-    return re.sub(r"[\s_\-.:/=]+", "", name.lower())
+    return merged.reset_index()
 
 
 def check_sheet(sheet: "pd.DataFrame", known: Iterable[str]) -> None:
@@ -104,8 +77,7 @@ def check_sheet(sheet: "pd.DataFrame", known: Iterable[str]) -> None:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise AlignsecError(
             "the sheet asks for models that are not both on the leaderboard and in the registry: "
-            f"{near}{more}: correct the names or remove the rows (registry/unmatched.csv lists what is on "
-            "one side only)"
+            f"{near}{more}: correct the names or remove the rows"
         )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from alignsec.ground.errors import AlignsecError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -113,7 +115,7 @@ def build(
     present = set(names)
     parents: dict[str, str | None] = dict.fromkeys(names)
     if not breadth_first:
-        parents |= derive_parents(names, values)
+        parents |= _without_circles(derive_parents(names, values), known)
     current: str | None = None  # the category whose columns are being read, in depth-first order
     unknown = []
     for name in names:
@@ -137,6 +139,11 @@ def build(
         depth, at, category = 0, name, CATEGORIES.get(name)
         while (above := parents[at]) is not None:
             depth, at = depth + 1, above
+            if depth > len(names):
+                raise AlignsecError(
+                    f"benchmarks {name!r} and {parents[at]!r} are each above the other, by their scores "
+                    "and the known tree: put every parent's column before its children's"
+                )
             category = category or CATEGORIES.get(at)
         if category is None and name in known:
             category = _known_category(name, known)
@@ -146,6 +153,25 @@ def build(
     warnings = [f"benchmark {n!r} is unknown, and its columns do not tell its category" for n in unknown]
     frame = pd.DataFrame(rows, columns=["benchmark", "parent", "category", "depth", "is_leaf"])
     return frame, warnings
+
+
+def _without_circles(derived: dict[str, str], known: Mapping[str, str | None]) -> dict[str, str]:
+    """Parents told by scores, without those that lie below their child by the known tree.
+
+    A parent of one child equals it, so where it comes after the child, the child seems to be the parent.
+    """
+
+    def above(name: str) -> set[str]:
+        found: set[str] = set()
+        todo = [name]
+        while todo:
+            at = todo.pop()
+            ups = {u for u in (derived.get(at), known.get(at)) if u is not None} - found
+            found |= ups
+            todo += ups
+        return found
+
+    return {child: parent for child, parent in derived.items() if child not in above(parent)}
 
 
 def _known_category(name: str, known: dict[str, str | None]) -> str | None:

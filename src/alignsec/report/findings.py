@@ -29,6 +29,7 @@ class Study:
     excluded : model, step, reason
     duplicates : what one row per weights changes (`alignsec.analysis.duplicates.compare`)
     warnings : what makes verdicts doubtful (`alignsec.robustness.summarise.doubts`)
+    names : what became of every name (`alignsec.analysis.names`); None of tables that are no whole study
     """
 
     total: "pd.DataFrame"
@@ -38,6 +39,7 @@ class Study:
     excluded: "pd.DataFrame"
     duplicates: "pd.DataFrame"
     warnings: "pd.DataFrame"
+    names: "pd.DataFrame | None" = None
 
     @classmethod
     def read(cls, folder: Path) -> "Study":

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alignsec.analysis.names import FATES, counts, mostly_unmatched
 from alignsec.analysis.parents import PREFIX
 from alignsec.ground import tables
 from alignsec.report.findings import Study, aggregates, target_table
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.05
 NAMED = 5  # benchmarks that a sentence names
+UNMATCHED = 10  # unmatched names that are listed
 
 
 def write(folder: Path) -> Path:
@@ -26,11 +28,12 @@ def write(folder: Path) -> Path:
 def markdown(study: Study, name: str) -> str:
     """The findings as Markdown; every number is computed here or stands in `correlations/all.csv`."""
     parts = [
-        (f"# Findings of the study {name}", _scope(study)),
+        (f"# Findings of the study {name}", [*_lost(study), *_scope(study)]),
         ("## Which human-likeness goes with robustness", _leaves(study)),
         ("## Averages", _averages(study)),
         ("## Models and families", _families(study)),
         ("## Not evaluated", _exclusions(study)),
+        ("## Names", _names(study)),
         ("## Caveats", _caveats(study)),
     ]
     return "\n".join(
@@ -202,10 +205,50 @@ def _families(study: Study) -> list[str]:
     return lines
 
 
+_COMING_FROM = {
+    "leaderboard": "rows of the leaderboard",
+    "registry": "registered models",
+    "sheet": "models of the sheet",
+    "robustness": "names of the robustness table",
+}
+
+
+def _lost(study: Study) -> list[str]:
+    """What a reader must know before any number: most of a sheet or table found no partner."""
+    if study.names is None:
+        return []
+    table = counts(study.names)
+    return [
+        f"**{table.loc[where, 'unmatched']} of {table.loc[where, 'total']} {_COMING_FROM[where]} match "
+        "nothing on "
+        "the leaderboard**, so what follows is about the others (Names, below)."
+        for where in mostly_unmatched(study.names)
+    ]
+
+
+def _names(study: Study) -> list[str]:
+    if study.names is None:
+        return []
+    lines = []
+    for where, row in counts(study.names).iterrows():
+        parts = [f"{row[fate]} {fate}" for fate in FATES if row[fate]]
+        lines.append(f"{row['total']} {_COMING_FROM[str(where)]}: {', '.join(parts)}.")
+    alone = study.names[
+        study.names["where"].isin(["sheet", "robustness"]) & (study.names["fate"] == "unmatched")
+    ]
+    for name, near in list(zip(alone["name"], alone["closest"], strict=True))[:UNMATCHED]:
+        lines.append(f"{name!r} was not matched; the most similar name is {near!r}.")
+    if len(alone) > UNMATCHED:
+        lines.append(f"{len(alone) - UNMATCHED} more were not matched: `registry/names.csv` has them all.")
+    return lines
+
+
 def _exclusions(study: Study) -> list[str]:
     if study.excluded.empty:
         return ["Every model was evaluated."]
-    grouped = study.excluded.groupby("reason")["model"].nunique().sort_values(ascending=False, kind="stable")
+    # what is closest to a name is the name's own affair
+    reasons = study.excluded["reason"].str.partition(" (closest: ")[0]
+    grouped = study.excluded.groupby(reasons)["model"].nunique().sort_values(ascending=False, kind="stable")
     return [f"{_count(int(count), 'model')}: {reason}" for reason, count in grouped.items()]
 
 

@@ -1,5 +1,6 @@
 """A robustness table of the user's own, or a published one, in place of the attacks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.tabular import Number, Table, read_table
-from alignsec.robustness import layouts
+from alignsec.robustness import aliases, layouts
 from alignsec.robustness.doubts import doubts_of
 from alignsec.robustness.layouts import Entry, Reading
-from alignsec.robustness.summarise import COLUMNS, WARNINGS, share_row, with_conditional
+from alignsec.robustness.summarise import COLUMNS, EXCLUDED, WARNINGS, share_row, with_conditional
 from alignsec.study.targets import is_share
 
 if TYPE_CHECKING:
@@ -75,6 +76,42 @@ def read_own(path: Path | str) -> Own:
     if empty:
         said.append(f"{empty} of {len(reading.entries)} values missing")
     return Own(frame, pd.DataFrame(doubts, columns=WARNINGS), f"{path}: {'; '.join(said)}")
+
+
+def of_study(
+    path: Path,
+    leaderboard: Sequence[str] | None = None,
+    names: Path | None = None,
+    sheet: "pd.DataFrame | None" = None,
+) -> tuple[Own, "pd.DataFrame"]:
+    """A user's table under the names of a study, and its models that are none of the study's.
+
+    Parameters
+    ----------
+    leaderboard : its names; None leaves the table's own as they are
+    names : the alias file (`aliases.read`)
+    sheet : models of the study beside the leaderboard's
+
+    Returns
+    -------
+    (own, excluded)
+        `excluded`: `model, step, reason`, the reason with the closest name
+
+    Raises
+    ------
+    AlignsecError
+        As `read_own`, `aliases.read` and `aliases.renamed`.
+    """
+    import pandas as pd
+
+    own = read_own(path)
+    if leaderboard is None:
+        return own, pd.DataFrame(columns=EXCLUDED)
+    known = [*leaderboard, *([] if sheet is None else sheet["model"])]
+    table, excluded = aliases.renamed(own.table, {} if names is None else aliases.read(names, known), known)
+    said = dict(zip(own.table["model"], table["model"], strict=True))
+    warnings = own.warnings.assign(model=[said.get(m, m) for m in own.warnings["model"]])
+    return replace(own, table=table, warnings=warnings), excluded
 
 
 def _cells(table: Table, entries: list[Entry]) -> list[_Cell]:

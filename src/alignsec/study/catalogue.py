@@ -48,8 +48,7 @@ class Figure:
     module : offers ``of_study(tables, options)`` (`alignsec.report.drawing.Drawer`)
     tables : what it reads, by the names that `alignsec.study.layout.Layout` has for them
     keys : further keys of the configuration that it takes, as ``analysis.completeness``; it gets the value
-    under
-        the key's last part
+        under the key's last part
     files : names of the drawings; none: one, of the figure's name
     """
 

@@ -30,6 +30,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "leaderboard.source": ("demo",),
     "leaderboard.registry": ("installed", "demo"),
     "robustness.source": ("attack",),
+    "robustness.names": (),
     "images.path": (),
     "robustness.corruptions.path": (),
 }

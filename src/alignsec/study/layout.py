@@ -161,9 +161,9 @@ class Layout:
         return self.root / "registry" / "merged.parquet"
 
     @property
-    def unmatched(self) -> Path:
-        """Names on one side of the merge only."""
-        return self.root / "registry" / "unmatched.csv"
+    def names(self) -> Path:
+        """What became of every name of leaderboard, registry, sheet and robustness table."""
+        return self.root / "registry" / "names.csv"
 
     @property
     def proposed(self) -> Path:

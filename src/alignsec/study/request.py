@@ -54,9 +54,9 @@ VERSIONS = {
 }
 
 
-def _asked(default: Any, meaning: str, *, verdicts: bool = True) -> Any:
-    """A field: what it means, and whether it changes verdicts."""
-    return field(default=default, metadata={"meaning": meaning, "verdicts": verdicts})
+def _means(meaning: str, *, verdicts: bool = True) -> dict[str, Any]:
+    """Of a field: what it means, and whether it changes verdicts."""
+    return {"meaning": meaning, "verdicts": verdicts}
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,24 @@ class AttackRequest:
     True
     """
 
-    epsilons: tuple[str, ...] = _asked(("1/255",), 'Radius in [0, 1] pixel units, as "1/255" or "0.001".')
-    norm: Norm = _asked(Norm.LINF, "Norm of the perturbation.")
-    version: Version = _asked(Version.STANDARD, "AutoAttack's version.")
-    attacks: tuple[Attack, ...] = _asked((), "Attack of version custom, in order.")
-    ladder: bool = _asked(True, "Share work between epsilons.")
-    top5: bool = _asked(False, "Is the label among the five largest logits, too?")
-    screen_precision: Precision = _asked(Precision.FLOAT32, "Precision of the screen.")
-    seed: int = _asked(0, "Seed of every random draw; each image has draws of its own.")
-    batch_size: int | None = _asked(None, "Images per batch; by default as many as fit.", verdicts=False)
-    keep: bool = _asked(False, "Keep each image's smallest adversarial.", verdicts=False)
+    epsilons: tuple[str, ...] = field(
+        default=("1/255",), metadata=_means('Radius in [0, 1] pixel units, as "1/255" or "0.001".')
+    )
+    norm: Norm = field(default=Norm.LINF, metadata=_means("Norm of the perturbation."))
+    version: Version = field(default=Version.STANDARD, metadata=_means("AutoAttack's version."))
+    attacks: tuple[Attack, ...] = field(default=(), metadata=_means("Attack of version custom, in order."))
+    ladder: bool = field(default=True, metadata=_means("Share work between epsilons."))
+    top5: bool = field(default=False, metadata=_means("Is the label among the five largest logits, too?"))
+    screen_precision: Precision = field(
+        default=Precision.FLOAT32, metadata=_means("Precision of the screen.")
+    )
+    seed: int = field(default=0, metadata=_means("Seed of every random draw; an image has its own draws."))
+    batch_size: int | None = field(
+        default=None, metadata=_means("Images per batch; by default as many as fit.", verdicts=False)
+    )
+    keep: bool = field(
+        default=False, metadata=_means("Keep each image's smallest adversarial.", verdicts=False)
+    )
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:

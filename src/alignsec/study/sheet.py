@@ -1,12 +1,14 @@
-"""The model sheet: which models a study attacks, one row each, tab-separated."""
+"""The model sheet: which models a study attacks, one row each."""
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
+from alignsec.ground.tabular import read_table
 from alignsec.study import catalogue
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ OPTIONAL = [c.name for c in DECLARED if not c.required]
 
 
 def read(path: Path | str) -> "pd.DataFrame":
-    """Read and check a sheet: the columns of `DECLARED`, all strings.
+    """Read and check a sheet, in any format of `ground.tabular`: the columns of `DECLARED`, all strings.
 
     Names are kept to the letter: a leading space is part of a name.
 
@@ -53,35 +55,30 @@ def read(path: Path | str) -> "pd.DataFrame":
         raise AlignsecError(
             f"{path}: no such model sheet: create it, or set zoo.sheet (see config/README.md)"
         )
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows = list(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
-    lines = [(number, row) for number, row in enumerate(rows, 1) if row]
-    header = lines[0][1] if lines else []
+    table = read_table(path, pad=True)
+    header = table.header
     known = [*COLUMNS, *(c for c in OPTIONAL if c in header)]
     if header != known:
         raise AlignsecError(
-            f"{path}:1: the header must be {', '.join(COLUMNS)}, separated by tabs "
-            f"(after them, if at all: {', '.join(OPTIONAL)})"
+            f"{path}:{table.header_line}: the header must be {', '.join(COLUMNS)} (after them, if at all: "
+            f"{', '.join(OPTIONAL)}); it is {', '.join(header)}"
         )
-    body = [(number, row + [""] * (len(known) - len(row))) for number, row in lines[1:]]
-    if not body:
+    lines = list(zip(table.lines, table.rows, strict=True))
+    if not lines:
         raise AlignsecError(f"{path}: the sheet has no model")
-    if wrong := [f"{path}:{number}: {fault}" for number, fault in _faults(lines[1:], known)]:
+    if wrong := [f"{path}:{number}: {fault}" for number, fault in _faults(lines)]:
         more = f"{len(wrong)} faults in the model sheet:\n" if len(wrong) > 1 else ""
         raise AlignsecError(more + "\n".join(wrong))
-    frame = pd.DataFrame([row for _, row in body], columns=known, dtype="object")
+    frame = pd.DataFrame(table.rows, columns=known, dtype="object")
     frame["family"] = frame["family"].where(frame["family"] != "", frame["model"])
     return frame
 
 
-def _faults(lines: list[tuple[int, list[str]]], columns: list[str]) -> Iterator[tuple[int, str]]:
+def _faults(lines: list[tuple[int, list[str]]]) -> Iterator[tuple[int, str]]:
     """Line and fault of every row that is wrong."""
     seen: dict[str, int] = {}
     for number, row in lines:
-        if len(row) > len(columns) or len(row) < 2:
-            yield number, f"{len(row)} cells where {len(columns)} are expected, tab-separated"
-            continue
-        name, source, spec = (*row, "")[:3]
+        name, source, spec = row[:3]
         if fault := _fault_of_name(name):
             yield number, fault
         elif name in seen:
@@ -108,8 +105,10 @@ def write(frame: "pd.DataFrame", path: Path | str) -> None:
     from alignsec.ground.tables import write_text
 
     columns = [*COLUMNS, *(c for c in OPTIONAL if c in frame)]
-    rows = ["\t".join(columns)] + ["\t".join(map(str, r)) for r in frame[columns].itertuples(index=False)]
-    write_text(path, "\n".join(rows) + "\n")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+    writer.writerows([columns, *frame[columns].itertuples(index=False)])
+    write_text(path, text.getvalue())
 
 
 def markdown() -> str:

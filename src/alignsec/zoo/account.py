@@ -42,26 +42,18 @@ def table(sheet: "pd.DataFrame", reports: Mapping[str, Report], top1: Mapping[st
         flags = list(report.get("flags", []))
         flags += ["duplicate weights"] if twins else []
         flags += ["accuracy gap"] if _is_far(report, score) else []
-        known = {k: report.get(k) for k in COLUMNS}
-        rows.append(
-            known
-            | {
-                "model": row.model,
-                "source": row.source,
-                "family": row.family,
-                "flags": "; ".join(flags),
-                "duplicates": "; ".join(twins),
-                "brainscore_top1": score,
-                **{
-                    k: _joined(v)
-                    for k, v in (
-                        ("input_size", report["input_size"]),
-                        ("mean", report["mean"]),
-                        ("std", report["std"]),
-                    )
-                },
-            }
-        )
+        told = {
+            "model": row.model,
+            "source": row.source,
+            "family": row.family,
+            "flags": "; ".join(flags),
+            "duplicates": "; ".join(twins),
+            "brainscore_top1": score,
+            "input_size": _joined(report["input_size"]),
+            "mean": _joined(report["mean"]),
+            "std": _joined(report["std"]),
+        }
+        rows.append({k: report.get(k) for k in COLUMNS} | told)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

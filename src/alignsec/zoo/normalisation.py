@@ -17,6 +17,14 @@ TOLERANCE = 2e-3  # of a flat image against the affine fit, in pixel units; 8-bi
 RAMP_TOLERANCE = 3 / 255  # of a ramp against its negative: resizing rounds each to 8 bits
 EIGHT_BIT = 0.02  # of a grey level: nearer than this to whole levels, the pixels are 8-bit
 SIDE = 512  # of the probes; flat colours survive any resize and crop
+_FLAT = {
+    "black": (0,) * 3,
+    "white": (255,) * 3,
+    "grey": (128,) * 3,
+    "dark": (51,) * 3,
+    "mixed": (30, 120, 220),
+}
+_CHANNELS = (1, -1, 1, 1)  # a value per channel beside images (N, C, H, W)
 
 
 class Measured(NamedTuple):
@@ -75,40 +83,16 @@ def measure(preprocess: Preprocess) -> Measured:
     import numpy as np
     from PIL import Image
 
-    flat = {
-        "black": (0,) * 3,
-        "white": (255,) * 3,
-        "grey": (128,) * 3,
-        "dark": (51,) * 3,
-        "mixed": (30, 120, 220),
-    }
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        for name, colour in flat.items():
+        for name, colour in _FLAT.items():
             Image.new("RGB", (SIDE, SIDE), colour).save(place / f"{name}.png")
         ramp = _ramp(SIDE, SIDE)
         Image.fromarray(ramp).save(place / "ramp.png")
         Image.fromarray(255 - ramp).save(place / "negative.png")
-        names = [*flat, "ramp", "negative"]
+        names = [*_FLAT, "ramp", "negative"]
         out, frame_axis = run(preprocess, [place / f"{n}.png" for n in names])
-        level = out[: len(flat)].mean((2, 3))
-        scale = level[1] - level[0]
-        if (np.abs(scale) < 1e-3).any():
-            raise Excluded("non-affine preprocessing: black and white look the same after it")
-        if (scale < 0).any():
-            raise Excluded("non-affine preprocessing: it inverts the pixels")
-        mean, std = -level[0] / scale, 1 / scale
-        expected = (np.array(list(flat.values())) / 255 - mean) / std
-        shape = (1, -1, 1, 1)
-        residual = np.abs((out[: len(flat)] - expected[:, :, None, None]) * std.reshape(shape)).max()
-        if residual > TOLERANCE:
-            raise Excluded(f"non-affine preprocessing: a flat image is {residual:.2g} off an affine map")
-        ramps = out[len(flat) :] * std.reshape(shape) + mean.reshape(shape)
-        residual = float(np.abs(ramps.sum(0) - 1).max())
-        if residual > RAMP_TOLERANCE:
-            raise Excluded(
-                f"non-affine preprocessing: a ramp and its negative are {residual:.2g} off a sum of white"
-            )
+        mean, std = _affine(out)
         # one landscape, one portrait, one as small as many data sets: they differ between resize-and-crop and
         # squash
         probes = []
@@ -116,7 +100,7 @@ def measure(preprocess: Preprocess) -> Measured:
             path = place / f"{height}x{width}.png"
             Image.fromarray(_ramp(height, width)).save(path)
             seen, _ = run(preprocess, [path])
-            probes.append(seen * std.reshape(shape) + mean.reshape(shape))
+            probes.append(seen * std.reshape(_CHANNELS) + mean.reshape(_CHANNELS))
     if len({p.shape for p in probes} | {out[:1].shape}) != 1:
         raise Excluded("non-affine preprocessing: its result's size depends on the image's")
     levels = np.concatenate(probes) * 255
@@ -132,6 +116,30 @@ def measure(preprocess: Preprocess) -> Measured:
         eight_bit,
         digest[:16],
     )
+
+
+def _affine(out: "npt.NDArray[np.float64]") -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]":
+    """Mean and std, per channel, from what became of `_FLAT`, a ramp and its negative, (7, 3, H, W)."""
+    import numpy as np
+
+    level = out[: len(_FLAT)].mean((2, 3))
+    scale = level[1] - level[0]
+    if (np.abs(scale) < 1e-3).any():
+        raise Excluded("non-affine preprocessing: black and white look the same after it")
+    if (scale < 0).any():
+        raise Excluded("non-affine preprocessing: it inverts the pixels")
+    mean, std = -level[0] / scale, 1 / scale
+    expected = (np.array(list(_FLAT.values())) / 255 - mean) / std
+    residual = np.abs((out[: len(_FLAT)] - expected[:, :, None, None]) * std.reshape(_CHANNELS)).max()
+    if residual > TOLERANCE:
+        raise Excluded(f"non-affine preprocessing: a flat image is {residual:.2g} off an affine map")
+    ramps = out[len(_FLAT) :] * std.reshape(_CHANNELS) + mean.reshape(_CHANNELS)
+    residual = float(np.abs(ramps.sum(0) - 1).max())
+    if residual > RAMP_TOLERANCE:
+        raise Excluded(
+            f"non-affine preprocessing: a ramp and its negative are {residual:.2g} off a sum of white"
+        )
+    return mean, std
 
 
 def _ramp(height: int, width: int) -> "npt.NDArray[np.uint8]":

@@ -37,8 +37,8 @@ def transient(study: Layout) -> list[Again]:
         status = read_status(path)
         if status["status"] == OK or not status.get("transient"):
             continue
-        if before.is_file() and read_report(before)["status"] != OK:
-            continue  # its preflight decides, and is in the list if it may change
+        if not before.is_file() or read_report(before)["status"] != OK:
+            continue  # its preflight decides: in the list if it may change, made again if it is gone
         gathered = [study.robustness, study.excluded, study.warnings]
         found.append(Again(status["model"], status["reason"], [path, table, *gathered]))
     return found

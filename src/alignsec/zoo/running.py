@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alignsec.ground import isolation
-from alignsec.ground.reasons import Excluded, out_of_memory
+from alignsec.ground.reasons import Excluded, theirs
 from alignsec.ground.tables import empty, write
 from alignsec.study.records import Report, excluded_by, read_report, write_status
 
@@ -99,7 +99,7 @@ def prepare(row: ModelRow, manifest: "pd.DataFrame", cache: Path | None = None) 
     """
     from alignsec import zoo
     from alignsec.images.pixels import load as load_pixels
-    from alignsec.zoo.preflight import check_fit
+    from alignsec.zoo.examine import check_fit
     from alignsec.zoo.sources import is_imagenet
 
     report = read_report(row.preflight)
@@ -110,21 +110,11 @@ def prepare(row: ModelRow, manifest: "pd.DataFrame", cache: Path | None = None) 
         model.label_offset, model.classes = report["label_offset"] or 0, 1000
     place = cache / model.geometry if cache is not None and model.geometry else None
     pixels, labels = load_pixels(manifest, model.preprocess, place)
-    if pixels.ndim != 4:
-        raise Excluded(f"images do not fit: its preprocessing gives an array of {pixels.shape}")
     check_fit(model, pixels)
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= 1):
-        raise Excluded(f"images do not fit: its preprocessing gives pixels from {low:g} to {high:g}")
     return Prepared(model, pixels, labels, report)
 
 
 def moved(model: "PixelModel", place: str) -> "PixelModel":
     """The model on a device; `Excluded` if its own code fails there."""
-    try:
+    with theirs("module error"):
         return model.to(place)
-    except Exception as error:
-        if out_of_memory(error):
-            raise
-        text = f"{type(error).__name__}: {error}"[:200]
-        raise Excluded(f"forward error: moving the model to {place}: {text}") from error

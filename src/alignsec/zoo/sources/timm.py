@@ -15,16 +15,22 @@ if TYPE_CHECKING:
     from alignsec.zoo.pixel_model import PixelModel
 
 
+_HUB = re.compile(r"hf[-_]hub:[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(@[A-Za-z0-9_.-]+)?")
+
+
 def problem(spec: str) -> str | None:
     """What is wrong with the form of a spec; None where nothing is.
 
     >>> problem("resnet50.a1_in1k")
-    >>> problem("hf-hub:timm/resnet50.a1_in1k")
-    'write a name of timm.list_models(pretrained=True), such as resnet50.a1_in1k'
+    >>> problem("hf_hub:timm/resnet50.a1_in1k")
+    >>> problem("resnet 50")
+    'write a name of timm.list_models(pretrained=True), such as resnet50.a1_in1k, or hf_hub:owner/name'
     """
-    if re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?", spec):
+    if _HUB.fullmatch(spec) or re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)?", spec):
         return None
-    return "write a name of timm.list_models(pretrained=True), such as resnet50.a1_in1k"
+    return (
+        "write a name of timm.list_models(pretrained=True), such as resnet50.a1_in1k, or hf_hub:owner/name"
+    )
 
 
 def load(spec: str, weights: Path | None = None) -> "PixelModel":
@@ -43,7 +49,8 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
     from alignsec.zoo.wrap import wrap
 
     known = timm.list_models(pretrained=True)
-    if spec not in known and spec not in timm.list_models():
+    # a model of the hub is timm's to find
+    if not _HUB.fullmatch(spec) and spec not in known and spec not in timm.list_models():
         near = ", ".join(name for name, _ in closest(spec, known, 3))
         raise Excluded(f"not in registry: timm has no pretrained model {spec!r}: closest are {near}")
     timm_from_cache()
