@@ -33,7 +33,12 @@ FAULTS = [
     (faulty.NoState, "module error: .*no state"),
     (faulty.NotMoved, "module error: .*stays where it is"),
 ]
-ASKED: dict[str, Any] = {"version": "custom", "attacks": ["square", "fab-t"], "ladder": False, "batch_size": 4}
+ASKED: dict[str, Any] = {
+    "version": "custom",
+    "attacks": ["square", "fab-t"],
+    "ladder": False,
+    "batch_size": 4,
+}
 
 
 def images(count: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,8 +104,9 @@ def shard(folder: Path) -> Path:
 
 def attack_job(folder: Path, spec: str) -> job.AttackJob:
     return job.AttackJob(
-        model=row(folder, spec), out=folder / "out.parquet", status=folder / "status.json", shard=shard(folder),
-        request=AttackRequest.of({"epsilons": ["0.1"], **ASKED, "keep": True}), ledger=folder / "a.ledger",
+        model=row(folder, spec), out=folder / "out.parquet", status=folder / "status.json",
+        shard=shard(folder), ledger=folder / "a.ledger",
+        request=AttackRequest.of({"epsilons": ["0.1"], **ASKED, "keep": True}),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alignsec.ground import isolation
-from alignsec.ground.reasons import Excluded, theirs
+from alignsec.ground.reasons import theirs
 from alignsec.ground.tables import empty, write
 from alignsec.study.records import Report, excluded_by, read_report, write_status
 
