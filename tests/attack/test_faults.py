@@ -105,8 +105,8 @@ def shard(folder: Path) -> Path:
 def attack_job(folder: Path, spec: str) -> job.AttackJob:
     return job.AttackJob(
         model=row(folder, spec), out=folder / "out.parquet", status=folder / "status.json",
-        shard=shard(folder), request=AttackRequest.of({"epsilons": ["0.1"], **ASKED, "keep": True}),
-        ledger=folder / "a.ledger",
+        shard=shard(folder), ledger=folder / "a.ledger",
+        request=AttackRequest.of({"epsilons": ["0.1"], **ASKED, "keep": True}),
     )  # fmt: skip
 
 

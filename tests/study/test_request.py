@@ -1,6 +1,4 @@
-"""What an attack is asked: one dataclass, held to the configuration's schema, to its JSON and to the verbs'
-options.
-"""
+"""What an attack is asked: one dataclass, held to the schema, to its JSON and to the verbs' options."""
 
 import dataclasses
 import json
@@ -20,14 +18,10 @@ from alignsec.study import config
 from alignsec.study.request import Attack, AttackRequest, Norm, Precision, Version
 
 FIELDS = {f.name: f for f in dataclasses.fields(AttackRequest)}
-OF_THE_STUDY = {
-    "job_hours",
-    "images_per_shard",
-}  # how a study is cut into jobs, nothing that an attack is asked
+OF_THE_STUDY = {"job_hours", "images_per_shard"}  # how a study is cut into jobs
 OTHERS: dict[str, Any] = {
-    "epsilons": ("0.1", "2/255"), "norm": "L2", "version": "rand", "attacks": ("square", "fab"), 
-    "ladder": False,
-    "top5": True, "screen_precision": "bfloat16", "seed": 3, "batch_size": 7, "keep": True,
+    "epsilons": ("0.1", "2/255"), "norm": "L2", "version": "rand", "attacks": ("square", "fab"),
+    "ladder": False, "top5": True, "screen_precision": "bfloat16", "seed": 3, "batch_size": 7, "keep": True,
 }  # fmt: skip
 UNCHANGED = {"batch_size", "keep"}  # verdicts are the same whatever these say
 
@@ -184,5 +178,5 @@ def test_single_options_stand_over_the_text_and_later_texts_over_earlier() -> No
 def test_an_option_that_is_none_is_refused() -> None:
     found, text = asked_by("--norm", "L1")
     assert found is None and "L1" in text
-    with pytest.raises(AlignsecError, match=r"above 0.5"):
+    with pytest.raises(AlignsecError, match=r"above 0\.5"):
         asked_by("--epsilon", "8")

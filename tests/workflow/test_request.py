@@ -14,11 +14,8 @@ from tests.workflow.test_workflow import configure, planned, snakemake, write_sh
 pytestmark = pytest.mark.workflow
 
 BASE: dict[str, Any] = {
-    "epsilons": ["0.02"],
-    "images_per_shard": 4,
-    "version": "custom",
-    "attacks": ["fab-t"],
-}
+    "epsilons": ["0.02"], "images_per_shard": 4, "version": "custom", "attacks": ["fab-t"],
+}  # fmt: skip
 SECTIONS: dict[str, Any] = {"images": {"count": 4}, "robustness": {"corruptions": {"names": []}}}
 # every key of the section, and the seed, at another value; what it takes beside
 FLIPS: dict[str, dict[str, Any]] = {
