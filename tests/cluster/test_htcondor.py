@@ -137,7 +137,7 @@ def test_gpu_jobs_match_by_their_classad_only(pool: Pool) -> None:
 FAULTS = CONFIG | {
     "attack": {"epsilons": ["0.05"], "images_per_shard": 24, "batch_size": 4},
     "images": {"source": "digits", "count": 24},
-    "preflight": {"images": 0},
+    "zoo": CONFIG["zoo"] | {"images": 0},
 }
 TARGET = "results/small/models/cnn/attack/0000.parquet"
 
