@@ -124,10 +124,10 @@ def test_zip_export(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "empty"),
-        ("just some words\nand more\n", "not a CSV file"),
+        ("just some words\nand more\n", ":1: one column only"),
         ("<!DOCTYPE html><html>", "HTML"),
         (b"\x00\x01\x02", "binary"),
-        (b"model_name,A1\na\xff,1\n", ":2: not UTF-8"),
+        (b"model_name,A1\na\x81,1\n", ":2: not UTF-8 text .* save it as UTF-8"),
         ("No models submitted yet.", "no models"),
         (GOOD.replace("model_name", "naam"), "'model_name'"),
         (GOOD.replace("A2", "A1", 1), r":1: column 'A1' occurs twice in the header \(columns \[4, 5\]\)"),
@@ -136,7 +136,7 @@ def test_zip_export(tmp_path: Path) -> None:
         (GOOD + "m9,1\n", ":5: 2 cells where the header has 7"),
         (GOOD + '"m9,1\n', ":5: not a CSV file"),
         (GOOD.replace("m2,", ",", 1), ":3: column 'model_name' is empty"),
-        (GOOD.split("\n")[0] + "\n", "no model"),
+        (GOOD.split("\n")[0] + "\n", "a header and no row"),
     ],
 )
 def test_damaged_files_say_where(tmp_path: Path, text: str | bytes, message: str) -> None:

@@ -75,7 +75,7 @@ def check_early():
     from subprocess import run
 
     found, sha256 = CONFIG["leaderboard"], CONFIG["leaderboard"]["sha256"]
-    if SHEET is None or "://" in found["source"] or found["source"] == "demo":
+    if SHEET is None or configuration.is_remote(found["source"]) or found["source"] == "demo":
         return
     command = [sys.executable, "-m", "alignsec", "leaderboard", "check", "--registry", found["registry"]]
     command += ["--sheet", SHEET, *(["--sha256", sha256] if sha256 else []), "--", found["source"]]

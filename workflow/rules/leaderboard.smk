@@ -1,5 +1,6 @@
 LEADERBOARD = S.leaderboard(CONFIG["leaderboard"]["source"])
-REMOTE = "://" in CONFIG["leaderboard"]["source"]
+REMOTE = configuration.is_remote(CONFIG["leaderboard"]["source"])
+EXTRA = CONFIG["leaderboard"]["extra"]
 
 # the demo's leaderboard is measured (demo.smk)
 if CONFIG["leaderboard"]["source"] != "demo":
@@ -26,7 +27,8 @@ if CONFIG["leaderboard"]["source"] != "demo":
 
 rule parse_scores:
     input:
-        LEADERBOARD,
+        leaderboard=LEADERBOARD,
+        extra=[path(entry["file"]) for entry in EXTRA],
     output:
         scores=S.scores,
         benchmarks=S.benchmarks,
@@ -36,9 +38,12 @@ rule parse_scores:
     conda:
         "../../envs/analysis.yaml"
     threads: FIRST_THREADS
+    params:
+        extra=always(each("--extra", map(json.dumps, EXTRA))),
+        categories=always(option("--categories", json.dumps(CONFIG["leaderboard"]["categories"]))),
     shell:
-        "alignsec leaderboard parse {input} --out-scores {output.scores} "
-        "--out-benchmarks {output.benchmarks} > {log} 2>&1"
+        "alignsec leaderboard parse {input.leaderboard} --out-scores {output.scores} "
+        "--out-benchmarks {output.benchmarks} {params.extra} {params.categories} > {log} 2>&1"
 
 
 rule read_registry:

@@ -12,12 +12,18 @@ app = group("The Brain-Score leaderboard, and the models that can be loaded.")
 
 @app.command()
 def fetch(source: str, out: Out, sha256: str | None = None) -> None:
-    """Copy or download a leaderboard file, its SHA-256 checked."""
-    from alignsec.leaderboard import export
+    """Copy or download a leaderboard file, or ask brain-score.org itself; the SHA-256 is checked."""
+    import json
+
+    from alignsec.leaderboard import export, site
+    from alignsec.study.layout import SITE
 
     found = export.fetch(source, out, sha256 or None)
     checked = "as asked for" if sha256 else "unchecked (leaderboard.sha256 is null)"
-    print(f"{source}: SHA-256 {found}, {checked}")
+    date = ""
+    if source == SITE:
+        date = f", as of {site.as_of(json.loads(out.read_text(encoding='utf-8')))}"
+    print(f"{source}: SHA-256 {found}, {checked}{date}")
 
 
 @app.command()
@@ -25,12 +31,20 @@ def parse(
     path: Path,
     out_scores: Annotated[Path, typer.Option(help="Table of kind scores.")],
     out_benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    extra: Annotated[
+        list[str] | None, typer.Option(help="Own benchmarks: an entry of leaderboard.extra, as JSON.")
+    ] = None,
+    categories: Annotated[str, typer.Option(help="leaderboard.categories, as JSON.")] = "{}",
 ) -> None:
-    """Turn any published export into tidy scores and the benchmark tree."""
+    """Turn any published export into tidy scores and the benchmark tree, own benchmarks added."""
+    import json
+
     from alignsec.ground import tables
     from alignsec.leaderboard import export
+    from alignsec.leaderboard.extra import Extra, add
 
-    parsed = export.parse(path)
+    parsed = export.parse(path, json.loads(categories))
+    parsed = add(parsed, [Extra.of_json(text) for text in extra or []])
     tables.write(parsed.benchmarks, out_benchmarks, "benchmarks")
     tables.write(parsed.scores, out_scores, "scores")
     warn(parsed.warnings)
@@ -38,9 +52,9 @@ def parse(
         print(f"duplicate: {text}")
     leaves = int(parsed.benchmarks["is_leaf"].sum())
     print(
-        f"{path}: {parsed.variant}; {parsed.scores['model'].nunique()} distinct models, {leaves} leaf "
-        f"benchmarks, {len(parsed.benchmarks) - leaves} parents, {len(parsed.duplicates)} names with several "
-        "rows"
+        f"{path}: {parsed.variant} ({parsed.understood}); "
+        f"{parsed.scores['model'].nunique()} distinct models, {leaves} leaf benchmarks, {len(parsed.benchmarks) - leaves} parents, "
+        f"{len(parsed.duplicates)} names with several rows"
     )
 
 

@@ -1,15 +1,12 @@
 """Any published Brain-Score export to tidy scores and a benchmark tree.
 
-What was exported over the years, all accepted (`Parsed.variant` says which was seen): a flat CSV with
-`model_name` and one column per benchmark id, with or without `layers`, `rank` and `model_id`; and a ZIP of
-`leaderboard.csv` with `plugin-info.csv`, `#` comment lines and display names.
+What was exported over the years, all accepted (`Parsed.variant` says which was seen): a flat table with
+`model_name` and one column per benchmark id, with or without `layers`, `rank` and `model_id`, as CSV or as
+spreadsheets and pandas write it again (`alignsec.ground.tabular`); a ZIP of `leaderboard.csv` with
+`plugin-info.csv`, which lists the leaves; and the site's own JSON (`alignsec.leaderboard.site`).
 """
 
-import csv
-import io
-import math
-import zipfile
-import zlib
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,18 +15,32 @@ from typing import TYPE_CHECKING
 from alignsec.ground import downloads
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
-from alignsec.leaderboard.tree import build, canonical_names, display_name, tree_order
+from alignsec.ground.tabular import Table, is_missing, table_of
+from alignsec.leaderboard import archive, site
+from alignsec.leaderboard.tree import (
+    Hints,
+    build,
+    canonical_names,
+    display_name,
+    known_tree,
+    tree_order,
+)
+from alignsec.study.layout import SITE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
-_Row = tuple[int, list[str]]  # its line in the file, its cells
-
 PUBLISHED_RANGE = (-0.067, 1.2)  # of every score published up to May 2025
-_META = {"model_name", "model", "model_id", "rank", "layers", "filtered_score"}
-_LARGEST = 200 * 2**20  # bytes of leaderboard.csv inside a ZIP; real ones are below 1 MB
+META = {"model_name", "model", "model_id", "rank", "layers", "filtered_score"}
+_LANGUAGE = re.compile(
+    r"(average|neural|behavior|engineering)_language\b"
+    r"|(Pereira2018|Fedorenko2016|Blank2014|Futrell2018|Tuckute2024|syntaxgym)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -42,45 +53,70 @@ class Parsed:
     duplicates: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)  # rows that another stands for: name, why
+    understood: str = ""  # how the file was read, for the log
 
 
 def fetch(source: str, out: Path | str, sha256: str | None) -> str:
-    """Copy a leaderboard file or download an address to `out` (`downloads.fetch`); return its SHA-256."""
+    """Copy a leaderboard file or download an address to `out` (`downloads.fetch`); return its SHA-256.
+
+    Of the source ``brain-score.org`` the file is canonical JSON (`site.fetch`).
+    """
+    if source == SITE:
+        return site.fetch(out, sha256)
     return downloads.fetch(source, out, sha256, key="leaderboard.source")
 
 
-def parse(path: Path | str) -> Parsed:
+def parse(path: Path | str, categories: "Mapping[str, str] | None" = None) -> Parsed:
     """Read one export.
 
-    A cell ``X`` is ``failed``, an empty one ``missing``. Of several rows of one model the one with the most
-    numeric leaf scores is kept, then the one with the highest model id (without ids the first). Names are
-    kept to the letter: names that differ in a leading space are different submissions.
+    A cell ``X`` is ``failed``, one that holds nothing (empty, ``NA``, ``nan``, …) ``missing``. Of several
+    rows of one model the one with the most numeric leaf scores is kept, then the one with the highest model
+    id (without ids the first). Names are kept to the letter: names that differ in a leading space are
+    different submissions.
+
+    Parameters
+    ----------
+    categories : benchmark to category (neural, behavior, engineering), for those that the export leaves
+        without
 
     Raises
     ------
     AlignsecError
-        Not an export (HTML, a damaged ZIP, not CSV, no model column, …) or a damaged cell; the message names
-        the file, the line and the column.
+        Not an export (HTML, a damaged ZIP, no table, no model column, a language leaderboard, …) or a damaged
+        cell; the message names the file, the line and the column.
     """
+    path = Path(path)
+    raw = _content(path)
+    if raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
+        return _of_site(raw, path, categories or {})
+    unpacked = archive.unpack(raw, path) if archive.is_export(raw, path) else None
+    table = table_of(raw if unpacked is None else unpacked.table, path)
+    parsed = _of_table(table, unpacked, categories or {})
+    if table.found[0].startswith("Windows-1252"):
+        parsed.warnings.append(f"{path}: no UTF-8 text, read as {table.found[0]}")
+    return parsed
+
+
+def _of_table(table: Table, unpacked: "archive.Unpacked | None", categories: "Mapping[str, str]") -> Parsed:
     import numpy as np
     import pandas as pd
 
-    path = Path(path)
-    text, zipped = _text(path)
-    header, rows = _rows(text, path)
-    keys = [_key(name) for name in header]
-    model_column = _model_column(header, keys, path)
-    columns, names = _benchmarks(header, keys, path)
-    values, status, warnings = _cells(rows, columns, header, path)
-    models = [row[model_column] for _, row in rows]
-    blank = [number for (number, _), name in zip(rows, models, strict=True) if not name.strip()]
+    keys = [_key(name) for name in table.header]
+    model_column = _model_column(table, keys)
+    columns, names = _benchmarks(table, keys)
+    values, status, warnings = cells(table, columns)
+    models = [row[model_column] for row in table.rows]
+    blank = [r for r, name in enumerate(models) if not name.strip()]
     if blank:
-        raise AlignsecError(
-            f"{path}:{blank[0]}: column {header[model_column]!r} is empty: every row needs a model"
-        )
-    benchmarks, notes = build(names, values, breadth_first=zipped)
+        raise AlignsecError(f"{table.where(blank[0], model_column)} is empty: every row needs a model")
+    hints = Hints(known_tree())
+    if unpacked is not None:
+        leaves, areas = unpacked.of(names)
+        hints = Hints(known_tree(), leaves, areas)
+    benchmarks, notes = build(names, values, hints, categories)
+    notes += [] if unpacked is None else unpacked.warnings
     n_leaves = np.isfinite(values[:, benchmarks["is_leaf"].to_numpy()]).sum(1)
-    kept = _one_each(models, list(zip(n_leaves, _model_ids(rows, keys), strict=True)))
+    kept = _one_each(models, list(zip(n_leaves, _model_ids(table.rows, keys), strict=True)))
     scores = pd.DataFrame(
         {
             "model": np.repeat(np.array(models, dtype=object)[kept], len(names)),
@@ -93,13 +129,22 @@ def parse(path: Path | str) -> Parsed:
     order = tree_order(dict(zip(names, benchmarks["parent"], strict=True)))
     benchmarks = benchmarks.set_index("benchmark").loc[order].reset_index()
     extra = [k for k in ("layers", "model_id", "rank") if k in keys]
-    if zipped:
+    if unpacked is not None:
         variant = "ZIP with leaderboard.csv"
     else:
-        variant = "CSV by benchmark id" + (f" with {', '.join(extra)}" if extra else "")
-    duplicates = _duplicates(models, kept, [number for number, _ in rows])
-    dropped = _dropped(models, kept, [number for number, _ in rows])
-    return Parsed(scores, benchmarks, variant, duplicates, warnings + notes, dropped)
+        kind = "table" if {".xlsx", "Parquet"} & set(table.found) else "CSV"
+        variant = f"{kind} by benchmark id" + (f" with {', '.join(extra)}" if extra else "")
+    duplicates = _duplicates(models, kept, table.lines)
+    dropped = _dropped(models, kept, table.lines)
+    return Parsed(scores, benchmarks, variant, duplicates, warnings + notes, dropped, table.understood)
+
+
+def _of_site(raw: bytes, path: Path, categories: "Mapping[str, str]") -> Parsed:
+    found = site.parse(raw.decode("utf-8-sig", errors="replace"), path)
+    benchmarks = site.with_categories(found.benchmarks, categories)
+    variant = f"{SITE}, as of {found.as_of}"
+    duplicates = [f"{name!r}: {why}" for name, why in found.dropped]
+    return Parsed(found.scores, benchmarks, variant, duplicates, found.warnings, found.dropped, "JSON")
 
 
 # ---- of several rows of one model, one ---------------------------------------------------------------------
@@ -139,162 +184,113 @@ def _duplicates(models: list[str], kept: list[int], lines: list[int]) -> list[st
 # ---- the file ----------------------------------------------------------------------------------------------
 
 
-def _text(path: Path) -> tuple[str, bool]:
-    """The CSV text, and whether it came out of a ZIP."""
+def _content(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise AlignsecError(f"{path}: cannot be read: {error.strerror}") from error
-    zipped = raw[:2] == b"PK"
-    if zipped:
-        # read in memory: nothing of an archive is ever extracted
-        try:
-            with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-                members = [m for m in archive.infolist() if Path(m.filename).name == "leaderboard.csv"]
-                if not members:
-                    listing = ", ".join(archive.namelist()[:5])
-                    raise AlignsecError(f"{path}: the ZIP holds no leaderboard.csv, only {listing}")
-                if members[0].file_size > _LARGEST:
-                    raise AlignsecError(f"{path}: leaderboard.csv in the ZIP is larger than {_LARGEST} bytes")
-                raw = archive.read(members[0])
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-            raise AlignsecError(f"{path}: a truncated or damaged ZIP ({error}): download it again") from error
-    start = raw[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise AlignsecError(
-            f"{path}:1: a web page (HTML), not a CSV file: save the leaderboard's CSV export, not the page"
-        )
-    if not raw.strip():
-        raise AlignsecError(f"{path}: the file is empty")
-    if b"\0" in raw:
-        raise AlignsecError(f"{path}: binary data, neither a CSV file nor a ZIP")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise AlignsecError(
-            f"{path}:{line}: not UTF-8 text (byte {error.start}): not a CSV export"
-        ) from error
-    if text.strip().rstrip(".").lower() == "no models submitted yet":
+    if (
+        raw[:100].replace(b"\0", b"").strip(b"\xef\xbb\xbf\xff\xfe \t\r\n.").lower()
+        == b"no models submitted yet"
+    ):
         raise AlignsecError(
             f"{path}: the leaderboard says that no models were submitted yet: nothing to study"
         )
-    return text, zipped
-
-
-def _rows(text: str, path: Path) -> tuple[list[str], list[_Row]]:
-    """Header, and the rows with their line numbers; leading comment lines are left out."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] | None = None
-    rows: list[_Row] = []
-    last = 0
-    try:
-        for row in reader:
-            number, last = last + 1, reader.line_num
-            if not row or (header is None and row[0].lstrip().startswith("#")):
-                continue
-            if header is None:
-                header = row
-                header_line = number
-                continue
-            if len(row) != len(header):
-                raise AlignsecError(
-                    f"{path}:{number}: {len(row)} cells where the header has {len(header)} columns: "
-                    "the file is damaged or cut off here"
-                )
-            rows.append((number, row))
-    except csv.Error as error:
-        raise AlignsecError(f"{path}:{last + 1}: not a CSV file: {error}") from error
-    if header is None:
-        raise AlignsecError(f"{path}: the file has no header")
-    if len(header) < 2:
-        raise AlignsecError(f"{path}:{header_line}: not a CSV file: one column only ({header[0][:60]!r})")
-    named = [h for h in header if h]
-    twice = [h for h, count in Counter(named).items() if count > 1]
-    if twice:
-        where = [i + 1 for i, h in enumerate(header) if h == twice[0]]
-        raise AlignsecError(
-            f"{path}:{header_line}: column {twice[0]!r} occurs twice in the header (columns {where}): "
-            "remove one"
-        )
-    if len(named) < len(header):
-        raise AlignsecError(f"{path}:{header_line}: column {header.index('') + 1} has no name")
-    if not rows:
-        raise AlignsecError(f"{path}: the file has a header and no model")
-    return header, rows
+    return raw
 
 
 def _key(name: str) -> str:
     return name.strip().lower().replace(" ", "_")
 
 
-def _model_column(header: list[str], keys: list[str], path: Path) -> int:
+def _model_column(table: Table, keys: list[str]) -> int:
     for wanted in ("model_name", "model"):
         if wanted in keys:
             return keys.index(wanted)
-    near = closest("model_name", header)[0][0]
+    near = closest("model_name", table.header)[0][0]
     raise AlignsecError(
-        f"{path}:1: column 'model_name' (or 'Model') is missing: not a Brain-Score export "
-        f"(nearest column: {near!r})"
+        f"{table.path}:{table.header_line}: column 'model_name' (or 'Model') is missing: not a Brain-Score "
+        f"export (nearest column: {near!r})"
     )
 
 
-def _benchmarks(header: list[str], keys: list[str], path: Path) -> tuple[list[int], list[str]]:
+def _benchmarks(table: Table, keys: list[str]) -> tuple[list[int], list[str]]:
     """Columns of benchmarks, and the benchmarks' ids."""
-    canonical = canonical_names()
-    columns = [i for i, key in enumerate(keys) if key not in _META]
+    canonical, header = canonical_names(), table.header
+    columns = [i for i, key in enumerate(keys) if key not in META]
     names = [canonical.get(display_name(header[i]), header[i]) for i in columns]
     if not columns:
-        raise AlignsecError(f"{path}: no benchmark column; the header is {', '.join(header)}")
+        raise AlignsecError(f"{table.path}: no benchmark column; the header is {', '.join(header)}")
+    spoken = [n for n in names if _LANGUAGE.match(n)]
+    if spoken and not set(names) & set(known_tree()):
+        raise AlignsecError(
+            f"{table.path}: column {spoken[0]!r} is of Brain-Score's language leaderboard: expected "
+            "is that of vision models"
+        )
     twice = [n for n, count in Counter(names).items() if count > 1]
     if twice:
         where = [header[i] for i, n in zip(columns, names, strict=True) if n == twice[0]]
-        raise AlignsecError(f"{path}:1: columns {where} name the same benchmark {twice[0]!r}: remove one")
+        raise AlignsecError(
+            f"{table.path}:{table.header_line}: columns {where} name the same benchmark "
+            f"{twice[0]!r}: remove one"
+        )
     return columns, names
 
 
-def _model_ids(rows: list[_Row], keys: list[str]) -> list[int]:
+def _model_ids(rows: list[list[str]], keys: list[str]) -> list[int]:
     if "model_id" not in keys:
         return [0] * len(rows)
     column = keys.index("model_id")
-    return [int(row[column]) if row[column].strip().isdigit() else -1 for _, row in rows]
+    # a spreadsheet or pandas may have made a 7 into 7.0
+    texts = [row[column].strip().removesuffix(".0") for row in rows]
+    return [int(t) if t.isascii() and t.isdigit() else -1 for t in texts]
 
 
-def _cells(
-    rows: list[_Row], columns: list[int], header: list[str], path: Path
+def cells(
+    table: Table, columns: list[int]
 ) -> tuple["npt.NDArray[np.float64]", "npt.NDArray[np.object_]", list[str]]:
-    """Scores and their status, (rows, benchmarks) each; warnings of scores outside the published range."""
+    """Scores and their status, (rows, columns) each; warnings of scores outside the published range.
+
+    Raises
+    ------
+    AlignsecError
+        A cell that is no number, no ``X`` and not empty; the message names file, line and column.
+    """
     import numpy as np
 
-    values = np.full((len(rows), len(columns)), np.nan)
-    status = np.full((len(rows), len(columns)), "missing", dtype=object)
+    values = np.full((len(table.rows), len(columns)), np.nan)
+    status = np.full((len(table.rows), len(columns)), "missing", dtype=object)
     outside: list[str] = []
     low, high = PUBLISHED_RANGE
-    for r, (number, row) in enumerate(rows):
+    for r, row in enumerate(table.rows):
         for c, i in enumerate(columns):
             cell = row[i].strip()
-            if not cell:
+            if is_missing(cell):
                 continue
             if cell == "X":
                 status[r, c] = "failed"
                 continue
-            try:
-                value = float(cell)
-            except ValueError:
-                value = math.nan
-            if not math.isfinite(value):
-                raise AlignsecError(
-                    f"{path}:{number}: column {header[i]!r}: {cell[:40]!r} is no score: expected are a "
-                    "number, X (failed) or nothing (not run)"
-                )
-            values[r, c], status[r, c] = value, "scored"
-            if not low <= value <= high:
-                outside.append(
-                    f"{path}:{number}: column {header[i]!r}: {cell} is outside the published range"
-                )
+            values[r, c], status[r, c] = _score(table, r, i), "scored"
+            if not low <= values[r, c] <= high:
+                outside.append(f"{table.where(r, i)}: {cell} is outside the published range")
     warnings = outside[:20]
     if len(outside) > 20:
         warnings.append(
-            f"{path}: {len(outside) - 20} more scores outside the published range {low} to {high}"
+            f"{table.path}: {len(outside) - 20} more scores outside the published range {low} to {high}"
         )
     return values, status, warnings
+
+
+def _score(table: Table, row: int, column: int) -> float:
+    cell = table.rows[row][column].strip()
+    try:
+        number = table.number(row, column)
+        remedy = " (a percentage?)"
+    except AlignsecError as error:
+        number, remedy = None, str(error).partition("is no number")[2]
+    if number is None or number.percent:
+        raise AlignsecError(
+            f"{table.where(row, column)}: {cell[:40]!r} is no score{remedy}: expected are a number, "
+            "X (failed) or nothing (not run)"
+        )
+    return number.value

@@ -9,14 +9,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from alignsec.ground import downloads
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.hashes import file_hash
+from alignsec.ground.tables import atomic
+from alignsec.leaderboard.tree import check_given
+from alignsec.study.layout import SITE
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = "brain-score.org"  # as `leaderboard.source`
 ADDRESS = "https://www.brain-score.org/vision/compare/data/"
 _ROOTS = {"neural": "neural", "behavior": "behavior", "engineering": "engineering"}
 
@@ -37,9 +42,56 @@ class Site:
     warnings: list[str] = field(default_factory=list)
 
 
-def is_answer(text: str) -> bool:
-    """Whether a file's text can be such an answer and no CSV."""
-    return text.lstrip()[:1] == "{"
+def fetch(out: Path | str, sha256: str | None, address: str = ADDRESS) -> str:
+    """Ask the site, and write its answer in canonical form; return the SHA-256 of what is written.
+
+    Where the mirror (`downloads.mirrored`) has the file of `sha256`, the site is not asked.
+
+    Raises
+    ------
+    AlignsecError
+        No answer, one that is no vision leaderboard, or another SHA-256 than asked for.
+    """
+    if sha256 is not None and (kept := downloads.mirrored(sha256)) is not None:
+        return downloads.fetch(str(kept), out, sha256, key="leaderboard.source")
+    with TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        downloads.fetch(address, answer, None, key="leaderboard.source")
+        text = canonical(answer.read_bytes(), address)
+    with atomic(out) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        found = file_hash(temporary)
+        if sha256 is not None and found != sha256:
+            raise AlignsecError(
+                f"leaderboard.sha256: {SITE} as of {as_of(json.loads(text))} has SHA-256 "
+                f"{found}, not {sha256}: the leaderboard changed since it was pinned. Name the pinned file as "
+                f"leaderboard.source, or put it into {downloads.MIRROR}; if today's is meant, put its hash into the configuration"
+            )
+    return found
+
+
+def as_of(document: Mapping[str, Any]) -> str:
+    """Until when an answer holds submissions; ``unknown`` where it does not say."""
+    span = document.get("datetime_range")
+    if isinstance(span, dict | list):
+        span = max(map(str, span.values() if isinstance(span, dict) else span), default=None)
+    return str(span or "unknown")
+
+
+def with_categories(benchmarks: "pd.DataFrame", given: Mapping[str, str]) -> "pd.DataFrame":
+    """The table with the categories that the user gives, of the benchmarks named and those below them.
+
+    Raises
+    ------
+    AlignsecError
+        A name is no benchmark of the table.
+    """
+    parents = dict(zip(benchmarks["benchmark"], benchmarks["parent"], strict=True))
+    check_given(given, parents)
+    category = dict(zip(benchmarks["benchmark"], benchmarks["category"], strict=True))
+    for name in benchmarks["benchmark"]:  # parents stand first
+        category[name] = given.get(name) or category[name] or category.get(parents[name])
+    return benchmarks.assign(category=[category[b] for b in benchmarks["benchmark"]])
 
 
 def canonical(raw: bytes, path: Path | str) -> str:
@@ -103,9 +155,7 @@ def parse(text: str, path: Path | str) -> Site:
     warnings = [
         f"{path}: scores of {b!r}, which is no benchmark of the file, are left out" for b in sorted(unknown)
     ]
-    span = document.get("datetime_range")
-    as_of = str(max(span.values() if isinstance(span, dict) else span, default="")) if span else "unknown"
-    return Site(scores, benchmarks, as_of, dropped, warnings)
+    return Site(scores, benchmarks, as_of(document), dropped, warnings)
 
 
 @dataclass(frozen=True)

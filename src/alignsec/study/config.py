@@ -10,6 +10,7 @@ from typing import Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon, sheet
+from alignsec.study.layout import SITE
 from alignsec.study.request import AttackRequest
 
 Json = dict[str, Any]
@@ -27,13 +28,20 @@ MOVED = {
 # keys that name files or folders of the user's -> the words that are none
 PATHS: dict[str, tuple[str, ...]] = {
     "zoo.sheet": (),
-    "leaderboard.source": ("demo",),
+    "leaderboard.source": ("demo", SITE),
     "leaderboard.registry": ("installed", "demo"),
     "robustness.source": ("attack",),
     "robustness.names": (),
     "images.path": (),
     "robustness.corruptions.path": (),
 }
+
+PATHS_IN_LISTS = {"leaderboard.extra": "file"}  # of each entry of a list, the key that names a file
+
+
+def is_remote(source: str) -> bool:
+    """Whether a leaderboard comes from the network."""
+    return "://" in source or source == SITE
 
 
 def schema() -> Json:
@@ -51,6 +59,9 @@ def _where(path: str, key: str) -> str:
 
 def _reject_unknown(config: Any, node: Json, path: str) -> None:
     properties: Json = node.get("properties", {})
+    if isinstance(config, list):
+        for number, entry in enumerate(config):
+            _reject_unknown(entry, node.get("items", {}), f"{path}[{number}]")
     if not properties or not isinstance(config, Mapping):
         return
     for key, value in config.items():
@@ -128,8 +139,7 @@ def resolve(config: Mapping[str, Any]) -> Json:
         key = ".".join(map(str, error.absolute_path)) or "the file"
         raise AlignsecError(f"config: {key}: {error.message}")
     filled = _fill(config, node)
-    for key in PATHS:
-        section, last = _at(filled, key)
+    for key, section, last, _ in _paths(filled):
         _check_path(key, section[last])
     try:
         AttackRequest.of_config(filled)
@@ -176,6 +186,16 @@ def _at(config: Json, key: str) -> tuple[Json, str]:
     return config, last
 
 
+def _paths(config: Json) -> Iterator[tuple[str, Json, str, tuple[str, ...]]]:
+    """Every path of a configuration: its key, where it lies, its name there, the words that are none."""
+    for key, words in PATHS.items():
+        yield key, *_at(config, key), words
+    for key, last in PATHS_IN_LISTS.items():
+        section, name = _at(config, key)
+        for number, entry in enumerate(section[name]):
+            yield f"{key}[{number}].{last}", entry, last, ()
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
@@ -184,9 +204,9 @@ def _exists(path: Path) -> bool:
 
 
 def located(config: Json, places: Sequence[Path], folder: Path = Path()) -> Json:
-    """The resolved `config`, each relative path of `PATHS` as it is read from the working directory.
+    """The resolved `config`, its relative paths as they are read from the working directory.
 
-    A path is that of the working directory where it exists there; else it is taken from the first of `places`
+    Paths are the values of `PATHS` and `PATHS_IN_LISTS`. One is that of the working directory where it exists there; else it is taken from the first of `places`
     where it exists: the folders of the configuration files, then the Snakefile's. One that lies nowhere stays
     as it is written, for the message of whoever reads it. What lies below the working directory is named from
     there, as jobs of a pool find it.
@@ -197,8 +217,7 @@ def located(config: Json, places: Sequence[Path], folder: Path = Path()) -> Json
         A folder of such a path has a name that Snakemake cannot take.
     """
     found, here = copy.deepcopy(config), folder.absolute()
-    for key, words in PATHS.items():
-        section, last = _at(found, key)
+    for key, section, last, words in _paths(found):
         text = section[last]
         if text is None or text in words or "://" in text or _exists(folder / text):
             continue

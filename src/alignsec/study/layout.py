@@ -25,6 +25,8 @@ MODEL, SHARD, BENCHMARK = Wildcard("{model}"), Wildcard("{shard}"), Wildcard("{b
 RESULTS = Path("results")
 FIGURE_SUFFIXES = ("pdf", "png")
 TABLE_SUFFIXES = ("csv", "tex")
+LEADERBOARD_SUFFIXES = ("zip", "json", "csv.gz", "tsv", "xlsx", "parquet")
+SITE = "brain-score.org"  # as leaderboard.source: Brain-Score's own site
 
 
 def _encoded(name: str) -> str:
@@ -132,8 +134,10 @@ class Layout:
     # ---- leaderboard ----
 
     def leaderboard(self, source: str) -> Path:
-        """The published file as it came; a ZIP keeps its suffix."""
-        return self.root / "scores" / f"leaderboard.{'zip' if source.lower().endswith('.zip') else 'csv'}"
+        """The published file as it came, with its suffix; the site's answer is JSON."""
+        known = (s for s in LEADERBOARD_SUFFIXES if source.lower().endswith(f".{s}"))
+        suffix = "json" if source == SITE else next(known, "csv")
+        return self.root / "scores" / f"leaderboard.{suffix}"
 
     @property
     def scores(self) -> Path:
