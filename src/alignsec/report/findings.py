@@ -167,18 +167,18 @@ def all_tables(study: Study) -> Mapping[str, tuple["pd.DataFrame", str]]:
     return {
         "correlations": (
             every[shown],
-            f"{lacking}Alignment benchmarks against robustness: Spearman rho with 95 % intervals and tests over "
-            "families, raw and given clean accuracy; q over leaves and targets.",
+            f"{lacking}Alignment benchmarks against robustness: Spearman rho with 95 % intervals and tests "
+            "over families, raw and given clean accuracy; q over leaves and targets.",
         ),
         "predictors": (
             predictors(study),
-            f"{lacking}The leaf benchmarks most correlated with {middle} given clean accuracy; within and between "
-            "families.",
+            f"{lacking}The leaf benchmarks most correlated with {middle} given clean accuracy; within and "
+            "between families.",
         ),
         "aggregates": (
             aggregates(study),
-            f"{lacking}Parents of the benchmark tree as the mean of what was measured and as exported (a missing child "
-            "counts as 0), and their rank correlation with the number of missing leaves.",
+            f"{lacking}Parents of the benchmark tree as the mean of what was measured and as exported (a "
+            "missing child counts as 0), and their rank correlation with the number of missing leaves.",
         ),
         "targets": (
             target_table(study),

@@ -1,8 +1,8 @@
 """Plain text as LaTeX that every engine sets, and how wide that becomes.
 
 The code is ASCII and needs no package for fonts or input: letters with accents are composed, Greek and the
-signs of our own captions are set as mathematics, and whatever else no font of LaTeX's own has (emoji, Chinese,
-control characters) is shown by its number, as ``[U+1F600]``. Different texts stay different.
+signs of our own captions are set as mathematics, and whatever else no font of LaTeX's own has (emoji,
+Chinese, control characters) is shown by its number, as ``[U+1F600]``. Different texts stay different.
 """
 
 import functools
@@ -10,41 +10,32 @@ import math
 import unicodedata
 from collections.abc import Iterator
 
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "varepsilon", "ζ": "zeta", "η": "eta",
+    "θ": "theta", "ι": "iota", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "ξ": "xi", "π": "pi",
+    "ρ": "rho", "ς": "varsigma", "σ": "sigma", "τ": "tau", "υ": "upsilon", "φ": "varphi", "χ": "chi",
+    "ψ": "psi", "ω": "omega", "Γ": "Gamma", "Δ": "Delta", "Θ": "Theta", "Λ": "Lambda", "Ξ": "Xi", "Π": "Pi",
+    "Σ": "Sigma", "Υ": "Upsilon", "Φ": "Phi", "Ψ": "Psi", "Ω": "Omega",
+}  # fmt: skip
 _SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "`": r"\textasciigrave{}",
-    '"': r"{\ttfamily\char34}",
-    "'": r"\textquotesingle{}",
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"{\ttfamily\char34}",
+    "'": r"\textquotesingle{}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "{": r"\{",
+    "}": r"\}",
     # a row that begins with one of these would be an option of the line before
-    "[": "{[}",
-    "]": "{]}",
-    "*": "{*}",
-    **{c: f"\\{c}" for c in "_%&#${}"},
-    **{"ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "ø": r"\o{}", "Ø": r"\O{}", "œ": r"\oe{}",
-       "Œ": r"\OE{}", "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "å": r"\aa{}", "Å": r"\AA{}"},
-    **{"–": "--", "—": "---", "…": r"\ldots{}", "§": r"\S{}", "©": r"\copyright{}", "£": r"\pounds{}",
-       "’": "'", "‘": "`", "”": "''", "“": "``"},
-    **{"×": r"$\times$", "≥": r"$\geq$", "≤": r"$\leq$", "−": "$-$", "±": r"$\pm$", "∞": r"$\infty$",
-       "→": r"$\to$", "°": r"$^\circ$", "²": "$^2$", "³": "$^3$", "µ": r"$\mu$", "·": r"$\cdot$"},
-    # those that look like Latin ones have no command of their own and are shown by number
-    **dict(zip("αβγδεζηθικλμνξπρστυφχψω", (
-        rf"$\{name}$" for name in
-        "alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon "
-        "varphi chi psi omega".split()), strict=True)),
-    **{c: rf"$\{name}$" for c, name in zip("ΓΔΘΛΞΠΣΥΦΨΩ", (
-        "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"),
-        strict=True)},
+    "[": "{[}", "]": "{]}", "*": "{*}",
+    "ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "ø": r"\o{}", "Ø": r"\O{}", "œ": r"\oe{}", "Œ": r"\OE{}",
+    "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "–": "{--}", "—": "{---}", "…": r"\ldots{}", "§": r"\S{}",
+    "©": r"\copyright{}", "£": r"\pounds{}", "’": "{'}", "‘": "{`}", "”": "{''}", "“": "{``}",
+    "×": r"$\times$", "≥": r"$\geq$", "≤": r"$\leq$", "−": "$-$", "±": r"$\pm$", "∞": r"$\infty$",
+    "→": r"$\to$", "°": r"$^\circ$", "²": "$^2$", "³": "$^3$", "·": r"$\cdot$",
+    **{letter: rf"$\{name}$" for letter, name in _GREEK.items()},
 }  # fmt: skip
 _ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
     "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c", "\u0331": "b",
 }  # fmt: skip
-_LIGATURES = "-,’‘"  # two of them in a row would become one sign
+_LIGATURES = "-,"  # two of them in a row would become one sign
 # of Computer Modern at 10 points, in em; wider than most other faces
 _WIDTHS = {
     **dict.fromkeys("iljI.,:;!|'`()[]", 0.39),
@@ -64,8 +55,9 @@ def _glyph(char: str) -> tuple[str, float]:
         return _SPECIAL[char], width if char.isascii() else max(width, 1.03)
     if " " <= char <= "~":
         return char, width
-    base, accent = (*unicodedata.normalize("NFD", char), "", "")[:2]
-    if len(unicodedata.normalize("NFD", char)) == 2 and base.isascii() and accent in _ACCENTS:
+    apart = unicodedata.normalize("NFD", char)
+    base, accent = apart if len(apart) == 2 and unicodedata.normalize("NFC", apart) == char else ("", "")
+    if base.isascii() and accent in _ACCENTS:
         letter = {"i": r"\i", "j": r"\j"}.get(base, base) if accent not in "\u0323\u0327\u0331" else base
         return rf"\{_ACCENTS[accent]}{{{letter}}}", _CAPITAL
     number = f"U+{ord(char):04X}"
@@ -103,7 +95,7 @@ def escape(text: str, column: float | None = None) -> str:
     for start, end in _chunks(text):
         length = 0.0
         for at in range(start, end):
-            char, code, width = pieces[at]
+            _, code, width = pieces[at]
             if out and (at == start or length + width > column):
                 if pieces[at - 1][0] != " ":
                     out.append(r"\allowbreak{}")

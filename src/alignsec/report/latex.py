@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from alignsec.report.glyphs import escape, lines, longest, measure
@@ -23,6 +24,7 @@ INTERVALS = (
     ("rho_exported", "low_exported", "high_exported"),
 )
 _NARROW = 60.0  # points; a column of text is not made narrower, nor a number's for its name
+_WORD = 20.0  # em; a longer word of a caption may be broken
 _KEYS = 2  # columns of text at the left that every part of a table repeats
 
 
@@ -146,7 +148,8 @@ def table(frame: "pd.DataFrame", caption: str, label: str) -> str:
     for number, plan in enumerate(plans, 1):
         of = f" (part {number} of {len(plans)})" if len(plans) > 1 else ""
         name = label if number == 1 else f"{label}-{number}"
-        parts.append(_environment(plan, rf"\caption{{{escape(caption + of)}}}\label{{{name}}}"))
+        said = " ".join(escape(word, _WORD) for word in (caption + of).split())
+        parts.append(_environment(plan, rf"\caption{{{said}}}\label{{{name}}}"))
     return "\n".join(parts) + "\n"
 
 
@@ -202,7 +205,7 @@ def _plans(columns: Sequence[_Column]) -> list[_Plan]:
 
 
 def _parted(keys: Sequence[_Column], rest: Sequence[_Column], size: _Size) -> list[list[_Column]]:
-    """`keys` with as many of the others as fit, in as few parts as can be, equally many in each if that fits."""
+    """`keys` with as many of the others as fit a part, equally many in each if those fit too."""
     parts: list[list[_Column]] = []
     for column in rest:
         part = [*(parts[-1] if parts else keys), column]
@@ -212,7 +215,7 @@ def _parted(keys: Sequence[_Column], rest: Sequence[_Column], size: _Size) -> li
             parts.append([*keys, column])
     count = len(parts)
     ends = [round(len(rest) * i / count) for i in range(count + 1)]
-    even = [[*keys, *rest[a:b]] for a, b in zip(ends, ends[1:], strict=False)]
+    even = [[*keys, *rest[a:b]] for a, b in pairwise(ends)]
     return even if all(_fits(part, size) for part in even) else parts
 
 

@@ -184,8 +184,8 @@ def _families(study: Study) -> list[str]:
     table = study.correlations
     mine = table[table["target"].isin(study.attacked) & table["is_leaf"]]
     lines = []
-    if mine["rho_within"].notna().any():
-        both = mine[mine["rho_within"].notna() & mine["rho_between"].notna()]
+    both = mine[mine["rho_within"].notna() & mine["rho_between"].notna()]
+    if len(both):
         opposed = both[both["rho_within"] * both["rho_between"] < 0]
         lines.append(
             f"Within families and between them the sign differs for {len(opposed)} of {len(both)} "
@@ -249,6 +249,7 @@ def _names(study: Study) -> list[str]:
         lines.append(f"{name!r} was not matched; the most similar name is {near!r}.")
     if len(alone) > UNMATCHED:
         lines.append(f"{len(alone) - UNMATCHED} more were not matched: `registry/names.csv` has them all.")
+    return lines
 
 
 def _accuracies(study: Study) -> list[str]:
