@@ -53,8 +53,8 @@ def parse(
     leaves = int(parsed.benchmarks["is_leaf"].sum())
     print(
         f"{path}: {parsed.variant} ({parsed.understood}); "
-        f"{parsed.scores['model'].nunique()} distinct models, {leaves} leaf benchmarks, {len(parsed.benchmarks) - leaves} parents, "
-        f"{len(parsed.duplicates)} names with several rows"
+        f"{parsed.scores['model'].nunique()} distinct models, {leaves} leaf benchmarks, "
+        f"{len(parsed.benchmarks) - leaves} parents, {len(parsed.duplicates)} names with several rows"
     )
 
 

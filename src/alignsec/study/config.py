@@ -206,10 +206,10 @@ def _exists(path: Path) -> bool:
 def located(config: Json, places: Sequence[Path], folder: Path = Path()) -> Json:
     """The resolved `config`, its relative paths as they are read from the working directory.
 
-    Paths are the values of `PATHS` and `PATHS_IN_LISTS`. One is that of the working directory where it exists there; else it is taken from the first of `places`
-    where it exists: the folders of the configuration files, then the Snakefile's. One that lies nowhere stays
-    as it is written, for the message of whoever reads it. What lies below the working directory is named from
-    there, as jobs of a pool find it.
+    Paths are the values of `PATHS` and `PATHS_IN_LISTS`. One is that of the working directory where it exists
+    there; else it is taken from the first of `places` where it exists: the folders of the configuration
+    files, then the Snakefile's. One that lies nowhere stays as it is written, for the message of whoever
+    reads it. What lies below the working directory is named from there, as jobs of a pool find it.
 
     Raises
     ------
