@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from alignsec.analysis import correlate as statistics
+from alignsec.leaderboard import export
 from alignsec.report import figures
 from alignsec.report.figures import heatmap, save, scatter, tsne
 
@@ -149,3 +150,38 @@ def test_tsne_of_few_models(total: pd.DataFrame, n: int, drawn: bool) -> None:
     figure = tsne.draw(total.head(n), BENCHMARKS, TARGETS[0])
     assert bool(figure.axes) == drawn
     assert ("Fewer than four" in words(figure)) != drawn
+
+
+def test_names_that_would_be_cut_to_the_same_text_are_cut_to_differ() -> None:
+    alike = [
+        f"Marques2020_FreemanZiemba2013_{middle}_texture_modulation_index" for middle in ("abs", "rel", "")
+    ]
+    cut = figures.short([*alike, "V1", f"{alike[0][:26]}…{alike[0][-11:]}"])
+    assert len(set(cut.values())) == 5
+    assert cut["V1"] == "V1"
+    assert all(cut[a] == a or "…" in cut[a] for a in alike)
+    alone = figures.short(alike[:1])[alike[0]]
+    assert len(alone) == 38 and alone != cut[alike[0]]
+
+
+def test_no_two_benchmarks_of_the_real_leaderboard_share_a_shortened_name(data_dir: Path) -> None:
+    parsed = export.parse(data_dir / "brainscore" / "leaderboard_2025-05-07.csv")
+    names = list(parsed.benchmarks["benchmark"])
+    for most in (20, 30, 38, 44, 52):
+        cut = figures.short(names, most)
+        assert len(set(cut.values())) == len(names)
+        assert max(map(len, cut.values())) <= most + 30
+
+
+def test_a_heatmap_of_two_panels_names_no_two_rows_alike() -> None:
+    names = [f"Author2020_a_long_name_of_{i:03}_that_goes_on_and_on-same_end" for i in range(100)]
+    tree = pd.DataFrame(
+        {"benchmark": ["p", *names[:50], "q", *names[50:]], "parent": None, "category": "neural", "depth": 1,
+         "is_leaf": [False, *[True] * 50, False, *[True] * 50], "n_scored": 1}
+    )  # fmt: skip
+    table = pd.DataFrame(
+        {"benchmark": tree["benchmark"], "target": "t", "rho": 0.1, "p": 0.5, "q": 0.5, "n": 9}
+    )
+    figure = heatmap.draw(table, tree)
+    shown = [t.get_text() for a in figure.axes for t in a.texts if t.get_gid() == "benchmark"]
+    assert len(shown) == len(set(shown)) == len(tree)

@@ -101,7 +101,7 @@ def test_the_tables(study: findings.Study) -> None:
     assert tuple(made) == catalogue.TABLES
     for name, (frame, caption) in made.items():
         text = latex.table(frame, caption, f"tab:{name}")
-        assert text.count("\\toprule") in (1, 2) and "nan" not in text.lower().replace("nanoseconds", "")
+        assert "\\toprule" in text and "nan" not in text.lower().replace("nanoseconds", "")
     aggregates = made["aggregates"][0].set_index(["parent", "target"]).loc[("average_vision", MIDDLE)]
     assert aggregates["rho"] == at(study, "average_vision")["rho"]
     assert aggregates["rho_exported"] == at(study, "exported_average_vision")["rho"]

@@ -126,13 +126,11 @@ class Files:
 
 def of_study(files: Files) -> "pd.DataFrame":
     """`reconcile` of a study's own files."""
-    import pandas as pd
-
     board = list(dict.fromkeys(tables.read(files.scores, "scores")["model"]))
     rows = None if files.sheet is None else list(sheet.read(files.sheet)["model"])
     total = tables.read(files.total, "total_scores")
     targets = list(dict.fromkeys(tables.read(files.robustness, "robustness")["target"]))
-    out = pd.read_csv(files.excluded)
+    out = tables.read_csv(files.excluded)
     came = Came(
         board,
         list(tables.read(files.registry, "registry")["model"]),

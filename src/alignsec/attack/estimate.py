@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from alignsec.ground.tables import unescaped
 from alignsec.study.records import OK, Report, read_reports
 from alignsec.study.request import AttackRequest
 
@@ -168,7 +169,8 @@ def read(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as handle:
-        return [row for row in csv.DictReader(handle) if row["hours_high"]]
+        rows = [{k: unescaped(v) for k, v in row.items()} for row in csv.DictReader(handle)]
+    return [row for row in rows if row["hours_high"]]
 
 
 def text(rows: "pd.DataFrame", speed: Speed, models: int) -> str:

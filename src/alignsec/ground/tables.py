@@ -1,11 +1,13 @@
 """The tables between stages: their schemas, and reading and writing them whole or not at all."""
 
 import contextlib
+import csv
 import os
+import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from alignsec.ground.errors import AlignsecError
 
@@ -161,10 +163,79 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+# What a spreadsheet would compute when it opens the file, unless an apostrophe stands before it. A text that
+# looks like one of our own escaped ones gets another, so that reading can undo it.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE)
+# columns of text in tables without a schema; a model may be called 007 or NA
+_TEXT = ("model", "benchmark", "target", "step", "reason", "warning", "meaning", "name", "where", "fate",
+         "why", "closest", "note")  # fmt: skip
+
+
+def _computed(text: str) -> bool:
+    return _FORMULA.match(text) is not None and _NUMBER.fullmatch(text) is None
+
+
+def escaped(cell: Any) -> Any:
+    """A cell of a CSV that a spreadsheet takes for the text it is; numbers stay.
+
+    >>> escaped("=1+1"), escaped("-0.5"), escaped("@me"), escaped(-0.5)
+    ("'=1+1", '-0.5', "'@me", -0.5)
+    """
+    return f"'{cell}" if isinstance(cell, str) and _computed(cell) else cell
+
+
+def unescaped(cell: Any) -> Any:
+    """What `escaped` was given.
+
+    >>> unescaped("'=1+1"), unescaped("'quoted'")
+    ('=1+1', "'quoted'")
+    """
+    return cell[1:] if isinstance(cell, str) and cell[:1] == "'" and _computed(cell[1:]) else cell
+
+
+def _mapped(frame: "pd.DataFrame", change: Callable[[Any], Any]) -> "pd.DataFrame":
+    """`frame` with every name of a column and every text changed."""
+    import pandas as pd
+
+    frame = frame.copy()
+    for at, kind in enumerate(frame.dtypes):
+        if not (pd.api.types.is_numeric_dtype(kind) or pd.api.types.is_datetime64_any_dtype(kind)):
+            cells = pd.Series([change(v) for v in frame.iloc[:, at]], frame.index, dtype=object)
+            frame.isetitem(at, cells.to_numpy())
+    frame.columns = pd.Index([change(c) for c in frame.columns])
+    return frame
+
+
 def write_csv(frame: "pd.DataFrame", path: Path | str) -> None:
-    """Write the human-readable twin of a table atomically (full float precision)."""
+    """Write the human-readable twin of a table atomically (full float precision).
+
+    Text that a spreadsheet would run as a formula is `escaped`; `read_csv` undoes it.
+    """
+    frame = _mapped(frame, escaped)
+    texts = [*frame.columns, *frame.select_dtypes("object").to_numpy().ravel()]
+    # a bare carriage return would end the row for a reader, and pandas quotes it only where it is told to
+    returns = any(isinstance(text, str) and "\r" in text for text in texts)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
     with atomic(path) as temporary:
-        frame.to_csv(temporary, index=False, lineterminator="\n")
+        frame.to_csv(temporary, index=False, lineterminator="\n", quoting=quoting)
+
+
+def read_csv(path: Path | str) -> "pd.DataFrame":
+    """What `write_csv` wrote: floats to the last digit, texts as they were (an empty one as null).
+
+    Columns of names and reasons are read as text whatever is in them; of others, numbers as numbers.
+    """
+    import pandas as pd
+
+    frame = pd.read_csv(
+        path,
+        dtype=dict.fromkeys(_TEXT, object),
+        keep_default_na=False,
+        na_values=[""],
+        float_precision="round_trip",
+    )
+    return _mapped(frame, unescaped)
 
 
 def validate(frame: "pd.DataFrame", schema: str) -> "pd.DataFrame":

@@ -56,6 +56,23 @@ class Study:
         """Accuracies under attack, smallest epsilon first; empty where there is none."""
         return [t for t in names.robust(self.targets) if names.radius(t) is not None]
 
+    @property
+    def aligned(self) -> bool:
+        """Has any model both an alignment score and robustness?"""
+        return bool((self._scored() & self.total[self.targets].notna().any(axis=1)).any())
+
+    @property
+    def unscored(self) -> list[str]:
+        """The models with robustness and without any alignment score."""
+        if not self.aligned:
+            return list(dict.fromkeys(self.robustness["model"]))
+        measured = self.total[self.targets].notna().any(axis=1)
+        return list(self.total.loc[measured & ~self._scored(), "model"])
+
+    def _scored(self) -> "pd.Series":
+        leaves = list(self.benchmarks.loc[self.benchmarks["is_leaf"], "benchmark"])
+        return self.total[leaves].notna().any(axis=1)
+
 
 def predictors(study: Study, rows: int = PREDICTORS) -> "pd.DataFrame":
     """The leaves of largest |partial rho| (|rho| where nothing was controlled) with the middle epsilon's
@@ -146,21 +163,22 @@ def all_tables(study: Study) -> Mapping[str, tuple["pd.DataFrame", str]]:
              "partial_p", "partial_q", "r2", "slope"]  # fmt: skip
     middle = names.label(names.middle(study.targets)) if study.targets else ""
     models = wide.pivot(index="model", columns="target", values="value")[study.targets].reset_index()
+    lacking = "" if study.aligned else "No model has alignment scores, so nothing could be estimated. "
     return {
         "correlations": (
             every[shown],
-            "Alignment benchmarks against robustness: Spearman rho with 95 % intervals and tests over "
-            "families, raw and given clean accuracy; q over leaves and targets.",
+            f"{lacking}Alignment benchmarks against robustness: Spearman rho with 95 % intervals and tests "
+            "over families, raw and given clean accuracy; q over leaves and targets.",
         ),
         "predictors": (
             predictors(study),
-            f"The leaf benchmarks most correlated with {middle} given clean accuracy; within and between "
-            "families.",
+            f"{lacking}The leaf benchmarks most correlated with {middle} given clean accuracy; within and "
+            "between families.",
         ),
         "aggregates": (
             aggregates(study),
-            "Parents of the benchmark tree as the mean of what was measured and as exported (a missing child "
-            "counts as 0), and their rank correlation with the number of missing leaves.",
+            f"{lacking}Parents of the benchmark tree as the mean of what was measured and as exported (a "
+            "missing child counts as 0), and their rank correlation with the number of missing leaves.",
         ),
         "targets": (
             target_table(study),

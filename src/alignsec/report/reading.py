@@ -26,9 +26,7 @@ def read(study: "Layout", names: Iterable[str]) -> "dict[str, pd.DataFrame]":
 
 
 def _table(study: "Layout", name: str) -> "pd.DataFrame":
-    import pandas as pd
-
     path = getattr(study, name)
     if not path.is_file():
         raise AlignsecError(f"{path} is not there: run the study first, or give the folder of another")
-    return pd.read_csv(path) if path.suffix == ".csv" else tables.read(path, _KINDS.get(name, name))
+    return tables.read_csv(path) if path.suffix == ".csv" else tables.read(path, _KINDS.get(name, name))

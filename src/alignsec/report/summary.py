@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LEVEL = 0.05
 NAMED = 5  # benchmarks that a sentence names
 UNMATCHED = 10  # unmatched names that are listed
+LISTED = 50  # models that are listed with their accuracies
 
 
 def write(folder: Path) -> Path:
@@ -32,6 +33,7 @@ def markdown(study: Study, name: str) -> str:
         ("## Which human-likeness goes with robustness", _leaves(study)),
         ("## Averages", _averages(study)),
         ("## Models and families", _families(study)),
+        ("## Models without alignment scores", _accuracies(study)),
         ("## Not evaluated", _exclusions(study)),
         ("## Names", _names(study)),
         ("## Caveats", _caveats(study)),
@@ -67,6 +69,11 @@ def _scope(study: Study) -> list[str]:
         study.total[study.targets].notna().any(axis=1) & study.total[leaves].notna().any(axis=1)
     ]
     tested = int(table["p"].notna().sum())
+    if not study.aligned:
+        return [
+            "No model of the study has alignment scores, so nothing is said of human-likeness; the models' "
+            "accuracies are below."
+        ]
     return [
         f"{_count(len(some), 'model')} of {_count(some['family'].nunique(), 'family', 'families')} have "
         f"both alignment scores and robustness; {_count(len(leaves), 'leaf benchmark')}, "
@@ -80,6 +87,8 @@ def _leaves(study: Study) -> list[str]:
     table = study.correlations
     mine = table[table["target"].isin(study.attacked) & table["is_leaf"]]
     count = mine["benchmark"].nunique()
+    if not study.aligned:
+        return []
     if not study.attacked:
         return ["The robustness table has no accuracy under attack."]
     if mine["p"].notna().sum() == 0:
@@ -175,8 +184,8 @@ def _families(study: Study) -> list[str]:
     table = study.correlations
     mine = table[table["target"].isin(study.attacked) & table["is_leaf"]]
     lines = []
-    if mine["rho_within"].notna().any():
-        both = mine[mine["rho_within"].notna() & mine["rho_between"].notna()]
+    both = mine[mine["rho_within"].notna() & mine["rho_between"].notna()]
+    if len(both):
         opposed = both[both["rho_within"] * both["rho_between"] < 0]
         lines.append(
             f"Within families and between them the sign differs for {len(opposed)} of {len(both)} "
@@ -243,6 +252,24 @@ def _names(study: Study) -> list[str]:
     return lines
 
 
+def _accuracies(study: Study) -> list[str]:
+    """What was measured of the models that no correlation is over."""
+    import pandas as pd
+
+    shown = [t for t in ("clean_top1", *(study.attacked or study.targets)) if t in study.targets]
+    shown = list(dict.fromkeys(shown))
+    cells = study.robustness.set_index(["model", "target"])["value"].to_dict()
+    lines = []
+    for model in study.unscored[:LISTED]:
+        known = [(t, cells[model, t]) for t in shown if pd.notna(cells.get((model, t)))]
+        said = "; ".join(f"{names.label(t)}: {_number(value)}" for t, value in known)
+        lines.append(f"{model}: {said or 'nothing was measured'}.")
+    rest = len(study.unscored) - len(lines)
+    if rest:
+        lines.append(f"{_count(rest, 'more model')} in tables/models.csv.")
+    return lines
+
+
 def _exclusions(study: Study) -> list[str]:
     if study.excluded.empty:
         return ["Every model was evaluated."]
@@ -258,7 +285,7 @@ def _caveats(study: Study) -> list[str]:
     table = study.correlations
     lines = ["A correlation over published models is no effect of alignment: nothing was assigned to them."]
     blunt = target_table(study)
-    for _, row in blunt[blunt["tied"] > 0.5].iterrows():
+    for _, row in blunt[(blunt["tied"] > 0.5) & (blunt["models"] > 1)].iterrows():
         floor = row["at_zero"] > 0.5
         where = f"{row['at_zero']:.0%} of the models are at 0" if floor else f"{row['tied']:.0%} are tied"
         lines.append(f"{names.label(row['target'])}: {where}, so it can hardly tell models apart.")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,8 +73,6 @@ def target_colors(targets: Sequence[str]) -> dict[str, tuple[float, float, float
 def family_styles(families: Iterable[str], most: int = len(_FAMILIES)) -> dict[str, tuple[str, str]]:
     """Colour and marker of the largest families with two models or more, largest first; the rest takes
     `OTHER`."""
-    from collections import Counter
-
     ordered = sorted(Counter(families).items(), key=lambda f: (-f[1], f[0]))
     named = [name for name, count in ordered if count > 1][:most]
     return dict(zip(named, _FAMILIES, strict=False))
@@ -86,9 +85,23 @@ def by_category(categories: Sequence[object]) -> list[tuple[int, int, str | None
     return [(a, b, names[a]) for a, b in zip(starts, [*starts[1:], len(names)], strict=True)]
 
 
-def short(name: str, most: int = 38) -> str:
-    """A benchmark's name that fits beside a plot."""
-    return name if len(name) <= most else f"{name[: most - 12]}…{name[-11:]}"
+def short(names: Iterable[str], most: int = 38) -> dict[str, str]:
+    """Benchmark -> its name as it fits beside a plot, no two alike.
+
+    Names that would be cut to the same text are cut less, until they differ.
+
+    >>> list(short(["Marques2020_FreemanZiemba2013-abs_x_index", "a"], 30).values())
+    ['Marques2020_Freema…abs_x_index', 'a']
+    """
+    room = dict.fromkeys(names, most)
+    while True:
+        cut = {n: n if len(n) <= size else f"{n[: size - 12]}…{n[-11:]}" for n, size in room.items()}
+        count = Counter(cut.values())
+        alike = [n for n in room if count[cut[n]] > 1 and cut[n] != n]
+        if not alike:
+            return cut
+        for name in alike:
+            room[name] += 4
 
 
 def p_text(p: float, name: str = "p") -> str:

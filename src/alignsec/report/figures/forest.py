@@ -60,9 +60,9 @@ def draw(correlations: "pd.DataFrame", target: str, *, rows: int = 30) -> "Figur
             axes.spines["left"].set_visible(False)
             axes.tick_params(axis="y", length=0)
         left.set_yticks(place)
+        names = short(shown["benchmark"])
         left.set_yticklabels(
-            [f"{short(str(b))}  ({n})" for b, n in zip(shown["benchmark"], shown["n"], strict=True)],
-            fontsize=6,
+            [f"{names[b]}  ({n})" for b, n in zip(shown["benchmark"], shown["n"], strict=True)], fontsize=6
         )
         for label, colour in zip(left.get_yticklabels(), colours, strict=True):
             label.set_color(colour)

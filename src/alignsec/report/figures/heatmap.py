@@ -58,6 +58,7 @@ def draw(
     rho, p, q, n = grid("rho"), grid("p"), grid("q"), grid("n")
     level = np.where(benchmarks["is_leaf"].to_numpy(bool)[:, None], q, p)
     parts = _parts(list(benchmarks["is_leaf"]))
+    names = short(order, 44) if len(parts) > 1 else {name: name for name in order}
     longest = max(b - a for a, b in parts)
     with style():
         height = (0.135 if len(parts) == 1 else 0.112) * longest + 1.9
@@ -68,7 +69,8 @@ def draw(
         for axes, (a, b) in zip(panels, parts, strict=True):
             image = axes.imshow(rho[a:b], cmap=colours, vmin=-1, vmax=1, aspect="auto", interpolation="none")
             _mark(axes, rho[a:b], level[a:b], annotate)
-            _name(axes, benchmarks.iloc[a:b], len(targets), whole=len(parts) == 1)
+            _name(axes, benchmarks.iloc[a:b], [names[n] for n in order[a:b]], len(targets),
+                  whole=len(parts) == 1)  # fmt: skip
             axes.set_xticks(range(len(targets)))
             axes.set_xticklabels(
                 [target_label(t) for t in targets], rotation=60, ha="left", rotation_mode="anchor",
@@ -119,11 +121,10 @@ def _mark(axes: "Axes", rho: "Cells", level: "Cells", annotate: bool) -> None:
         axes.text(c, r, f"{rho[r, c]:.2f}{star}", ha="center", va="center", fontsize=4.5, color=shade)
 
 
-def _name(axes: "Axes", benchmarks: "pd.DataFrame", count: int, *, whole: bool) -> None:
-    """Names left of the rows, indented by depth; categories and the rules between them."""
+def _name(axes: "Axes", benchmarks: "pd.DataFrame", names: Sequence[str], count: int, *, whole: bool) -> None:
+    """`names` left of the rows, indented by depth; categories and the rules between them."""
     axes.set_yticks([])
     size, step = (SIZE, 7.0) if whole else (SIZE - 1, 4.0)
-    names = [b if whole else short(b, 44) for b in benchmarks["benchmark"]]
     weights = ["normal" if is_leaf else "bold" for is_leaf in benchmarks["is_leaf"]]
     # in points, measured: spaces and an average width per letter differ between bold and normal
     indents = [step * int(d) for d in benchmarks["depth"]]

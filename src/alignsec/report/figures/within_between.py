@@ -45,10 +45,8 @@ def draw(correlations: "pd.DataFrame", target: str) -> "Figure":
             point = row["rho_between"], row["rho_within"]
             axes.annotate(str(number), point, (2, 2), textcoords="offset points", fontsize=6,
                           fontweight="bold")  # fmt: skip
-        named = [
-            f"{number}  {short(str(mine.loc[i, 'benchmark']), 52)}"
-            for number, i in enumerate(gap.index[:NAMED], 1)
-        ]
+        names = short(mine.loc[gap.index[:NAMED], "benchmark"], 52)
+        named = [f"{number}  {name}" for number, name in enumerate(names.values(), 1)]
         axes.set_xlim(-1, 1)
         axes.set_ylim(-1, 1)
         axes.set_aspect("equal")
