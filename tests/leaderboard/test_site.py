@@ -1,14 +1,23 @@
 """Brain-Score's own JSON: tree, errors and versions as it tells them. The samples are made here."""
 
 import copy
+import hashlib
+import http.server
 import json
 import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from alignsec.cli import app
+from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
-from alignsec.leaderboard import site
+from alignsec.leaderboard import export, site
+from alignsec.study import layout
 
 
 def entry(number: int, name: str, parent: int | None, **more: Any) -> dict[str, Any]:
@@ -108,3 +117,75 @@ def test_scores_of_unknown_benchmarks_are_left_out_and_told() -> None:
     models = [{"name": "a", "scores": {"gone": [score(1.0)]}}]
     found = site.parse(changed(models=models), "a.json")
     assert found.warnings == ["a.json: scores of 'gone', which is no benchmark of the file, are left out"]
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Answers with the sample, its models in another order each time."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        Answers.asked += 1
+        body = copy.deepcopy(ANSWER)
+        body["models"] = body["models"][Answers.asked % 3 :] + body["models"][: Answers.asked % 3]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(body).encode())
+
+    def log_message(self, *a: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/vision/compare/data/"
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_site_is_asked_and_its_answer_pinned(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ALIGNSEC_MIRROR", raising=False)
+    first = site.fetch(tmp_path / "a.json", None, address)
+    assert first == hashlib.sha256((tmp_path / "a.json").read_bytes()).hexdigest()
+    assert site.fetch(tmp_path / "b.json", first, address) == first  # in another order, the same bytes
+    with pytest.raises(
+        AlignsecError, match=rf"brain-score\.org as of 2026-10-30 has SHA-256 {first}, not 0000"
+    ):
+        site.fetch(tmp_path / "c.json", "0" * 64, address)
+    assert not (tmp_path / "c.json").exists()
+    asked = Answers.asked
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "a.json").rename(tmp_path / "mirror" / "any name")
+    monkeypatch.setenv("ALIGNSEC_MIRROR", str(tmp_path / "mirror"))
+    assert site.fetch(tmp_path / "d.json", first, address) == first
+    assert Answers.asked == asked
+
+
+def test_the_verbs_fetch_the_site_and_parse_what_they_wrote(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.fetch, "__defaults__", (address,))
+    out = layout.of_study("x").leaderboard("brain-score.org")
+    assert out.name == "leaderboard.json"
+    run, file = CliRunner(), tmp_path / out.name
+    done = run.invoke(app, ["leaderboard", "fetch", "brain-score.org", "--out", str(file)])
+    assert done.exit_code == 0, done.output
+    assert "unchecked" in done.output and done.output.strip().endswith("as of 2026-10-30")
+    outputs = ["--out-scores", str(tmp_path / "s.parquet"), "--out-benchmarks", str(tmp_path / "b.parquet")]
+    done = run.invoke(app, ["leaderboard", "parse", str(file), *outputs])
+    assert done.exit_code == 0, done.output
+    assert "brain-score.org, as of 2026-10-30" in done.output and "duplicate: 'net': id 3" in done.output
+    assert len(tables.read(tmp_path / "s.parquet", "scores")) == 16
+    assert len(tables.read(tmp_path / "b.parquet", "benchmarks")) == 8
+    assert export.parse(file).dropped == [("net", "id 3: id 7 is kept, with as many leaf scores or more")]
+
+
+def test_a_category_is_given_to_what_the_site_leaves_without(tmp_path: Path) -> None:
+    more = [*ANSWER["benchmarks"], entry(11, "temporal", None), entry(12, "T1", 11, is_leaf=True)]
+    (tmp_path / "a.json").write_text(changed(benchmarks=more))
+    table = export.parse(tmp_path / "a.json", {"temporal": "behavior"}).benchmarks.set_index("benchmark")
+    assert table.loc[["temporal", "T1"], "category"].tolist() == ["behavior"] * 2

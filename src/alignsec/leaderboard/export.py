@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from alignsec.ground import downloads
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
-from alignsec.ground.tabular import Table, is_missing, table_of
+from alignsec.ground.tabular import Number, Table, is_missing, table_of
 from alignsec.leaderboard import archive, site
 from alignsec.leaderboard.tree import (
     Hints,
@@ -270,8 +270,10 @@ def cells(
             if cell == "X":
                 status[r, c] = "failed"
                 continue
-            values[r, c], status[r, c] = _score(table, r, i), "scored"
-            if not low <= values[r, c] <= high:
+            number = _score(table, r, i)
+            values[r, c], status[r, c] = number.value, "scored"
+            half = float(number.unit) / 2  # of what rounding explains: -0.067 to two decimals is -0.07
+            if not low - half <= number.value <= high + half:
                 outside.append(f"{table.where(r, i)}: {cell} is outside the published range")
     warnings = outside[:20]
     if len(outside) > 20:
@@ -281,7 +283,7 @@ def cells(
     return values, status, warnings
 
 
-def _score(table: Table, row: int, column: int) -> float:
+def _score(table: Table, row: int, column: int) -> Number:
     cell = table.rows[row][column].strip()
     try:
         number = table.number(row, column)
@@ -293,4 +295,4 @@ def _score(table: Table, row: int, column: int) -> float:
             f"{table.where(row, column)}: {cell[:40]!r} is no score{remedy}: expected are a number, "
             "X (failed) or nothing (not run)"
         )
-    return number.value
+    return number

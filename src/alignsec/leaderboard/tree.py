@@ -147,6 +147,7 @@ def _claims(name: str, right: list[list[str]], hints: Hints, present: Set[str]) 
         if name in hints.known:
             below = any(name in ancestors(n) for n in known)
             stop = bool(known) and not below
+            below = below or (not known and name == (hints.areas.get(root) or _area(root)))
             if below:
                 least = k
         else:
