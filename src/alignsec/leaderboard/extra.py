@@ -1,8 +1,8 @@
 """Benchmarks of the user's own beside the published ones: a file of scores, a parent, a category.
 
 The published file is not touched, and its parents' scores stay as published. The analysis computes parents
-again from their children (`alignsec.analysis.parents`), an own benchmark among them; one without a parent is in
-no mean.
+again from their children (`alignsec.analysis.parents`), an own benchmark among them; one without a parent is
+in no mean.
 """
 
 import json
