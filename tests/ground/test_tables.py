@@ -47,7 +47,8 @@ def test_a_file_says_of_what_kind_it_was_written(tmp_path: Path) -> None:
 
 
 HOSTILE = [
-    "=1+1", "'=1+1", "''-x", "'-5", "-5", "+.5e3", "-.5", "-inf", "nan", "+x", "@a", "\tt", "\rc", "a\rb", "\n=1", "'", "''",
+    "=1+1", "'=1+1", "''-x", "'-5", "-5", "+.5e3", "-.5", "-inf", "nan", "+x", "@a", "\tt", "\rc", "a\rb",
+    "\n=1", "'", "''",
     "'@", "-1_0", "NA", "null", "None", "007", "1e5", "True", 'q"u,o;te', "é\N{GRINNING FACE}", " =1", "-",
     "--", "a\r\nb", '=cmd|"/c calc"!A0', "-5-5", "+1,5",
 ]  # fmt: skip

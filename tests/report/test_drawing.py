@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
+from alignsec.analysis import names
 from alignsec.analysis.correlate import correlate
 from alignsec.cli import app
 from alignsec.ground import tables
@@ -60,6 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     tables.write_csv(pd.DataFrame(columns=["n", "n_collapsed", "rho", "rho_collapsed"]), study.duplicates)
     tables.write_csv(pd.DataFrame(columns=["model", "warning", "value", "meaning"]), study.warnings)
+    tables.write_csv(pd.DataFrame([("a", "sheet", "used", "", "", 1.0)], columns=names.COLUMNS), study.names)
     rows = [[m, "factory", "package:make", "of the sheet", ""] for m in total["model"]]
     sheet.write(pd.DataFrame(rows, columns=sheet.COLUMNS), study.root / "models.tsv")
     return study.root

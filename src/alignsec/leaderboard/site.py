@@ -63,10 +63,10 @@ def fetch(out: Path | str, sha256: str | None, address: str = ADDRESS) -> str:
         found = file_hash(temporary)
         if sha256 is not None and found != sha256:
             raise AlignsecError(
-                f"leaderboard.sha256: {SITE} as of {as_of(json.loads(text))} has SHA-256 {found}, not "
-                f"{sha256}: the leaderboard changed since it was pinned. Name the pinned file as "
-                f"leaderboard.source, or put it into {downloads.MIRROR}; if today's is meant, put its hash "
-                "into the configuration"
+                f"leaderboard.sha256: {SITE} as of {as_of(json.loads(text))} has SHA-256 "
+                f"{found}, not {sha256}: the leaderboard changed since it was pinned. Name the pinned file "
+                f"as leaderboard.source, or put it into {downloads.MIRROR}; if today's is meant, put its "
+                "hash into the configuration"
             )
     return found
 

@@ -56,7 +56,8 @@ def _glyph(char: str) -> tuple[str, float]:
     if " " <= char <= "~":
         return char, width
     apart = unicodedata.normalize("NFD", char)
-    base, accent = apart if len(apart) == 2 and unicodedata.normalize("NFC", apart) == char else ("", "")
+    whole = len(apart) == 2 and unicodedata.normalize("NFC", apart) == char
+    base, accent = (apart[0], apart[1]) if whole else ("", "")
     if base.isascii() and accent in _ACCENTS:
         letter = {"i": r"\i", "j": r"\j"}.get(base, base) if accent not in "\u0323\u0327\u0331" else base
         return rf"\{_ACCENTS[accent]}{{{letter}}}", _CAPITAL
