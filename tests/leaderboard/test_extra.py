@@ -63,6 +63,19 @@ def test_a_wide_file_holds_several_and_files_follow_each_other(board: export.Par
     assert "1 of its models are not on the leaderboard and left out: 'z', nearest" in found.warnings[-1]
 
 
+def test_one_without_parent_stands_alone(board: export.Parsed, tmp_path: Path) -> None:
+    (tmp_path / "Mine2026.csv").write_text("model,score\na,.1\n")
+    found = add(board, [Extra(str(tmp_path / "Mine2026.csv"), None, "behavior")])
+    last = found.benchmarks.iloc[-1]
+    assert (last["benchmark"], last["parent"], last["category"], last["depth"]) == (
+        "Mine2026",
+        None,
+        "behavior",
+        0,
+    )
+    tables.write(found.benchmarks, tmp_path / "b.parquet", "benchmarks")
+
+
 @pytest.mark.parametrize(
     ("text", "more", "message"),
     [

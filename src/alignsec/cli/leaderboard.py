@@ -40,10 +40,15 @@ def parse(
     import json
 
     from alignsec.ground import tables
+    from alignsec.ground.errors import AlignsecError
     from alignsec.leaderboard import export
     from alignsec.leaderboard.extra import Extra, add
 
-    parsed = export.parse(path, json.loads(categories))
+    try:
+        given = dict(json.loads(categories))
+    except (ValueError, TypeError) as error:
+        raise AlignsecError(f"--categories {categories}: expected is a JSON object") from error
+    parsed = export.parse(path, given)
     parsed = add(parsed, [Extra.of_json(text) for text in extra or []])
     tables.write(parsed.benchmarks, out_benchmarks, "benchmarks")
     tables.write(parsed.scores, out_scores, "scores")

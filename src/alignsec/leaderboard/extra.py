@@ -1,7 +1,8 @@
 """Benchmarks of the user's own beside the published ones: a file of scores, a parent, a category.
 
-The published file is not touched, and its parents' scores stay as published: an own benchmark is no part of
-their means.
+The published file is not touched, and its parents' scores stay as published. The analysis computes parents
+again from their children (`alignsec.analysis.parents`), an own benchmark among them; one without a parent is
+in no mean.
 """
 
 import json
@@ -30,12 +31,12 @@ class Extra:
     ----------
     file : a table that `read_table` reads: columns ``model`` and ``score``, of one benchmark that is called
         as the file is; or ``model`` and a column for each benchmark, under its name
-    parent : the benchmark of the leaderboard that it stands below
+    parent : the benchmark of the leaderboard that it stands below; None: it stands alone
     category : neural, behavior or engineering
     """
 
     file: str
-    parent: str
+    parent: str | None
     category: str
 
     @classmethod
@@ -120,6 +121,8 @@ def _near(name: str, models: list[str]) -> str:
 
 
 def _check_parent(benchmarks: "pd.DataFrame", extra: Extra) -> None:
+    if extra.parent is None:
+        return
     known = benchmarks.set_index("benchmark")
     if extra.parent not in known.index:
         near = closest(extra.parent, known.index)[0][0]
@@ -185,7 +188,8 @@ def _below(benchmarks: "pd.DataFrame", scores: "pd.DataFrame", extra: Extra) -> 
 
     scored = scores[scores["status"] == "scored"]["benchmark"].value_counts()
     names = list(dict.fromkeys(scores["benchmark"]))
-    depth = dict(zip(benchmarks["benchmark"], benchmarks["depth"], strict=True))[extra.parent] + 1
+    depths = dict(zip(benchmarks["benchmark"], benchmarks["depth"], strict=True))
+    depth = 0 if extra.parent is None else depths[extra.parent] + 1
     own = pd.DataFrame(
         {
             "benchmark": names,
