@@ -65,3 +65,10 @@ def test_the_layout_alone_spells_the_names_of_a_studys_files(suffix: str) -> Non
         if p.name != "layout.py" and spelled.search(re.sub(r'""".*?"""', "", p.read_text(), flags=re.S))
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow").rglob("*.smk")), ids=lambda p: p.name)
+def test_a_models_name_is_never_taken_for_an_option(path: Path) -> None:
+    """Names may begin with a dash; behind ``--`` a word is no option."""
+    words = re.findall(r"(\S+) \{params\.model:q\}", path.read_text().replace('"\n        "', ""))
+    assert set(words) <= {"--"}

@@ -74,7 +74,7 @@ rule attack:
     message:
         "Attack {params.model} on shard {wildcards.shard}"
     shell:
-        "alignsec attack run {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
+        "alignsec attack run --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
         "--request {params.request:q} --request {params.manner:q} --ledger {params.ledger} --cache {params.cache} "
-        "--threads {threads} > {log} 2>&1"
+        "--threads {threads} -- {params.model:q} > {log} 2>&1"

@@ -29,10 +29,10 @@ rule corruptions:
         cache=S.pixels,
         seed=CONFIG["seed"],
     shell:
-        "alignsec robustness corruptions {params.model:q} --source {params.source} --spec {params.spec:q} "
+        "alignsec robustness corruptions --source {params.source} --spec {params.spec:q} "
         "{params.weights} --preflight {input.preflight} --shards {params.folder} --count {params.n_shards} "
         "--out {output.table} --status {output.status} {params.names} {params.severities} {params.path} "
-        "--cache {params.cache} --seed {params.seed} --threads {threads} > {log} 2>&1"
+        "--cache {params.cache} --seed {params.seed} --threads {threads} -- {params.model:q} > {log} 2>&1"
 
 
 if ATTACKS:

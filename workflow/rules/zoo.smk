@@ -30,9 +30,9 @@ rule preflight:
     message:
         "Preflight {params.model}"
     shell:
-        "alignsec zoo preflight {params.model:q} --source {params.source} --spec {params.spec:q} {params.weights} "
+        "alignsec zoo preflight --source {params.source} --spec {params.spec:q} {params.weights} "
         "{params.images} --seed {params.seed} --timeout {params.timeout} {params.memory} {params.offline} "
-        "{params.exclude} --side-effects {params.side_effects} --threads {threads} --out {output} > {log} 2>&1"
+        "{params.exclude} --side-effects {params.side_effects} --threads {threads} --out {output} -- {params.model:q} > {log} 2>&1"
 
 
 rule account:
