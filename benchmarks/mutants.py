@@ -32,7 +32,12 @@ ROOT = Path(__file__).resolve().parents[1]
 GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "leaderboard": (
         ["src/alignsec/leaderboard/export.py", "src/alignsec/leaderboard/tree.py"],
-        ["tests/leaderboard/test_parse_rules.py", "tests/leaderboard/test_export.py"],
+        [
+            "tests/leaderboard/test_parse_rules.py",
+            "tests/leaderboard/test_export.py",
+            "tests/leaderboard/test_published_shapes.py",
+            "tests/leaderboard/test_circles.py",
+        ],
     ),
     "families": (
         ["src/alignsec/analysis/families.py"],

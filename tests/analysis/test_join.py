@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alignsec.analysis.join import side_by_side, weights_of
+from alignsec.analysis.join import join, side_by_side, weights_of
 from alignsec.ground.errors import AlignsecError
 from alignsec.robustness.summarise import COLUMNS
 
@@ -58,3 +58,30 @@ def test_weights_are_known_by_their_hash_or_else_by_where_they_come_from(tmp_pat
     found = weights_of(sheet, tmp_path)
     assert found["weights"].tolist() == ["h" * 64, *by_name[1:]]
     assert found["model"].tolist() == ["A", "b", "c"]
+
+
+TREE = pd.DataFrame(
+    {"benchmark": ["V1", "V2"], "parent": [None, None], "category": ["neural"] * 2, "depth": [0, 0],
+     "is_leaf": [True, True], "n_scored": [2, 2]}
+)  # fmt: skip
+TWINS = pd.DataFrame(
+    {"model": ["a", "b"], "source": "factory", "spec": "lab:net", "family": ["own", "own"], "note": ""}
+)
+
+
+def test_a_sheets_models_of_the_same_weights_are_one_row_on_request_and_two_without() -> None:
+    robustness = measured(a={"z": 0.2}, b={"z": 0.4})
+    both = join(MERGED, TREE, robustness, TWINS)
+    assert both.total["model"].tolist() == ["a", "b"] and both.total["family"].tolist() == ["own", "own"]
+    assert (both.models, both.weights) == (2, 1)
+    one = join(MERGED, TREE, robustness, TWINS, collapse=True)
+    assert one.total["model"].tolist() == ["a"]
+    assert one.total["z"].tolist() == pytest.approx([0.3])
+    # the change is told either way
+    assert len(one.duplicates) == len(both.duplicates) == 2
+
+
+def test_without_a_sheet_nothing_is_known_of_weights() -> None:
+    found = join(MERGED, TREE, measured(a={"z": 0.2}), collapse=True)
+    assert (found.models, found.weights, len(found.duplicates)) == (2, 2, 0)
+    assert found.total["family"].tolist() == ["f", "g"]

@@ -159,3 +159,8 @@ def test_own_tables_may_hold_distances_and_no_share_above_one(tmp_path: Path) ->
     own.write_text("model,target,value\na,robust_top1@L2:0.5,1.7\n")
     with pytest.raises(AlignsecError, match=r"own\.csv:2: value '1\.7'"):
         read_own(own)
+
+
+def test_a_distance_is_no_percentage(tmp_path: Path) -> None:
+    with pytest.raises(AlignsecError, match="is a percentage where a distance is expected"):
+        own(tmp_path, "model,target,value\nm,median_distance,5%\n")
