@@ -320,7 +320,8 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
     results = tmp_path / "results" / "own"
     total = pd.read_parquet(results / "analysis" / "total_scores.parquet")
-    assert len(total) == 233
+    # nothing is loaded, so what the registry lacks stays
+    assert len(total) == total["robust_top1@1/255"].notna().sum() == 443
     every = pd.read_csv(results / "correlations" / "all.csv").set_index("benchmark")
     tree = pd.read_parquet(results / "scores" / "benchmarks.parquet")
     rho = total[[*tree["benchmark"], "robust_top1@1/255"]].corr(method="spearman")["robust_top1@1/255"]
