@@ -16,7 +16,7 @@ from alignsec.ground import downloads
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.hashes import file_hash
 from alignsec.ground.tables import atomic
-from alignsec.leaderboard.tree import check_given
+from alignsec.leaderboard.tree import check_given, tree_order
 from alignsec.study.layout import SITE
 
 if TYPE_CHECKING:
@@ -185,17 +185,10 @@ class _Tree:
                     )
                 seen.add(at)
                 at = parents.get(at)
-        below: dict[str | None, list[str]] = {}
-        for name, parent in parents.items():
-            below.setdefault(parent, []).append(name)
-        order: list[str] = []
-        stack = below.get(None, [])[::-1]
-        while stack:
-            order.append(name := stack.pop())
-            stack += below.get(name, [])[::-1]
         told = {e["type_id"] for e in entries if e.get("is_leaf")}
-        leaves = told or {n for n in parents if n not in below}
-        return cls(parents, leaves, {e["type_id"] for e in entries if e.get("is_engineering")}, order)
+        leaves = told or set(parents) - set(parents.values())
+        engineering = {e["type_id"] for e in entries if e.get("is_engineering")}
+        return cls(parents, leaves, engineering, tree_order(parents))
 
     def ancestors(self, name: str) -> list[str]:
         """From the benchmark itself to its root."""
