@@ -1,5 +1,7 @@
 """A module and its preprocessing of files as a pixel model, the normalisation measured."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.child import note
@@ -7,6 +9,9 @@ from alignsec.ground.reasons import theirs
 from alignsec.zoo import normalisation
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from alignsec.zoo.pixel_model import PixelModel
 
 
@@ -42,3 +47,15 @@ def wrap(
         input_size=list(measured.size),
     )
     return model
+
+
+def of_images(transform: Callable[[Any], Any]) -> normalisation.Preprocess:
+    """A preprocessing of files by a library's transform, which takes one RGB image to a tensor (3, H, W)."""
+
+    def preprocess(paths: Sequence[Path]) -> "npt.NDArray[np.float32]":
+        import numpy as np
+        from PIL import Image
+
+        return np.stack([transform(Image.open(p).convert("RGB")).numpy() for p in paths])
+
+    return preprocess

@@ -1,7 +1,6 @@
 """Models of timm (`pip install alignsec[timm]`) by name, as `resnet50.a1_in1k`, with their own transform."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +8,6 @@ from alignsec.ground.child import note
 from alignsec.ground.reasons import Excluded
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from alignsec.zoo.pixel_model import PixelModel
 
 
@@ -44,7 +40,7 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
 
     from alignsec.ground.names import closest
     from alignsec.zoo.loading import timm_from_cache
-    from alignsec.zoo.wrap import wrap
+    from alignsec.zoo.wrap import of_images, wrap
 
     known = timm.list_models(pretrained=True)
     # a model of the hub is timm's to find
@@ -57,10 +53,4 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
     data: Any = timm.data
     transform = data.create_transform(**data.resolve_model_data_config(module), is_training=False)
 
-    def preprocess(paths: Sequence[Path]) -> "npt.NDArray[np.float32]":
-        import numpy as np
-        from PIL import Image
-
-        return np.stack([transform(Image.open(p).convert("RGB")).numpy() for p in paths])
-
-    return wrap(module, preprocess)
+    return wrap(module, of_images(transform))

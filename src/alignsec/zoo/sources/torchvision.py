@@ -1,7 +1,6 @@
 """torchvision models by their weights enum, such as `ResNet50_Weights.IMAGENET1K_V2`."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +8,6 @@ from alignsec.ground.child import note
 from alignsec.ground.reasons import Excluded
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from alignsec.zoo.pixel_model import PixelModel
 
 
@@ -38,7 +34,7 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
     import torchvision
 
     from alignsec.ground.names import closest
-    from alignsec.zoo.wrap import wrap
+    from alignsec.zoo.wrap import of_images, wrap
 
     # by what an enum calls itself: a spec that ends in DEFAULT is another name of one
     builders = {str(w): n for n in torchvision.models.list_models() for w in _weights_of(n)}
@@ -52,13 +48,7 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
     note(reached="loaded")
     transform = chosen.transforms()
 
-    def preprocess(paths: Sequence[Path]) -> "npt.NDArray[np.float32]":
-        import numpy as np
-        from PIL import Image
-
-        return np.stack([transform(Image.open(p).convert("RGB")).numpy() for p in paths])
-
-    return wrap(module, preprocess)
+    return wrap(module, of_images(transform))
 
 
 def _weights_of(builder: str) -> Any:
