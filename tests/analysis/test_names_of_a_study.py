@@ -32,9 +32,11 @@ def found(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFr
     for kind, table in written.items():
         tables.write(table, folder / f"{kind}.parquet", kind)
     tables.write_csv(excluded, folder / "excluded.csv")
+    tables.write_csv(export.dropped_table(parsed), folder / "dropped.csv")
     return names.of_study(
         names.Files(
-            board, folder / "scores.parquet", folder / "registry.parquet", folder / "total_scores.parquet",
+            folder / "dropped.csv", folder / "scores.parquet", folder / "registry.parquet",
+            folder / "total_scores.parquet",
             folder / "robustness.parquet", folder / "excluded.csv", own=folder / "own.csv",
         )
     )  # fmt: skip

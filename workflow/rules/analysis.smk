@@ -25,7 +25,7 @@ rule join:
 
 rule names:
     input:
-        leaderboard=LEADERBOARD,
+        dropped=S.dropped,
         scores=S.scores,
         registry=S.registry,
         total=S.total,
@@ -47,7 +47,7 @@ rule names:
     message:
         "Account for every name"
     shell:
-        "alignsec analysis names --leaderboard {input.leaderboard} --scores {input.scores} "
+        "alignsec analysis names --dropped {input.dropped} --scores {input.scores} "
         "--registry {input.registry} --total {input.total} --robustness {input.robustness} "
         "--excluded {input.excluded} {params.sheet} {params.own} {params.aliases} --out {output} > {log} 2>&1"
 

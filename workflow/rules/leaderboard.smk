@@ -32,6 +32,7 @@ rule parse_scores:
     output:
         scores=S.scores,
         benchmarks=S.benchmarks,
+        dropped=S.dropped,
     log:
         S.log("parse_scores"),
     priority: FIRST
@@ -43,7 +44,7 @@ rule parse_scores:
         categories=always(option("--categories", json.dumps(CONFIG["leaderboard"]["categories"]))),
     shell:
         "alignsec leaderboard parse {input.leaderboard} --out-scores {output.scores} "
-        "--out-benchmarks {output.benchmarks} {params.extra} {params.categories} > {log} 2>&1"
+        "--out-benchmarks {output.benchmarks} --out-dropped {output.dropped} {params.extra} {params.categories} > {log} 2>&1"
 
 
 rule read_registry:

@@ -277,9 +277,9 @@ def _adjusted(p: "Floats", is_leaf: "Mask") -> "Floats":
     return q
 
 
-def targets_of(robustness: "pd.DataFrame") -> list[str]:
-    """The targets of a table of kind ``robustness``, in its order."""
-    return list(dict.fromkeys(robustness["target"]))
+def targets_of(table: "pd.DataFrame") -> list[str]:
+    """The targets of a table of kind ``robustness`` or ``correlations``, in its order."""
+    return list(dict.fromkeys(table["target"]))
 
 
 def effective_tests(total: "pd.DataFrame", leaves: Sequence[str]) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.analysis import duplicates, parents
+from alignsec.analysis.correlate import targets_of
 from alignsec.ground.errors import AlignsecError
 from alignsec.study.layout import Models
 from alignsec.study.records import read_report
@@ -30,7 +31,7 @@ def side_by_side(
         No model of the robustness table is known.
     """
     wide = robustness.pivot(index="model", columns="target", values="value")
-    order = list(dict.fromkeys(robustness["target"]))
+    order = targets_of(robustness)
     known = merged.set_index("model")
     models = list(families) if families is not None else list(known.index)
     if not set(models) & set(wide.index):
@@ -105,5 +106,5 @@ def join(
     weights = {} if sheet is None else dict(weights_of(sheet, models).to_numpy().tolist())
     one_each = parents.complete(duplicates.collapse(total, weights), benchmarks, completeness)
     total = parents.complete(total, benchmarks, completeness)
-    changed = duplicates.compare(total, one_each, benchmarks, list(dict.fromkeys(robustness["target"])))
+    changed = duplicates.compare(total, one_each, benchmarks, targets_of(robustness))
     return Joined(one_each if collapse else total, changed, len(total), len(one_each))

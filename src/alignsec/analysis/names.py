@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from alignsec.analysis.correlate import targets_of
 from alignsec.ground import tables
 from alignsec.ground.names import nearest
-from alignsec.leaderboard import export
 from alignsec.robustness import aliases
 from alignsec.robustness.own import read_own
 from alignsec.study import sheet
@@ -60,11 +60,10 @@ def reconcile(came: Came, used: Iterable[str], excluded: Mapping[str, str]) -> "
     """
     import pandas as pd
 
-    taken = set(used)
-    board = set(came.leaderboard)
+    taken, board, loadable = set(used), set(came.leaderboard), set(came.registry)
     rows: list[tuple[str, str, str, str]] = []
     for name in came.leaderboard:
-        rows.append((name, "leaderboard", *_of_leaderboard(name, came, taken, excluded)))
+        rows.append((name, "leaderboard", *_of_leaderboard(name, came, taken, loadable, excluded)))
     rows += [(name, "leaderboard", "duplicate", why) for name, why in came.duplicates]
     for name in came.registry:
         if name in taken and name in board:
@@ -106,14 +105,14 @@ class Files:
 
     Parameters
     ----------
-    leaderboard : the published file as it came, with the rows that were dropped
+    dropped : rows of the leaderboard that another stands for
     scores, registry, total, robustness : tables of these kinds
     excluded : models that could not be evaluated
     sheet : the models of the study
     own, aliases : the user's robustness table, and the names in it that mean others
     """
 
-    leaderboard: Path
+    dropped: Path
     scores: Path
     registry: Path
     total: Path
@@ -129,26 +128,28 @@ def of_study(files: Files) -> "pd.DataFrame":
     board = list(dict.fromkeys(tables.read(files.scores, "scores")["model"]))
     rows = None if files.sheet is None else list(sheet.read(files.sheet)["model"])
     total = tables.read(files.total, "total_scores")
-    targets = list(dict.fromkeys(tables.read(files.robustness, "robustness")["target"]))
+    targets = targets_of(tables.read(files.robustness, "robustness"))
     out = tables.read_csv(files.excluded)
     came = Came(
         board,
         list(tables.read(files.registry, "registry")["model"]),
         rows,
         None if files.own is None else list(dict.fromkeys(read_own(files.own).table["model"])),
-        export.parse(files.leaderboard).dropped,
+        list(tables.read_csv(files.dropped)[["model", "why"]].itertuples(index=False, name=None)),
         {} if files.aliases is None else aliases.read(files.aliases, [*board, *(rows or ())]),
     )
     used = total.loc[total[targets].notna().any(axis=1), "model"]
     return reconcile(came, used, dict(zip(out["model"], out["reason"], strict=True)))
 
 
-def _of_leaderboard(name: str, came: Came, taken: set[str], excluded: Mapping[str, str]) -> tuple[str, str]:
+def _of_leaderboard(
+    name: str, came: Came, taken: set[str], loadable: set[str], excluded: Mapping[str, str]
+) -> tuple[str, str]:
     if name in taken:
         return "used", ""
     if name in excluded:
         return "excluded", excluded[name]
-    if came.robustness is None and came.registry and name not in set(came.registry):
+    if came.robustness is None and loadable and name not in loadable:
         return "unmatched", "not in the registry"
     return "unmatched", _elsewhere(came)
 

@@ -71,7 +71,7 @@ def correlate(
 
 @app.command()
 def names(
-    leaderboard: Annotated[Path, typer.Option(help="The leaderboard file as it came.")],
+    dropped: Annotated[Path, typer.Option(help="Rows of the leaderboard that another stands for.")],
     scores: Annotated[Path, typer.Option(help="Table of kind scores.")],
     registry: Annotated[Path, typer.Option(help="Table of kind registry.")],
     total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
@@ -86,7 +86,7 @@ def names(
     from alignsec.analysis import names as made
     from alignsec.ground import tables
 
-    files = made.Files(leaderboard, scores, registry, total, robustness, excluded, sheet, own, aliases)
+    files = made.Files(dropped, scores, registry, total, robustness, excluded, sheet, own, aliases)
     found = made.of_study(files)
     tables.write_csv(found, out)
     print(made.counts(found).to_string())

@@ -31,6 +31,9 @@ def parse(
     path: Path,
     out_scores: Annotated[Path, typer.Option(help="Table of kind scores.")],
     out_benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    out_dropped: Annotated[
+        Path | None, typer.Option(help="Rows that another of the same model stands for.")
+    ] = None,
     extra: Annotated[
         list[str] | None, typer.Option(help="Own benchmarks: an entry of leaderboard.extra, as JSON.")
     ] = None,
@@ -52,6 +55,8 @@ def parse(
     parsed = add(parsed, [Extra.of_json(text) for text in extra or []])
     tables.write(parsed.benchmarks, out_benchmarks, "benchmarks")
     tables.write(parsed.scores, out_scores, "scores")
+    if out_dropped is not None:
+        tables.write_csv(export.dropped_table(parsed), out_dropped)
     warn(parsed.warnings)
     for text in parsed.duplicates:
         print(f"duplicate: {text}")

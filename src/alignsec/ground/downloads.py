@@ -24,7 +24,7 @@ ATTEMPTS = 3
 _CHUNK = 1 << 16
 
 
-def is_remote(source: str) -> bool:
+def _is_web(source: str) -> bool:
     """Whether this is an address of the web, and no path."""
     return re.match(r"https?://", source) is not None
 
@@ -62,12 +62,12 @@ def fetch(
     >>> fetch(str(place / "a.csv"), place / "b.csv", None, key="leaderboard.source")[:8]
     '5e1481aa'
     """
-    kept = mirrored(sha256) if sha256 is not None and is_remote(source) else None
+    kept = mirrored(sha256) if sha256 is not None and _is_web(source) else None
     with atomic(out) as temporary:
         if kept is not None:
             print(f"{source}: taken from the mirror, {kept}", file=sys.stderr)
             shutil.copyfile(kept, temporary)
-        elif is_remote(source):
+        elif _is_web(source):
             _download(source, temporary, key, largest, longest)
         elif Path(source).is_file():
             shutil.copyfile(source, temporary)

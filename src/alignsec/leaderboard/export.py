@@ -169,6 +169,13 @@ def _dropped(models: list[str], kept: list[int], lines: list[int]) -> list[tuple
     ]
 
 
+def dropped_table(parsed: Parsed) -> "pd.DataFrame":
+    """`Parsed.dropped` as a table: `model, why`."""
+    import pandas as pd
+
+    return pd.DataFrame(parsed.dropped, columns=["model", "why"])
+
+
 def _duplicates(models: list[str], kept: list[int], lines: list[int]) -> list[str]:
     """A sentence for each model with several rows."""
     of_model: dict[str, list[int]] = {}

@@ -8,6 +8,7 @@ from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.leaderboard import export, registry
 from alignsec.leaderboard.proposed import propose_family
+from alignsec.study.config import is_remote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +100,7 @@ def check_early(sheet: "pd.DataFrame", source: str, sha256: str | None, package:
     """
     from tempfile import TemporaryDirectory
 
-    if source == "demo" or "://" in source or not (sheet["source"] == "brainscore").any():
+    if source == "demo" or is_remote(source) or not (sheet["source"] == "brainscore").any():
         return
     with TemporaryDirectory() as folder:
         copy = Path(folder) / Path(source).name

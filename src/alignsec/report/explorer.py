@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from alignsec.analysis.correlate import targets_of
 from alignsec.analysis.parents import with_exported
 from alignsec.ground import tables
 from alignsec.report.findings import Study
@@ -60,7 +61,7 @@ def content(study: Study, name: str) -> dict[str, Any]:
 
     total, correlations = study.total, study.correlations
     tree = with_exported(study.benchmarks, total.columns)
-    chosen = list(dict.fromkeys(correlations["target"]))
+    chosen = targets_of(correlations)
     styles = family_styles(total["family"])
     rows = correlations[["benchmark", "target", *COLUMNS]].astype(object)
     return {

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alignsec.analysis.correlate import targets_of
 from alignsec.analysis.parents import PREFIX, leaves_below
 from alignsec.ground import tables
 from alignsec.report import latex, reading
@@ -49,7 +50,7 @@ class Study:
     @property
     def targets(self) -> list[str]:
         """In the order of the robustness table."""
-        return list(dict.fromkeys(self.robustness["target"]))
+        return targets_of(self.robustness)
 
     @property
     def attacked(self) -> list[str]:

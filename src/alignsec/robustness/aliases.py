@@ -91,8 +91,7 @@ def renamed(
         near = "; ".join(f"{m!r} (closest: {c!r})" for m, c in list(zip(lost, close, strict=True))[:5])
         raise AlignsecError(
             f"none of the {len(came)} models of the robustness table is on the leaderboard: {near}: correct "
-            "the "
-            "names, or say in a table what they mean (robustness.names)"
+            "the names, or say in a table what they mean (robustness.names)"
         )
     rows = [(m, STEP, f"not on the leaderboard (closest: {c!r})") for m, c in zip(lost, close, strict=True)]
     return table, pd.DataFrame(rows, columns=EXCLUDED)

@@ -150,6 +150,11 @@ class Layout:
         return self.root / "scores" / "benchmarks.parquet"
 
     @property
+    def dropped(self) -> Path:
+        """Rows of the leaderboard that another row of the same model stands for."""
+        return self.root / "scores" / "dropped.csv"
+
+    @property
     def registry(self) -> Path:
         """Table of kind ``registry``."""
         return self.root / "registry" / "registry.parquet"

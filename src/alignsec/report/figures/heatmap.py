@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from alignsec.analysis.correlate import targets_of
 from alignsec.report.figures import CATEGORY_COLORS, LEVEL, PAGE, by_category, short, style, target_label
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def draw(
     from matplotlib.figure import Figure
 
     order = list(benchmarks["benchmark"])
-    targets = list(dict.fromkeys(correlations["target"]))
+    targets = targets_of(correlations)
 
     def grid(column: str) -> "Cells":
         wide = correlations.pivot(index="benchmark", columns="target", values=column)
