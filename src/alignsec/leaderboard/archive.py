@@ -3,17 +3,16 @@
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.tabular import table_of
+from alignsec.ground.tabular.binary import BAD_ZIP
 from alignsec.leaderboard.tree import AREAS, display_name
 
 _LARGEST = 200 * 2**20  # bytes of a file inside the ZIP; real ones are below 1 MB
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def is_export(raw: bytes, path: Path) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             return "xl/workbook.xml" not in archive.namelist()
-    except _DAMAGE as error:
+    except BAD_ZIP as error:
         raise AlignsecError(f"{path}: a truncated or damaged ZIP ({error}): download it again") from error
 
 
@@ -74,7 +73,7 @@ def unpack(raw: bytes, path: Path) -> Unpacked:
                 listing = ", ".join(archive.namelist()[:5])
                 raise AlignsecError(f"{path}: the ZIP holds no leaderboard.csv, only {listing}")
             info = _member(archive, "plugin-info.csv", path)
-    except _DAMAGE as error:
+    except BAD_ZIP as error:
         raise AlignsecError(f"{path}: a truncated or damaged ZIP ({error}): download it again") from error
     if info is None:
         return Unpacked(table)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _INDEX = re.compile(r"__index_level_\d+__")
+# what reading a ZIP raises where it is damaged, encrypted or packed in an unknown way
+BAD_ZIP = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError)
 _DAMAGED = "a truncated or damaged spreadsheet: save it again, as .xlsx or as CSV"
 
 
@@ -33,8 +35,9 @@ def workbook(raw: bytes, path: Path) -> Grid:
         raise AlignsecError(f"{path}: the spreadsheet is empty")
     rows = sheets[filled[0]]
     if formulas:
+        values = dict(rows)
         for number, cells in _sheets(raw, path, computed=False)[filled[0]]:
-            known = dict(rows).get(number, [])
+            known = values.get(number, [])
             for j, cell in enumerate(cells):
                 if cell.startswith("=") and not (j < len(known) and known[j]):
                     raise AlignsecError(
@@ -65,16 +68,12 @@ def _checked(raw: bytes, path: Path) -> bool:
             if sum(m.file_size for m in members) > LARGEST:
                 raise AlignsecError(f"{path}: the spreadsheet unpacks to more than {LARGEST} bytes")
             parts = [archive.read(m) for m in members if m.filename.endswith((".xml", ".rels"))]
-    except _BAD_ZIP as error:
+    except BAD_ZIP as error:
         raise AlignsecError(f"{path}: {_DAMAGED} ({error})") from error
     # without zero bytes, so in UTF-16 too
     if any(b"<!ENTITY" in (plain := p.replace(b"\0", b"")) or b"<!DOCTYPE" in plain for p in parts):
         raise AlignsecError(f"{path}: the spreadsheet defines XML entities, which none needs: save it as CSV")
     return any(re.search(rb"<f[ >]", p) for p in parts)
-
-
-_BAD_ZIP = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, NotImplementedError,
-            RuntimeError, ValueError)  # fmt: skip
 
 
 def _sheets(raw: bytes, path: Path, computed: bool) -> dict[str, list[tuple[int, list[str]]]]:
