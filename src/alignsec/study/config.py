@@ -271,7 +271,8 @@ def markdown() -> str:
         kind = " or ".join(kind) if isinstance(kind, list) else kind
         default = "(required)" if "default" not in node else f"`{_text(node['default'])}`"
         lines.append(f"| `{name}` | {kind} | {default} | {' '.join(node['description'].split())} |")
-    lines += ["", "## The model sheet", "", "Tab-separated, UTF-8, a header and a row for each model.", ""]
+    sheets = "A header and a row for each model: tab-separated text, or as a spreadsheet saves it."
+    lines += ["", "## The model sheet", "", sheets, ""]
     return "\n".join(lines) + "\n" + sheet.markdown()
 
 
