@@ -10,7 +10,7 @@ import yaml
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.hashes import file_hash
-from alignsec.robustness import published
+from alignsec.robustness import identities, published
 from alignsec.study import published as catalogues
 from alignsec.study.layout import Layout
 
@@ -89,7 +89,7 @@ def test_a_source_gives_its_measures_and_means_of_what_has_every_part(tmp_path: 
 
 
 def scores(clean: dict[str, float], leaves: int = 25) -> pd.DataFrame:
-    rows = [(m, published.IMAGENET, v) for m, v in clean.items()]
+    rows = [(m, identities.IMAGENET, v) for m, v in clean.items()]
     for i, model in enumerate(clean):
         rows += [
             (model, f"leaf{j}", j / 30 + (0 if model.startswith("copy") else i / 7)) for j in range(leaves)
@@ -172,7 +172,7 @@ def test_own_and_published_values_of_the_same_weights_stand_side_by_side(tmp_pat
         {"model": ["A", "A", "C"], "target": ["pgd_top1@1/255", "robust_top1@1/255", "pgd_top1@1/255"],
          "value": [0.25, 0.2, 0.4], "low": None, "high": None, "n": None}
     )  # fmt: skip
-    agreed = published.agreement(own, found.table, found.identities)
+    agreed = identities.agreement(own, found.table, found.identities)
     assert agreed[["model", "target"]].to_numpy().tolist() == [["A", "pgd_top1@1/255[mine]"]]
     assert agreed.loc[0, "difference"] == pytest.approx(0.05)
 
@@ -223,6 +223,6 @@ def test_every_row_of_the_map_names_a_network_of_its_source(real: dict[str, pd.D
     table = pd.read_csv(NAMES, sep="\t")
     for name, mine in table.groupby("source"):
         assert set(mine["source_model"]) <= set(real[str(name)]["model"])
-    assert set(table["identity"]) == set(published.IDENTITIES)
+    assert set(table["identity"]) == set(identities.IDENTITIES)
     assert table["evidence"].str.len().min() > 10
     assert not table.duplicated(["leaderboard_model", "source"]).any()

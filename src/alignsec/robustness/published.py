@@ -11,6 +11,7 @@ from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.ground.tabular import read_table
 from alignsec.robustness.doubts import doubts_of
+from alignsec.robustness.identities import AGREED, IDENTITIES, agreement, copies, identities
 from alignsec.robustness.own import read_own
 from alignsec.robustness.summarise import COLUMNS, EXCLUDED, WARNINGS
 from alignsec.study.layout import Layout
@@ -20,19 +21,7 @@ from alignsec.study.targets import with_source
 if TYPE_CHECKING:
     import pandas as pd
 
-SAME, OTHER_SIZE, LIKELY = "same weights", "same weights, other input size", "likely"
-IDENTITIES = (SAME, OTHER_SIZE, LIKELY)
 MAP = ("leaderboard_model", "source", "source_model", "identity", "evidence")
-IDENTITY_COLUMNS = ("model", "source", "source_model", "identity", "network", "evidence", "source_clean",
-                    "leaderboard_clean", "difference", "flagged", "why")  # fmt: skip
-IMAGENET = "ImageNet-top1"  # the leaderboard's own clean accuracy
-AWAY = 0.03  # from the source's median difference; farther off, an identity is flagged
-ALIKE, SHARE, SHARED = (
-    0.0015,
-    0.4,
-    20,
-)  # scores of copies: this near, on this share, of at least so many leaves
-_AGREED = ("model", "target", "published", "own", "difference")
 
 
 @dataclass(frozen=True)
@@ -245,77 +234,6 @@ def _all_there(mine: "pd.DataFrame", source: str, theirs: set[str]) -> None:
             )
 
 
-def identities(
-    names: "pd.DataFrame", joined: Mapping[str, "pd.DataFrame"], wide: "pd.DataFrame"
-) -> "pd.DataFrame":
-    """`IDENTITY_COLUMNS` of every row of the map: the source's clean accuracy beside the leaderboard's own.
-
-    Networks have the source's name for them. A difference is flagged where it lies more than `AWAY` from the
-    median difference of the source: preprocessing differs alike for all, another network does not.
-    """
-    import pandas as pd
-
-    clean: dict[tuple[str, str], float] = {}
-    for source, table in joined.items():
-        rows = table[table["target"] == with_source("clean_top1", source)]
-        clean |= {(m, source): v for m, v in zip(rows["model"], rows["value"], strict=True)}
-    own = wide[IMAGENET] if IMAGENET in wide else pd.Series(dtype=float)
-    found = pd.DataFrame(
-        {
-            "model": names["leaderboard_model"],
-            "source": names["source"],
-            "source_model": names["source_model"],
-            "identity": names["identity"],
-            "network": names["source"] + ":" + names["source_model"],
-            "evidence": names["evidence"],
-        }
-    )
-    keys = list(zip(found["model"], found["source"], strict=True))
-    found["source_clean"] = [clean.get(k, float("nan")) for k in keys]
-    found["leaderboard_clean"] = [float(own.get(m, float("nan"))) for m, _ in keys]
-    found["difference"] = found["leaderboard_clean"] - found["source_clean"]
-    middle = found[found["identity"] == SAME].groupby("source")["difference"].median()
-    off = found["difference"] - found["source"].map(middle)
-    found["flagged"] = off.abs() > AWAY
-    found["why"] = [
-        f"clean accuracy is {o:+.3f} from the source's median difference" if f else ""
-        for o, f in zip(off, found["flagged"], strict=True)
-    ]
-    return found.sort_values(["source", "model"], ignore_index=True)[list(IDENTITY_COLUMNS)]
-
-
-def copies(wide: "pd.DataFrame", leaves: Sequence[str]) -> "pd.DataFrame":
-    """Pairs of models that agree within `ALIKE` on over `SHARE` of at least `SHARED` leaves of both."""
-    import numpy as np
-    import pandas as pd
-
-    values = wide[list(leaves)].to_numpy(float)
-    rows: list[tuple[Any, ...]] = []
-    for i in range(len(values)):
-        both = np.isfinite(values[i]) & np.isfinite(values[i + 1 :])
-        with np.errstate(invalid="ignore"):
-            near = (np.abs(values[i + 1 :] - values[i]) <= ALIKE) & both
-        count, alike = both.sum(1), near.sum(1)
-        for k in np.flatnonzero((count >= SHARED) & (alike > SHARE * count)):
-            rows.append((wide.index[i], wide.index[i + 1 + k], int(alike[k]), int(count[k])))
-    return pd.DataFrame(rows, columns=["model", "other", "alike", "leaves"])
-
-
-def agreement(own: "pd.DataFrame", published: "pd.DataFrame", identity: "pd.DataFrame") -> "pd.DataFrame":
-    """Own and published values of the same weights under targets of one name, side by side."""
-    import pandas as pd
-
-    same = identity[identity["identity"] == SAME]
-    rows = []
-    values = published.set_index(["model", "target"])["value"]
-    for model, source in zip(same["model"], same["source"], strict=True):
-        for target, value in own.loc[own["model"] == model, ["target", "value"]].itertuples(index=False):
-            theirs = values.get((model, with_source(str(target), source)))
-            if theirs is not None:
-                rows.append((model, with_source(str(target), source), theirs, value, value - theirs))
-    return pd.DataFrame(rows, columns=list(_AGREED))
-
-
 def of_study(
     catalogue: Mapping[str, Source], show: Sequence[str], folder: Path, names: Path, tree: Tree
 ) -> tuple[Published, "dict[str, pd.DataFrame]"]:
@@ -338,7 +256,7 @@ def write(
     import pandas as pd
 
     table, warnings = found.table, pd.DataFrame(doubts_of(found.table, published=True), columns=WARNINGS)
-    agreed = pd.DataFrame(columns=list(_AGREED))
+    agreed = pd.DataFrame(columns=list(AGREED))
     if own is None:
         tables.write_csv(pd.DataFrame(columns=EXCLUDED), study.excluded)
     else:
