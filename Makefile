@@ -8,9 +8,10 @@ CORES ?= all
 # Some machines forbid bytecode files; a hundred short jobs would then compile torch and pandas a hundred times.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run test test-all mutants lint types format lock clean
+.PHONY: help setup run published test test-all mutants lint types format lock clean
 help:
 	@echo "make run       set up .venv and run the demo study"
+	@echo "make published  the study of published robustness, into results/published/"
 	@echo "make test      set up .venv and run lint, types and tests"
 	@echo "make test-all  the same and the tests that take long"
 	@echo "make mutants   do the tests bite? 240 changed modules (half an hour; docs/mutants.md)"
@@ -32,6 +33,11 @@ $(VENV)/.complete: requirements.lock pyproject.toml envs/quiet.pth
 run: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/alignsec unlock
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --resources gpu=$$($(BIN)/alignsec devices --jobs)
+
+# Nothing is attacked; offline with ALIGNSEC_MIRROR.
+published: setup
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/alignsec unlock
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/published.yaml
 
 lint: setup
 	$(BIN)/ruff check .

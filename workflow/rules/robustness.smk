@@ -43,9 +43,11 @@ if ATTACKS:
             corruptions=[S.models.corruptions(m) for m in MODELS if CORRUPTIONS],
             sheet=path(SHEET),
         output:
-            models=S.robustness,
+            models=S.own if USED else S.robustness,
             excluded=S.excluded,
-            warnings=report(S.warnings, category="Tables", caption="../report/warnings.rst"),
+            warnings=report(
+                S.own_warnings if USED else S.warnings, category="Tables", caption="../report/warnings.rst"
+            ),
         log:
             S.log("robustness"),
         conda:
@@ -65,7 +67,7 @@ if ATTACKS:
             "{params.duplicates} --out {output.models} --out-excluded {output.excluded} "
             "--out-warnings {output.warnings} > {log} 2>&1"
 
-else:
+elif OWN:
 
     rule robustness:
         input:
@@ -74,9 +76,11 @@ else:
             names=path(CONFIG["robustness"]["names"]),
             sheet=path(SHEET),
         output:
-            models=S.robustness,
+            models=S.own if USED else S.robustness,
             excluded=S.excluded,
-            warnings=report(S.warnings, category="Tables", caption="../report/warnings.rst"),
+            warnings=report(
+                S.own_warnings if USED else S.warnings, category="Tables", caption="../report/warnings.rst"
+            ),
         log:
             S.log("robustness"),
         conda:
