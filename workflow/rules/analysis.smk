@@ -66,10 +66,13 @@ rule correlate:
         "../../envs/analysis.yaml"
     params:
         flips=CONFIG["analysis"]["flips"],
+        same_images={True: "--same-images", False: "--other-images", None: ""}[
+            CONFIG["robustness"]["same_images"]
+        ],
         seed=CONFIG["seed"],
     message:
         "Correlate every benchmark with every target"
     shell:
         "alignsec analysis correlate --total {input.total} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} --flips {params.flips} --seed {params.seed} --out {output.table} "
-        "> {log} 2>&1"
+        "--robustness {input.robustness} --flips {params.flips} {params.same_images} --seed {params.seed} "
+        "--out {output.table} > {log} 2>&1"

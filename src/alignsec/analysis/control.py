@@ -49,6 +49,17 @@ class Control:
     images: "Floats | None" = None
     shared: bool = False
 
+    def reliability(self) -> float:
+        """Share of the values' spread between these models that is no noise (`reliability.of_ranks`)."""
+        import numpy as np
+
+        have = np.isfinite(self.value)[None]
+        error = reliability.variance(self.value, self.images)
+        if not np.nan_to_num(error).any():
+            return 1.0
+        ranks = _ranks(self.value[None], have[:, None])[0]
+        return float(reliability.of_ranks(self.value, error, have.astype(float), ranks)[0])
+
 
 def leafwise(
     x: "Floats",
@@ -282,3 +293,47 @@ def jackknife(rho: "Floats", sizes: "Ints", used: "Ints | int" = 0, level: float
         return Sure(nothing, nothing, p)
     half = student.ppf((1 + level) / 2, free) * error
     return Sure(np.tanh(z[0] - half), np.tanh(z[0] + half), p)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A benchmark and a target given a control; numbers are NaN where there is nothing to say."""
+
+    rho: float
+    low: float
+    high: float
+    p: float
+    reliability: float  # of the control
+    why: str  # there is no interval, or nothing at all; "" where there is one
+    fault: bool  # of the control, and not of too few models or families
+
+
+def given(x: "Floats", y: "Floats", family: "Ints", control: Control) -> Given:
+    """Spearman correlation of `x` with `y` given the control, with interval and test.
+
+    Parameters
+    ----------
+    x, y : (n,) float64, finite, not constant
+    family : (n,) int, 0 to F - 1, each at least once
+    control : of the same n models, none NaN
+
+    Returns
+    -------
+    Given
+        `leafwise` and `jackknife`, the spline's degrees of freedom counted.
+    """
+    import numpy as np
+
+    sizes = np.bincount(family)
+    trust = control.reliability()
+    rho = leafwise(x[None], y, family, control)
+    sure = jackknife(rho, sizes, bends(len(x)) - 1)
+    why, fault = "", True
+    if not trust >= reliability.LEAST:
+        why = f"nothing: on so few images it is mostly noise (reliability {trust:.2f})"
+    elif objection := families.objection(sizes, interval=True):
+        why, fault = f"no interval: {objection}", False
+    elif np.isfinite(rho[0, 0]) and np.isnan(sure.low[0]):
+        why = "no interval: without one family nothing is left to estimate"
+    low, high, p = (float(v[0]) for v in sure)
+    return Given(float(rho[0, 0]), low, high, p, trust, why, fault)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec.analysis import families
+from alignsec.analysis import control as controlled
+from alignsec.analysis import families, reliability
 from alignsec.analysis.parents import with_exported
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.study.layout import correlations_of
-from alignsec.study.targets import clean, control_of
+from alignsec.study.targets import clean, control_of, is_share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,18 @@ class _Study:
     controls: Mapping[str, str | None]  # target -> the clean accuracy that it is to be seen net of
     family: "Ints"  # codes
     families: Sequence[str]  # names, by code
+    images: Mapping[str, "Floats"]  # of targets and clean accuracies whose number of images is known
+    same: bool | None  # are targets and clean accuracy of the same images; None: where their numbers agree
+
+    def control(self, name: str, target: str, have: "Mask") -> controlled.Control:
+        """Clean accuracy `name` of the models `have`, and what is known of its noise."""
+        value, images = self.measured[name][have], self.images.get(name)
+        if images is None:
+            return controlled.Control(value)
+        of_target = self.images.get(target)
+        agree = of_target is not None and bool((of_target == images)[have].all())
+        shared = is_share(target) and (agree if self.same is None else self.same)
+        return controlled.Control(value, images[have], shared)
 
 
 def correlate(
@@ -42,6 +55,8 @@ def correlate(
     benchmarks: "pd.DataFrame",
     targets: Sequence[str],
     *,
+    images: "pd.DataFrame | None" = None,
+    same_images: bool | None = None,
     seed: int = 0,
     flips: int = 10_000,
     progress: bool = False,
@@ -54,6 +69,9 @@ def correlate(
         (a share in [0, 1], or a median distance in pixel units); null or infinite is "the model has none"
     benchmarks : table of kind ``benchmarks``; a column ``exported_<parent>`` of `total` is one more benchmark
     targets : columns of `total`
+    images : number of images of each value, a row per model (index) and a column per target; null or None: no
+        noise is taken into account
+    same_images : are targets and clean accuracy counted on the same images; None: where their numbers agree
     seed, flips : of the sign-flip test; rows with few hits are estimated again with 20 times the flips
     progress : a bar on standard error
 
@@ -62,13 +80,15 @@ def correlate(
     Table of kind ``correlations``, one row per benchmark x target, benchmarks in the order of their table,
     targets as given. `rho`: Spearman over all models with both, as `pandas.DataFrame.corr`. `rho_low,
     rho_high, p, lofo_low, lofo_high, rho_within, rho_between, n_effective`: see `families.estimate`;
-    `lofo_family`: whose absence moves rho most; `families_effective`: see `families.effective`. `partial_*`:
-    Spearman given clean accuracy (`control`), over the `partial_n` models that have all three, same methods;
-    null where the target is clean accuracy. `q`, `partial_q`: Benjamini-Hochberg over leaves x targets; null
-    for parents, which are means of leaves and would be counted twice. `pearson_r, r2, slope, intercept,
-    p_ols`: least squares of the target (y) on the benchmark (x) (`scipy.stats.linregress`), models taken as
-    independent; slope in units of target per unit of benchmark. `loss_of_n`: models that have the target but
-    not the benchmark. Where something cannot be estimated the row stays, it is null, and `note` says why.
+    `lofo_family`: whose absence moves rho most; `families_effective`: see `families.effective`.
+    `rho_corrected`: rho over the root of the target's reliability. `partial_*`: Spearman given clean accuracy
+    (`control`, of reliability `control_reliability`), over the `partial_n` models that have all three, see
+    `control.given`; null where the target is clean accuracy. `q`, `partial_q`: Benjamini-Hochberg over
+    leaves x targets; null for parents, which are means of leaves and would be counted twice. `pearson_r, r2,
+    slope, intercept, p_ols`: least squares of the target (y) on the benchmark (x) (`scipy.stats.linregress`),
+    models taken as independent; slope in units of target per unit of benchmark. `loss_of_n`: models that have
+    the target but not the benchmark. Where something cannot be estimated the row stays, it is null, and
+    `note` says why.
 
     Raises
     ------
@@ -82,7 +102,7 @@ def correlate(
 
     columns = [str(c) for c in total]
     _check(columns, benchmark=list(benchmarks["benchmark"]), target=targets)
-    study = _study(total, targets, columns)
+    study = _study(total, targets, columns, images, same_images)
     signs = families.Signs(flips, seed)
     tree = with_exported(benchmarks, columns)
     rows: list[dict[str, Any]] = []
@@ -99,15 +119,25 @@ def correlate(
     return _table(rows)
 
 
-def _study(total: "pd.DataFrame", targets: Sequence[str], columns: Sequence[str]) -> _Study:
+def _study(
+    total: "pd.DataFrame",
+    targets: Sequence[str],
+    columns: Sequence[str],
+    images: "pd.DataFrame | None",
+    same: bool | None,
+) -> _Study:
     import numpy as np
+    import pandas as pd
 
     names, family = np.unique(total["family"].to_numpy(dtype=str), return_inverse=True)
+    known = pd.DataFrame() if images is None else images.reindex(total["model"])
     return _Study(
         {name: _values(total, name) for name in dict.fromkeys([*targets, *clean(columns)])},
         {target: control_of(target, columns) for target in targets},
         family,
         [str(n) for n in names],
+        {str(name): _values(known, str(name)) for name in known if known[name].notna().any()},
+        same,
     )
 
 
@@ -176,26 +206,25 @@ def _estimate(block: dict[str, dict[str, Any]], x: "Floats", study: _Study, sign
     remarks: dict[str, list[str]] = {target: [] for target in block}
     for control, have, members in _groups(block, x, study):
         present, code = np.unique(study.family[have], return_inverse=True)
+        if control is not None:
+            for target in members:
+                given = study.control(control, target, have)
+                net = controlled.given(x[have], study.measured[target][have], code, given)
+                block[target] |= {f"partial_{k}": getattr(net, k) for k in ("rho", "low", "high", "p")}
+                block[target]["control_reliability"] = net.reliability
+                if net.why and (net.fault or block[target]["partial_n"] < block[target]["n"]):
+                    remarks[target].append(f"given {control}, {net.why}")
+            continue
         y = np.stack([study.measured[t][have] for t in members])
-        given = None if control is None else study.measured[control][have]
-        found = families.estimate(x[have], y, code, signs, given)
+        found = families.estimate(x[have], y, code, signs)
         sizes = np.bincount(code)
         for i, target in enumerate(members):
             row = block[target]
-            if control is None:
-                row |= _plain(found, i, sizes, [study.families[f] for f in present])
-                why = _remarks(sizes, y[i], bool(np.isnan(found.low[i])))
-                remarks[target] = why + remarks[target]
-                continue
-            row |= {
-                "partial_rho": found.rho[i],
-                "partial_low": found.low[i],
-                "partial_high": found.high[i],
-                "partial_p": found.p[i],
-            }
-            objection = families.objection(sizes, interval=True)
-            if objection and row["partial_n"] < row["n"]:
-                remarks[target].append(f"given {control}, no interval: {objection}")
+            row |= _plain(found, i, sizes, [study.families[f] for f in present])
+            if is_share(target) and target in study.images:
+                of_target = controlled.Control(y[i], study.images[target][have])
+                row["rho_corrected"] = reliability.corrected(row["rho"], of_target.reliability())
+            remarks[target] = _remarks(sizes, y[i], bool(np.isnan(found.low[i]))) + remarks[target]
     for target, said in remarks.items():
         block[target]["note"] = "; ".join([n for n in (block[target]["note"], *said) if n])
 

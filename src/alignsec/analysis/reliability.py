@@ -4,6 +4,7 @@ Everything is about ranks, since correlations are: an outlier (a model at chance
 and the noise look small, and moves no rank but its own.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,6 +62,19 @@ def of_ranks(values: "Floats", error: "Floats", keep: "Floats", ranks: "Floats")
         spearman = (ranks * (keep @ above.T)).sum(-1) / (ranks**2).sum(-1)
         found: Floats = 2 - 1 / (2 * np.sin(np.pi * spearman.clip(0, 1) / 6)) ** 2
     return found
+
+
+def corrected(rho: float, target: float, benchmark: float = 1.0) -> float:
+    """A correlation net of what noise in either variable takes off it, in [-1, 1]; NaN below `LEAST`.
+
+    Source: Spearman (1904), doi:10.2307/1412159.
+
+    >>> corrected(0.3, 0.81), corrected(0.3, 0.1)
+    (0.33333333333333337, nan)
+    """
+    if not min(target, benchmark) >= LEAST:
+        return math.nan
+    return max(-1.0, min(1.0, rho / math.sqrt(target * benchmark)))
 
 
 def slopes(values: "Floats", error: "Floats", keep: "Floats") -> "Floats":

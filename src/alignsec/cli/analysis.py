@@ -51,6 +51,13 @@ def correlate(
     out: Annotated[
         Path, typer.Option(help="The gathered table; its CSV twin and one file per benchmark go beside it.")
     ],
+    same_images: Annotated[
+        bool | None,
+        typer.Option(
+            "--same-images/--other-images",
+            help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
+        ),
+    ] = None,
     flips: int = 10_000,
     seed: int = 0,
 ) -> None:
@@ -58,10 +65,13 @@ def correlate(
     from alignsec.analysis import correlate as correlations
     from alignsec.ground import tables
 
+    measured = tables.read(robustness, "robustness")
     table = correlations.correlate(
         tables.read(total, "total_scores"),
         tables.read(benchmarks, "benchmarks"),
-        correlations.targets_of(tables.read(robustness, "robustness")),
+        correlations.targets_of(measured),
+        images=measured.pivot(index="model", columns="target", values="n").astype(float),
+        same_images=same_images,
         seed=seed,
         flips=flips,
         progress=True,
