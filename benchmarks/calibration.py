@@ -160,7 +160,7 @@ def control_table(families: pd.Series, leaderboard: str, studies: int, pool: Pro
 
     family = np.unique(families.to_numpy(str), return_inverse=True)[1]
     scores = export.parse(leaderboard).scores
-    top1 = np.sort(scores.loc[scores["benchmark"] == "ImageNet-top1", "score"].dropna().to_numpy())
+    top1 = scores.loc[scores["benchmark"] == "ImageNet-top1", "score"].dropna().to_numpy()
     head = [
         "models",
         "rho",
@@ -175,7 +175,7 @@ def control_table(families: pd.Series, leaderboard: str, studies: int, pool: Pro
     head += ["rejects", "nothing said", "straight and exact covers", "rejects"]
     print("| " + " | ".join(head) + " |\n|---|" + "---:|" * (len(head) - 1))
     for row in scenarios.ROWS:
-        clean = top1 if row.chance else top1[top1 > 0.05]
+        clean = scenarios.spread(row, top1)
         for rho in (0.0, 0.4):
             true = scenarios.truth(
                 row, scenarios.Models(family, clean, np.random.default_rng(0), family.max() + 1), rho

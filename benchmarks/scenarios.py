@@ -126,6 +126,13 @@ def _study(models: Models, x: np.ndarray, y: np.ndarray, g: np.ndarray, **option
     return Study(x, clean, np.minimum(expit(0.8 * y - 1), 0.98 * clean), **options)
 
 
+def spread(row: "Row", top1: np.ndarray) -> np.ndarray:
+    """Sorted clean accuracies to draw from, given those of a leaderboard."""
+    if row.spread == "even":
+        return np.linspace(0.4, 0.85, 100)
+    return np.sort(top1 if row.spread == "chance" else top1[top1 > 0.05])
+
+
 @dataclass(frozen=True)
 class Row:
     """A scenario with its number of images."""
@@ -133,7 +140,7 @@ class Row:
     label: str
     make: Callable[..., Study]
     options: dict[str, float | None] = field(default_factory=dict)
-    chance: bool = False  # models at chance too
+    spread: str = "real"  # of clean accuracies: as on a leaderboard, "chance" with those at chance, "even"
 
 
 ROWS = [
@@ -141,9 +148,12 @@ ROWS = [
         Row(f"follow clean accuracy, {n or 'all'} images", noisy, {"images": n})
         for n in (64, 200, 1000, None)
     ),
-    Row("same, 64 images, some models at chance", noisy, {"images": 64}, chance=True),
+    Row("same, 64 images, some models at chance", noisy, {"images": 64}, spread="chance"),
     *(Row(f"same, {n} images, hard for all alike", noisy, {"images": n, "alike": 0.6}) for n in (64, 200)),
     *(Row(f"shared inverted U, {n or 'all'} images", curved, {"images": n}) for n in (64, 200, 1000, None)),
+    Row(
+        "shared inverted U, 64 images, clean accuracies spread evenly", curved, {"images": 64}, spread="even"
+    ),
     Row("follow clean accuracy, 60 % at the floor, 200 images", floor, {"images": 200}),
     Row("missing not at random", missing, {"images": 1000}),
     Row("five super-families", super_families, {"images": 1000}),

@@ -14,6 +14,7 @@ from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.study.layout import correlations_of
 from alignsec.study.targets import clean, control_of, is_share
+from alignsec.zoo.account import TOP1
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ class _Study:
     """What every benchmark is set against, one value per model."""
 
     measured: Mapping[str, "Floats"]  # of the targets and of clean accuracy
-    controls: Mapping[str, str | None]  # target -> the clean accuracy that it is to be seen net of
+    controls: Mapping[str, Mapping[str, str]]  # target -> prefix of columns -> what it is to be seen net of
     family: "Ints"  # codes
     families: Sequence[str]  # names, by code
     images: Mapping[str, "Floats"]  # of targets and clean accuracies whose number of images is known
@@ -83,8 +84,9 @@ def correlate(
     `lofo_family`: whose absence moves rho most; `families_effective`: see `families.effective`.
     `rho_corrected`: rho over the root of the target's reliability. `partial_*`: Spearman given clean accuracy
     (`control`, of reliability `control_reliability`), over the `partial_n` models that have all three, see
-    `control.given`; null where the target is clean accuracy. `q`, `partial_q`: Benjamini-Hochberg over
-    leaves x targets; null for parents, which are means of leaves and would be counted twice. `pearson_r, r2,
+    `control.given`; null where the target is clean accuracy. `leaderboard_*`: the same given Brain-Score's
+    own benchmark of clean accuracy instead, taken as exact. `q`, `partial_q`: Benjamini-Hochberg over leaves x
+    targets; null for parents, which are means of leaves and would be counted twice. `pearson_r, r2,
     slope, intercept, p_ols`: least squares of the target (y) on the benchmark (x) (`scipy.stats.linregress`),
     models taken as independent; slope in units of target per unit of benchmark. `loss_of_n`: models that have
     the target but not the benchmark. Where something cannot be estimated the row stays, it is null, and
@@ -132,13 +134,22 @@ def _study(
     names, family = np.unique(total["family"].to_numpy(dtype=str), return_inverse=True)
     known = pd.DataFrame() if images is None else images.reindex(total["model"])
     return _Study(
-        {name: _values(total, name) for name in dict.fromkeys([*targets, *clean(columns)])},
-        {target: control_of(target, columns) for target in targets},
+        {
+            name: _values(total, name)
+            for name in dict.fromkeys([*targets, *clean(columns), *({TOP1} & set(columns))])
+        },
+        {target: _controls(target, columns) for target in targets},
         family,
         [str(n) for n in names],
         {str(name): _values(known, str(name)) for name in known if known[name].notna().any()},
         same,
     )
+
+
+def _controls(target: str, columns: Sequence[str]) -> dict[str, str]:
+    """The clean accuracy of the target's source, and beside it the leaderboard's own."""
+    own = control_of(target, columns)
+    return {} if own is None else {"partial": own} | ({"leaderboard": TOP1} if TOP1 in columns else {})
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
@@ -204,15 +215,17 @@ def _estimate(block: dict[str, dict[str, Any]], x: "Floats", study: _Study, sign
     import numpy as np
 
     remarks: dict[str, list[str]] = {target: [] for target in block}
-    for control, have, members in _groups(block, x, study):
+    for prefix, have, members in _groups(block, x, study):
         present, code = np.unique(study.family[have], return_inverse=True)
-        if control is not None:
+        if prefix:
             for target in members:
+                row, control = block[target], study.controls[target][prefix]
                 given = study.control(control, target, have)
                 net = controlled.given(x[have], study.measured[target][have], code, given)
-                block[target] |= {f"partial_{k}": getattr(net, k) for k in ("rho", "low", "high", "p")}
-                block[target]["control_reliability"] = net.reliability
-                if net.why and (net.fault or block[target]["partial_n"] < block[target]["n"]):
+                row |= {f"{prefix}_{k}": getattr(net, k) for k in ("rho", "low", "high", "p")}
+                if prefix == "partial":
+                    row["control_reliability"] = net.reliability
+                if net.why and (net.fault or row[f"{prefix}_n"] < row["n"]):
                     remarks[target].append(f"given {control}, {net.why}")
             continue
         y = np.stack([study.measured[t][have] for t in members])
@@ -231,25 +244,27 @@ def _estimate(block: dict[str, dict[str, Any]], x: "Floats", study: _Study, sign
 
 def _groups(
     block: dict[str, dict[str, Any]], x: "Floats", study: _Study
-) -> list[tuple[str | None, "Mask", list[str]]]:
-    """Control (None: none), models that have all values, and the targets that these models have in common.
+) -> list[tuple[str, "Mask", list[str]]]:
+    """Prefix of a control's columns ("": none), models that have all values, and the targets they all have.
 
     A row gets its `control` and `partial_n` here. Where a value is constant there is nothing to estimate.
     """
     import numpy as np
 
-    groups: dict[tuple[bytes, str | None], tuple[Mask, list[str]]] = {}
+    groups: dict[tuple[bytes, str, str], tuple[Mask, list[str]]] = {}
     for target, row in block.items():
         if row["note"] and not row["n"]:
             continue
-        for control in dict.fromkeys((None, study.controls[target])):
-            values = [x, study.measured[target]] + ([study.measured[control]] if control is not None else [])
+        for prefix, control in {"": "", **study.controls[target]}.items():
+            values = [x, study.measured[target]] + ([study.measured[control]] if prefix else [])
             have = np.logical_and.reduce([np.isfinite(v) for v in values])
-            if control is not None:
-                row |= {"control": control, "partial_n": int(have.sum())}
+            if prefix:
+                row[f"{prefix}_n"] = int(have.sum())
+            if prefix == "partial":
+                row["control"] = control
             if have.sum() >= MINIMUM and not any(_constant(v[have]) for v in values):
-                groups.setdefault((have.tobytes(), control), (have, []))[1].append(target)
-    return [(control, have, members) for (_, control), (have, members) in groups.items()]
+                groups.setdefault((have.tobytes(), prefix, control), (have, []))[1].append(target)
+    return [(prefix, have, members) for (_, prefix, _), (have, members) in groups.items()]
 
 
 def _plain(found: families.Estimates, i: int, sizes: "Ints", names: Sequence[str]) -> dict[str, Any]:

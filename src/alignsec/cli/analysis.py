@@ -80,6 +80,32 @@ def correlate(
 
 
 @app.command()
+def predict(
+    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
+    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    out: Out,
+    completeness: float = 0.5,
+    seed: int = 0,
+) -> None:
+    """Predict robustness of families left out, with benchmarks and with clean accuracy alone."""
+    from alignsec.analysis import correlate as correlations
+    from alignsec.analysis import prediction
+    from alignsec.ground import tables
+    from alignsec.study.targets import middle
+
+    tree = tables.read(benchmarks, "benchmarks")
+    found = prediction.predict(
+        tables.read(total, "total_scores"),
+        tree[tree["is_leaf"]],
+        [middle(correlations.targets_of(tables.read(robustness, "robustness")))],
+        completeness=completeness,
+        seed=seed,
+    )
+    tables.write_csv(found, out)
+
+
+@app.command()
 def names(
     dropped: Annotated[Path, typer.Option(help="Rows of the leaderboard that another stands for.")],
     scores: Annotated[Path, typer.Option(help="Table of kind scores.")],
