@@ -66,9 +66,12 @@ rule correlate:
         "../../envs/analysis.yaml"
     params:
         flips=CONFIG["analysis"]["flips"],
-        same_images={True: "--same-images", False: "--other-images", None: ""}[
-            CONFIG["robustness"]["same_images"]
-        ],
+        # preflight's sample holds the attacked images
+        same_images={
+            True: "--same-images",
+            False: "--other-images",
+            None: "--same-images" if ATTACKS else "",
+        }[CONFIG["robustness"]["same_images"]],
         seed=CONFIG["seed"],
     message:
         "Correlate every benchmark with every target"

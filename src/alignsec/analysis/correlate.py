@@ -85,8 +85,8 @@ def correlate(
     `rho_corrected`: rho over the root of the target's reliability. `partial_*`: Spearman given clean accuracy
     (`control`, of reliability `control_reliability`), over the `partial_n` models that have all three, see
     `control.given`; null where the target is clean accuracy. `leaderboard_*`: the same given Brain-Score's
-    own benchmark of clean accuracy instead, taken as exact. `q`, `partial_q`: Benjamini-Hochberg over leaves x
-    targets; null for parents, which are means of leaves and would be counted twice. `pearson_r, r2,
+    own benchmark of clean accuracy instead, taken as exact. `q`, `partial_q`: Benjamini-Hochberg over
+    leaves x targets; null for parents, which are means of leaves and would be counted twice. `pearson_r, r2,
     slope, intercept, p_ols`: least squares of the target (y) on the benchmark (x) (`scipy.stats.linregress`),
     models taken as independent; slope in units of target per unit of benchmark. `loss_of_n`: models that have
     the target but not the benchmark. Where something cannot be estimated the row stays, it is null, and

@@ -51,7 +51,7 @@ def predict(
     rank; `delta` is their difference. The control is a natural spline of its rank (`splines.basis`).
     `null_mean, null_low, null_high`: mean, 5 % and 95 % quantile of `delta` where the signs of the families'
     residuals given the control are drawn; `p`: share of draws that reach `delta`, the observed one counted.
-    Null with a `note` where models or families are too few. `delta` is not corrected for noise in the control.
+    Null with a `note` where models or families are too few. `delta` is not corrected for the control's noise.
     """
     import numpy as np
     import pandas as pd
