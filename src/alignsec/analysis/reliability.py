@@ -69,8 +69,8 @@ def corrected(rho: float, target: float, benchmark: float = 1.0) -> float:
 
     Source: Spearman (1904), doi:10.2307/1412159.
 
-    >>> corrected(0.3, 0.81), corrected(0.3, 0.1)
-    (0.33333333333333337, nan)
+    >>> corrected(0.3, 0.36), corrected(0.3, 0.1)
+    (0.5, nan)
     """
     if not min(target, benchmark) >= LEAST:
         return math.nan
