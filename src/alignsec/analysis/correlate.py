@@ -13,7 +13,7 @@ from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.study.layout import correlations_of
-from alignsec.study.targets import clean, control_of, is_share
+from alignsec.study.targets import clean, control_of, is_of_correct, is_share
 from alignsec.zoo.account import TOP1
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Study:
             return controlled.Control(value)
         of_target = self.images.get(target)
         agree = of_target is not None and bool((of_target == images)[have].all())
-        shared = is_share(target) and (agree if self.same is None else self.same)
+        shared = is_of_correct(target) and (agree if self.same is None else self.same)
         return controlled.Control(value, images[have], shared)
 
 

@@ -17,7 +17,7 @@ ADVERSARIAL = "adversarial"  # as a name: trained on adversarial images or not, 
 
 
 def matrix(covariates: "pd.DataFrame", names: Sequence[str]) -> tuple["Floats", list[str]]:
-    """Covariates of n models as (n, k) float64, and the names of the k columns; NaN where a number is unknown.
+    """Covariates of n models as (n, k) float64, and names of the k columns; NaN where a number is unknown.
 
     Numbers are taken as they are, `LOGARITHMS` as logarithms to base 10; a text gives a column of 0 and 1 for
     each of its values but the commonest. `ADVERSARIAL` is a column of its own, made from `training`.
