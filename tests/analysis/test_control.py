@@ -247,6 +247,19 @@ def test_the_leaderboards_own_top1_is_a_second_control_taken_as_exact() -> None:
     assert pd.isna(alone["leaderboard_n"])
 
 
+@pytest.mark.parametrize("images", [32, 100])
+def test_corrected_rho_is_what_it_would_be_without_noise_of_the_images(images: int) -> None:
+    family, off = np.arange(200) % 40, []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        made = scenarios.noisy(scenarios.Models(family, CLEAN, rng, 40), 0.0, images)
+        robust = Control(made.measured(rng)[1], np.full(200, float(images)))
+        true, raw = (spearmanr(made.x, y).statistic for y in (made.robust, robust.value))
+        off.append((raw - true, reliability.corrected(raw, robust.reliability()) - true))
+    raw, corrected = np.mean(off, axis=0)
+    assert raw < -0.01 and abs(corrected) < 0.3 * abs(raw)
+
+
 # ---- simulated studies; the full run is `python -m benchmarks.calibration … --rows control`
 
 
