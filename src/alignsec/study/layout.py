@@ -307,6 +307,11 @@ class Layout:
         """Table of kind ``correlations``, gathered; one file per benchmark lies beside it."""
         return self.root / "correlations" / "all.parquet"
 
+    @property
+    def prediction(self) -> Path:
+        """How well robustness of families left out is predicted, table of kind ``prediction``."""
+        return self.root / "correlations" / "prediction.csv"
+
     # ---- report ----
 
     def figure(self, name: str, suffix: str) -> Path:
