@@ -34,6 +34,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "robustness.names": (),
     "images.path": (),
     "robustness.corruptions.path": (),
+    "analysis.kinds": (),
 }
 
 PATHS_IN_LISTS = {"leaderboard.extra": "file"}  # of each entry of a list, the key that names a file
