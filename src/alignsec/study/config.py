@@ -36,6 +36,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "robustness.published.name_map": (),
     "images.path": (),
     "robustness.corruptions.path": (),
+    "analysis.kinds": (),
 }
 
 PATHS_IN_LISTS = {"leaderboard.extra": "file"}  # of each entry of a list, the key that names a file
