@@ -61,7 +61,7 @@ mutants: setup
 	$(BIN)/python -m benchmarks.mutants --report results/mutants.md
 
 lock:
-	$(BIN)/uv pip compile pyproject.toml --extra htcondor --extra timm --extra test --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --output-file requirements.lock
 
 clean:
