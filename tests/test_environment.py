@@ -76,7 +76,7 @@ def test_conda_environments_and_container_have_the_locked_versions() -> None:
 
 
 def test_conda_environments_hold_the_extras_of_their_rules() -> None:
-    """Analysis: what the package itself needs; models: that without figures and Snakemake, and what attacks."""
+    """Analysis: what the package itself needs; models: less figures and Snakemake, and what attacks."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
     def names(requirements: list[str]) -> set[str]:
