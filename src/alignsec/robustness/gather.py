@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FEW_CLASSES = 10  # of which five are so many that top-5 accuracy says nothing
+
+
 class Gathered(NamedTuple):
     """What all jobs came to."""
 
@@ -34,6 +37,8 @@ def gather(
     exclude_duplicates: bool = False,
 ) -> Gathered:
     """Every job's output as accuracies, exclusions and warnings.
+
+    A model of ten classes or fewer has no `clean_top5`, unless top-5 robustness was asked for.
 
     Parameters
     ----------
@@ -73,6 +78,11 @@ def gather(
     if exclude_duplicates:
         statuses += _duplicates(models, folder)
     table, excluded = summarise(attacks, statuses, corrupted, epsilons, norm)
+    if not table["target"].str.startswith("robust_top5@").any():
+        reports = read_reports(table["model"].unique(), folder)
+        few = {m for m, r in reports.items() if (r["classes"] or FEW_CLASSES + 1) <= FEW_CLASSES}
+        table = table[~(table["model"].isin(few) & (table["target"] == "clean_top5"))]
+        table = table.reset_index(drop=True)
     return Gathered(table, excluded, doubts(statuses))
 
 
