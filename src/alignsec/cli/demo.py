@@ -20,7 +20,9 @@ def train(
     from alignsec.demo import networks
 
     for spec, said in zip(specs, networks.train_each(specs, out, seed), strict=True):
-        print(f"{spec}:", said if isinstance(said, str) else ", ".join(f"{k} {v:.3f}" for k, v in said.items()))
+        print(
+            f"{spec}:", said if isinstance(said, str) else ", ".join(f"{k} {v:.3f}" for k, v in said.items())
+        )
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The demo's architectures: ten kinds of small networks on 8x8 pixels, each in three stages and a linear head."""
+"""The demo's architectures: small networks on 8x8 pixels, each in three stages and a linear head."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class _Residual(nn.Module):
 
 
 class _Dense(nn.Module):
-    """Two layers, each of which sees all before it (Huang et al. 2017, arXiv 1608.06993), then half the side."""
+    """Two layers, each sees all before it (Huang et al. 2017, arXiv 1608.06993), then half the side."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _Mixer(nn.Module):
 
 
 class _Attention(nn.Module):
-    """One block of a transformer encoder (Vaswani et al. 2017, arXiv 1706.03762): tokens (N, T, D) to the same."""
+    """One block of a transformer (Vaswani et al. 2017, arXiv 1706.03762): tokens (N, T, D) to the same."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -84,7 +84,9 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # (N, T, 3 D) -> three of (N, heads, T, D / heads)
-        query, key, value = self.project(self.first(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = (
+            self.project(self.first(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        )
         seen = functional.scaled_dot_product_attention(query, key, value)
         x = x + self.out(seen.transpose(1, 2).flatten(2))
         out: Tensor = x + self.within(self.second(x))
@@ -180,7 +182,7 @@ def _transformer() -> nn.Sequential:
 
 
 def _bag() -> nn.Sequential:
-    """Patches of 5x5 pixels looked at one by one, then averaged (Brendel and Bethge 2019, arXiv 1904.00760)."""
+    """Patches of 5x5 pixels seen one by one, then averaged (Brendel and Bethge 2019, arXiv 1904.00760)."""
     return _network(
         [nn.Conv2d(1, 48, 5, 1, 2), nn.ReLU()],
         [nn.Conv2d(48, 64, 1), nn.ReLU()],

@@ -170,7 +170,7 @@ def gradient_alignment(model: "PixelModel", x: "Floats", y: "Ints") -> float:
     images, labels = torch.from_numpy(x).requires_grad_(True), torch.from_numpy(y)
     logits = model(images)
     true = functional.one_hot(labels, logits.shape[1]).bool()
-    margin = logits[true] - logits.masked_fill(true, -torch.inf).max(1).values
+    margin = logits[true] - logits.masked_fill(true, -torch.inf).amax(1)
     (gradient,) = torch.autograd.grad(margin.sum(), images)
     cosine = functional.cosine_similarity(images.detach().flatten(1), gradient.flatten(1), dim=1)
     return float(cosine.abs().median())

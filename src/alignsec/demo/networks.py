@@ -191,7 +191,9 @@ def load(spec: str, weights: Path | str | None) -> PixelModel:
     except OSError as error:
         raise Excluded("weights unavailable", transient=True) from error
     if raw.startswith(_FAILED):
-        raise Excluded(f"weights damaged: {raw.decode('utf-8', 'replace')}: delete {weights} to train it again")
+        raise Excluded(
+            f"weights damaged: {raw.decode('utf-8', 'replace')}: delete {weights} to train it again"
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             damaged = archive.testzip()  # torch.load does not look at the checksums
