@@ -64,6 +64,11 @@ def planned(folder: Path, *arguments: str) -> dict[str, int]:
     return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+)\s+(\d+)\s*$", block, re.M)}
 
 
+def trained(jobs: dict[str, int]) -> set[str]:
+    """Rules that train demo networks among planned ones."""
+    return {rule for rule in jobs if rule.startswith("train_demo")}
+
+
 def configure(folder: Path, **sections: dict[str, object]) -> None:
     merged = {k: ({**v, **sections.pop(k, {})} if isinstance(v, dict) else v) for k, v in CONFIG.items()}
     (folder / "study.yaml").write_text(yaml.safe_dump(merged | sections))
@@ -162,10 +167,12 @@ def test_scores_are_measured_on_the_weights(study: Path) -> None:
     from alignsec.demo import benchmarks as demo_benchmarks
     from alignsec.demo import networks as demo
 
-    place = study / "results" / "small" / "models" / "cnn"
-    model = demo.load(MODELS[2][2], place / "weights.pt")
-    before = json.loads((place / "demo_scores.json").read_text())
-    assert demo_benchmarks.measure(model) == pytest.approx(before)
+    results = study / "results" / "small"
+    model = demo.load(MODELS[2][2], results / "models" / "cnn" / "weights.pt")
+    board = pd.read_csv(results / "scores" / "leaderboard.csv", index_col="model_name")
+    assert list(board.index) == [m[0] for m in MODELS[:3]]
+    before = demo_benchmarks.measure(model)
+    assert {b: round(v, 4) for b, v in before.items()} == board.loc["cnn", list(before)].to_dict()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter))
@@ -181,7 +188,7 @@ def test_an_epsilon_reruns_attacks_and_no_training(study: Path) -> None:
     configure(study, attack={"epsilons": ["0.02", "0.06"], "images_per_shard": 8})
     jobs = planned(study)
     assert jobs["attack"] == 4
-    assert not {"train_demo", "measure_demo", "preflight", "corruptions", "merge_registry"} & set(jobs)
+    assert not trained(jobs) | {"measure_demo", "preflight", "corruptions", "merge_registry"} & set(jobs)
     assert {"robustness", "join", "correlate", "heatmap", "scatter", "tsne", "explorer", "summary"} <= set(
         jobs
     )
@@ -198,27 +205,34 @@ def test_a_figure_option_redraws_that_figure_only(study: Path) -> None:
 
 
 def test_a_new_row_runs_that_model_also_with_a_new_leaderboard(study: Path) -> None:
-    write_sheet(study, [*MODELS, ["vgg", "demo", "arch=mlp,training=blur,seed=9", "mlp", ""]])
+    write_sheet(study, [*MODELS, ["vgg", "demo", "arch=vgg,training=blur,seed=9", "vgg", ""]])
     jobs = planned(study)
-    assert {r: jobs[r] for r in ("train_demo", "preflight", "attack", "corruptions")} == dict.fromkeys(
-        ("train_demo", "preflight", "attack", "corruptions"), 1
-    )
+    own = ("train_demo_vgg", "preflight", "attack", "corruptions")
+    assert {r: jobs[r] for r in own} == dict.fromkeys(own, 1) and not trained(jobs) - {"train_demo_vgg"}
     shutil.copy(study / "results" / "small" / "scores" / "leaderboard.csv", study / "other.csv")
     with (study / "other.csv").open("a") as handle:
         row = (study / "other.csv").read_text().splitlines()[1].split(",")
         handle.write(",".join(["somebody", "99", *row[2:]]) + "\n")
     configure(study, leaderboard={"source": "other.csv"})
     jobs = planned(study)
-    assert (jobs["attack"], jobs["train_demo"], jobs["parse_scores"]) == (1, 1, 1)
+    assert (jobs["attack"], jobs["train_demo_vgg"], jobs["parse_scores"]) == (1, 1, 1)
     write_sheet(study, MODELS)
-    assert not {"attack", "train_demo", "preflight", "corruptions"} & set(planned(study))
+    jobs = planned(study)
+    assert not trained(jobs) | {"attack", "preflight", "corruptions"} & set(jobs)
+
+
+def test_a_new_demo_network_trains_its_family_only(study: Path) -> None:
+    write_sheet(study, [*MODELS, ["blur", "demo", "arch=mlp,training=blur,seed=9", "mlp", ""]])
+    jobs = planned(study)
+    assert trained(jobs) == {"train_demo_mlp"} and jobs["measure_demo"] == 1
+    assert [jobs[r] for r in ("preflight", "attack", "corruptions")] == [3, 3, 3]
 
 
 def test_more_images_add_shards(study: Path) -> None:
     configure(study, images={"source": "digits", "count": 12})
     jobs = planned(study)
     assert (jobs["attack"], jobs["shard_images"]) == (4, 1)
-    assert "train_demo" not in jobs
+    assert not trained(jobs)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +337,8 @@ def test_analysis_of_a_table_of_ones_own(
     variables, asked = thin.environment(tmp_path / "thin")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert not {"attack", "train_demo", "preflight"} & set(planned(tmp_path))
+    jobs = planned(tmp_path)
+    assert not trained(jobs) | {"attack", "preflight"} & set(jobs)
     done = snakemake(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     results = tmp_path / "results" / "own"

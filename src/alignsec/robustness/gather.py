@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FEW_CLASSES = 10  # of which five are so many that top-5 accuracy says nothing
+
+
 class Gathered(NamedTuple):
     """What all jobs came to."""
 
@@ -34,6 +37,8 @@ def gather(
     exclude_duplicates: bool = False,
 ) -> Gathered:
     """Every job's output as accuracies, exclusions and warnings.
+
+    A model of ten classes or fewer has no `clean_top5`, unless top-5 robustness was asked for.
 
     Parameters
     ----------
@@ -73,7 +78,12 @@ def gather(
     if exclude_duplicates:
         statuses += _duplicates(models, folder)
     table, excluded = summarise(attacks, statuses, corrupted, epsilons, norm)
-    return Gathered(with_sample(table, read_reports(models, folder)), excluded, doubts(statuses))
+    reports = read_reports(table["model"].unique(), folder)
+    if not table["target"].str.startswith("robust_top5@").any():
+        few = {m for m, r in reports.items() if (r["classes"] or FEW_CLASSES + 1) <= FEW_CLASSES}
+        table = table[~(table["model"].isin(few) & (table["target"] == "clean_top5"))]
+        table = table.reset_index(drop=True)
+    return Gathered(with_sample(table, reports), excluded, doubts(statuses))
 
 
 def with_sample(table: "pd.DataFrame", reports: Mapping[str, Report]) -> "pd.DataFrame":

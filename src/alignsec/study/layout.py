@@ -73,10 +73,6 @@ class Models:
         """State dict of a model that the workflow trains."""
         return self.of(model) / "weights.pt"
 
-    def demo_scores(self, model: str) -> Path:
-        """Scores of a demo network on the demo's benchmarks."""
-        return self.of(model) / "demo_scores.json"
-
     def preflight(self, model: str) -> Path:
         """The report of `alignsec.zoo.preflight`."""
         return self.of(model) / "preflight.json"
