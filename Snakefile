@@ -39,6 +39,7 @@ rule all:
         S.explorer,
         S.correlations,
         S.prediction,
+        S.covariates,
         S.names,
         S.provenance,
         [S.manifest, S.account, S.reasons, S.excluded] if ATTACKS else [],

@@ -77,7 +77,8 @@ def test_optional_columns_are_kept_in_their_order(tmp_path: Path) -> None:
     (tmp_path / "m.tsv").write_text(f"{head}\na\tbrainscore\t\t\tn\ts\tw\tp\n")
     frame = sheet.read(tmp_path / "m.tsv")
     assert list(frame.columns) == [c.name for c in sheet.DECLARED]
-    assert frame.iloc[0].tolist() == ["a", "brainscore", "", "a", "n", "s", "w", "p"]
+    given = ["a", "brainscore", "", "a", "n", "s", "w", "p"]
+    assert frame.iloc[0].tolist() == given + [""] * (len(sheet.DECLARED) - len(given))
     swapped = "\t".join([*sheet.COLUMNS, *reversed(sheet.OPTIONAL)])
     (tmp_path / "m.tsv").write_text(f"{swapped}\na\tbrainscore\n")
     with pytest.raises(AlignsecError, match=f"m.tsv:1: the header must be {', '.join(sheet.COLUMNS)}"):

@@ -1,3 +1,23 @@
+rule covariates:
+    input:
+        merged=S.merged,
+        table=path(CONFIG["analysis"]["covariates"]),
+        sheet=path(SHEET),
+    output:
+        S.covariates,
+    log:
+        S.log("covariates"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        sheet=option("--sheet", SHEET),
+    message:
+        "Gather what the models are and how they were trained"
+    shell:
+        "alignsec analysis covariates --merged {input.merged} --table {input.table:q} {params.sheet} "
+        "--out {output} > {log} 2>&1"
+
+
 rule join:
     input:
         merged=S.merged,

@@ -58,6 +58,7 @@ rule read_registry:
     output:
         registry=S.registry,
         unresolved=S.unresolved,
+        metadata=S.metadata,
     log:
         S.log("read_registry"),
     priority: FIRST
@@ -69,7 +70,7 @@ rule read_registry:
         sheet=option_of("--sheet", "sheet"),
     shell:
         "alignsec leaderboard registry {params.sheet} --out {output.registry} "
-        "--out-unresolved {output.unresolved} -- {params.source:q} > {log} 2>&1"
+        "--out-unresolved {output.unresolved} --out-metadata {output.metadata} -- {params.source:q} > {log} 2>&1"
 
 
 rule merge_registry:
@@ -99,7 +100,9 @@ rule merge_registry:
 
 rule propose_sheet:
     input:
-        S.merged,
+        merged=S.merged,
+        metadata=S.metadata,
+        covariates=path(CONFIG["analysis"]["covariates"]),
     output:
         S.proposed,
     log:
@@ -107,7 +110,8 @@ rule propose_sheet:
     conda:
         "../../envs/analysis.yaml"
     shell:
-        "alignsec leaderboard propose {input} --out {output} 2>&1 | tee {log}"
+        "alignsec leaderboard propose {input.merged} --metadata {input.metadata} "
+        "--covariates {input.covariates:q} --out {output} 2>&1 | tee {log}"
 
 
 rule model_sheet:

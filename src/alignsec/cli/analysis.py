@@ -44,6 +44,22 @@ def join(
 
 
 @app.command()
+def covariates(
+    merged: Annotated[Path, typer.Option(help="Table of kind merged.")],
+    table: Annotated[Path, typer.Option(help="Reviewed table (analysis.covariates).")],
+    out: Out,
+    sheet: Sheet = None,
+) -> None:
+    """Write what the study's models are and how they were trained."""
+    from alignsec.ground import tables
+    from alignsec.study import covariates as known
+
+    found = known.of_study(tables.read(merged, "merged"), known.read(table), read_sheet(sheet))
+    tables.write_csv(found, out)
+    print(found["training"].value_counts().to_string())
+
+
+@app.command()
 def correlate(
     total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
     benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],

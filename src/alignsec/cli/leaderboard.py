@@ -75,15 +75,23 @@ def registry(
     out_unresolved: Annotated[
         Path | None, typer.Option(help="Registrations whose name is no literal.")
     ] = None,
+    out_metadata: Annotated[
+        Path | None, typer.Option(help="What the plugins' metadata.yaml say of the models.")
+    ] = None,
     sheet: Sheet = None,
 ) -> None:
     """Read the registered names from the installed package's source, importing nothing."""
     from alignsec.ground import tables
+    from alignsec.leaderboard import metadata
     from alignsec.leaderboard import registry as registries
 
     found, unresolved = registries.read(source, read_sheet(sheet))
     if out_unresolved is not None:
         tables.write_csv(unresolved, out_unresolved)
+    if out_metadata is not None:
+        said, unreadable = metadata.read(found, source)
+        tables.write_csv(said, out_metadata)
+        warn(unreadable)
     if out.suffix == ".csv":
         tables.write_csv(found, out)
     else:
@@ -119,16 +127,25 @@ def merge(
 
 
 @app.command()
-def propose(merged: Path, out: Out) -> None:
-    """Write a model sheet of every merged model, for a person to review."""
+def propose(
+    merged: Path,
+    out: Out,
+    covariates: Annotated[Path | None, typer.Option(help="Reviewed table (analysis.covariates).")] = None,
+    metadata: Annotated[Path | None, typer.Option(help="What plugins say, as registry writes it.")] = None,
+) -> None:
+    """Write a model sheet of every merged model, with evidence of each cell, for a person to review."""
     from alignsec.ground import tables
     from alignsec.leaderboard import proposed
+    from alignsec.study import covariates as reviewed
     from alignsec.study import sheet
 
-    sheet.write(proposed.propose_sheet(tables.read(merged, "merged")), out)
-    print(
-        f"{out}: review it (families are guessed from the names), then copy it to config/ and set zoo.sheet"
+    table = proposed.propose_sheet(
+        tables.read(merged, "merged"),
+        None if covariates is None else reviewed.read(covariates),
+        None if metadata is None else tables.read_csv(metadata).fillna("").astype(str),
     )
+    sheet.write(table, out)
+    print(f"{out}: review it (`evidence` says where cells come from), copy it to config/ and set zoo.sheet")
 
 
 @app.command()

@@ -199,6 +199,11 @@ def plugin_of(name: str, source: str = "installed") -> str | None:
     return None
 
 
+def models_folder(source: str = "installed") -> Path:
+    """Where the plugins of models are, a folder each."""
+    return _package_folder(source)[0] / "models"
+
+
 def plugin_folder(plugin: str, source: str = "installed") -> Path:
     """Where a plugin's source is."""
-    return _package_folder(source)[0] / "models" / plugin
+    return models_folder(source) / plugin

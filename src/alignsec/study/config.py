@@ -37,6 +37,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "images.path": (),
     "robustness.corruptions.path": (),
     "analysis.kinds": (),
+    "analysis.covariates": (),
 }
 
 PATHS_IN_LISTS = {"leaderboard.extra": "file"}  # of each entry of a list, the key that names a file

@@ -161,6 +161,11 @@ class Layout:
         return self.root / "registry" / "unresolved.csv"
 
     @property
+    def metadata(self) -> Path:
+        """What plugins say of their models, a row per statement."""
+        return self.root / "registry" / "metadata.csv"
+
+    @property
     def merged(self) -> Path:
         """Table of kind ``merged``."""
         return self.root / "registry" / "merged.parquet"
@@ -292,6 +297,11 @@ class Layout:
     def total(self) -> Path:
         """Table of kind ``total_scores``."""
         return self.root / "analysis" / "total_scores.parquet"
+
+    @property
+    def covariates(self) -> Path:
+        """What the models are and how they were trained (`alignsec.study.covariates`)."""
+        return self.root / "analysis" / "covariates.csv"
 
     @property
     def duplicates(self) -> Path:
