@@ -27,7 +27,7 @@ def test_configuration_page_is_generated() -> None:
     assert (ROOT / "config" / "README.md").read_text(encoding="utf-8") == config.markdown()
 
 
-@pytest.mark.parametrize("name", ["config", "leaderboard", "paper"])
+@pytest.mark.parametrize("name", ["config", "leaderboard", "paper", "realnets"])
 def test_shipped_configurations_are_valid(name: str) -> None:
     resolved = config.resolve(yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
     assert config.warnings(resolved) == []

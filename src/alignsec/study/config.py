@@ -264,6 +264,7 @@ def markdown() -> str:
         "| leaderboard | `leaderboard.yaml` | analysis only: a leaderboard with your own robustness table |",
         "| published | `published.yaml` | analysis only: the leaderboard with published robustness |",
         "| paper | `paper.yaml` | ImageNet validation images, AutoAttack at three epsilons |",
+        "| realnets | `realnets.yaml` | three ImageNet networks from wheels, on photographs of yours |",
         "",
         "Give another file with `snakemake --cores all --configfile config/leaderboard.yaml`; targets "
         "stand before",
