@@ -14,6 +14,7 @@ from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.study.layout import correlations_of
 from alignsec.study.targets import clean, control_of, is_of_correct, is_share
+from alignsec.study.targets import kind as kind_of
 from alignsec.zoo.account import TOP1
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def correlate(
     (`control`, of reliability `control_reliability`), over the `partial_n` models that have all three, see
     `control.given`; null where the target is clean accuracy. `leaderboard_*`: the same given Brain-Score's
     own benchmark of clean accuracy instead, taken as exact. `q`, `partial_q`: Benjamini-Hochberg over
-    leaves x targets; null for parents, which are means of leaves and would be counted twice. `pearson_r, r2,
+    leaves x targets of one `target_kind`, so that what else a study measured changes no q; null for parents,
+    which are means of leaves and would be counted twice. `pearson_r, r2,
     slope, intercept, p_ols`: least squares of the target (y) on the benchmark (x) (`scipy.stats.linregress`),
     models taken as independent; slope in units of target per unit of benchmark. `loss_of_n`: models that have
     the target but not the benchmark. Where something cannot be estimated the row stays, it is null, and
@@ -153,14 +155,17 @@ def _controls(target: str, columns: Sequence[str]) -> dict[str, str]:
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-    """The rows as a table of kind ``correlations``, with p corrected for their number."""
+    """The rows as a table of kind ``correlations``, with p corrected for their number per kind of target."""
     import pandas as pd
 
     schema = tables.SCHEMAS["correlations"]
     frame = pd.DataFrame(rows, columns=list(schema))
+    frame["target_kind"] = [kind_of(target) for target in frame["target"]]
     frame = frame.astype({name: tables.dtype(*spec) for name, spec in schema.items()})
     for p, q in (("p", "q"), ("partial_p", "partial_q")):
-        frame[q] = _adjusted(frame[p].to_numpy(), frame["is_leaf"].to_numpy())
+        frame[q] = math.nan
+        for _, of_kind in frame.groupby("target_kind", sort=False):
+            frame.loc[of_kind.index, q] = _adjusted(of_kind[p].to_numpy(), of_kind["is_leaf"].to_numpy())
     return frame
 
 

@@ -78,6 +78,7 @@ SCHEMAS: dict[str, _Schema] = {
     "correlations": {
         "benchmark": ("str", False),
         "target": ("str", False),
+        "target_kind": ("str", False),
         "category": ("str", True),
         "is_leaf": ("bool", False),
         "n": ("int", False),
