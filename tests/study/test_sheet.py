@@ -64,8 +64,7 @@ def test_every_row_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "as resnet50.a1_in1k, or hf_hub:owner/name",
         "5: factory spec 'ourlab.cifar' of model 'c': write package.module:function, such as ourlab:cifar",
         "6: demo spec 'arch=cnm' of model 'd': unknown arch 'cnm': did you mean cnn? valid are mlp, cnn, "
-        "resnet, "
-        "mixer, depthwise",
+        "resnet, mixer, depthwise, vgg, densenet, inception, transformer, bag",
         "7: model 'd' is already on line 6: remove one row",
         "7: source 'nowhere' is not one of brainscore, torchvision, timm, factory, demo",
     ]
