@@ -27,7 +27,7 @@ def test_configuration_page_is_generated() -> None:
     assert (ROOT / "config" / "README.md").read_text(encoding="utf-8") == config.markdown()
 
 
-@pytest.mark.parametrize("name", ["config", "leaderboard", "paper"])
+@pytest.mark.parametrize("name", ["config", "leaderboard", "paper", "realnets"])
 def test_shipped_configurations_are_valid(name: str) -> None:
     resolved = config.resolve(yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
     assert config.warnings(resolved) == []
@@ -73,6 +73,24 @@ def test_conda_environments_and_container_have_the_locked_versions() -> None:
     assert checked >= 20
     install = (ROOT / "container" / "install.sh").read_text()
     assert re.search(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.M)[1] in install  # type: ignore[index]
+
+
+def test_conda_environments_hold_the_extras_of_their_rules() -> None:
+    """Analysis: what the package itself needs; models: less figures and Snakemake, and what attacks."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[^\w.-]", r)[0].lower().replace("_", "-") for r in requirements}
+
+    def held(name: str) -> set[str]:
+        entries = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"]
+        return names(next(e["pip"] for e in entries if isinstance(e, dict)))
+
+    base, extras = names(project["dependencies"]), project["optional-dependencies"]
+    assert held("analysis") == base
+    drawn = {"matplotlib", "plotly", "seaborn", "snakemake"}
+    assert held("models") == base - drawn | names(extras["attack"]) | names(extras["timm"])
+    assert not base & names([r for requirements in extras.values() for r in requirements])
 
 
 def test_the_workflow_asks_for_the_snakemake_that_is_locked() -> None:

@@ -68,18 +68,35 @@ def test_spearman_agrees_with_pingouin() -> None:
     assert (row["n"], row["rho"]) == pytest.approx((other["n"], other["r"]))
 
 
-def test_q_is_benjamini_hochberg_over_leaves_and_all_targets() -> None:
+def test_q_is_benjamini_hochberg_over_leaves_and_targets_of_one_kind() -> None:
     leaves = [f"b{i}" for i in range(20)]
     total = models(leaves, seed=3)
     total["b3"] = 1.0
-    table = correlate(total, tree(leaves), TARGETS)
+    total["robust_top1@2/255"] = total["robust_top1@1/255"] + np.random.default_rng(4).normal(size=len(total))
+    table = correlate(total, tree(leaves), [*TARGETS, "robust_top1@2/255"])
     tested = table["is_leaf"] & table["p"].notna()
-    assert tested.sum() == 19 * len(TARGETS)
-    wanted = multipletests(table.loc[tested, "p"], method="fdr_bh")[1]
-    np.testing.assert_allclose(table.loc[tested, "q"], wanted, rtol=1e-12)
+    assert table["target_kind"].value_counts().to_dict() == {
+        "adversarial Linf": 42, "adversarial L2": 21, "clean": 21,
+    }  # fmt: skip
+    for kind, count in (("adversarial Linf", 38), ("adversarial L2", 19), ("clean", 19)):
+        mine = tested & (table["target_kind"] == kind)
+        assert mine.sum() == count
+        wanted = multipletests(table.loc[mine, "p"], method="fdr_bh")[1]
+        np.testing.assert_allclose(table.loc[mine, "q"], wanted, rtol=1e-12)
     assert table.loc[~tested, "q"].isna().all()
     # the parent has a p of its own, which must not enter the correction
     assert table.loc[~table["is_leaf"], "p"].notna().all()
+
+
+def test_what_else_a_study_measured_changes_no_q() -> None:
+    leaves = [f"b{i}" for i in range(20)]
+    total = models(leaves, seed=5)
+    corruptions = [f"corruption_top1@fog-{i}" for i in range(1, 6)]
+    for name in corruptions:
+        total[name] = total["b1"] + 0.1 * np.random.default_rng(6).normal(size=len(total))
+    alone, among = (correlate(total, tree(leaves), [*TARGETS, *more]) for more in ([], corruptions))
+    among = among[among["target"].isin(TARGETS)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, among)
 
 
 def test_rows_keep_the_order_of_the_tree_and_hold_the_schema() -> None:

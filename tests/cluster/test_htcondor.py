@@ -22,7 +22,7 @@ from tests.cluster.htcondor import pool as pools
 from tests.cluster.htcondor.pool import Pool, Study, wait
 from tests.workflow.test_workflow import BIN, CONFIG, MODELS, ROOT
 
-REMOTE = {"train_demo", "measure_demo", "preflight", "attack", "corruptions"}
+REMOTE = {"train_demo_mlp", "train_demo_cnn", "measure_demo", "preflight", "attack", "corruptions"}
 # hold times, or the place of the run
 OWN = {"provenance.json", "preflight.json", "models.csv"}
 OWN_KINDS = {".log", ".tsv", ".ledger"}

@@ -9,23 +9,27 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from alignsec.analysis import families
+from alignsec.demo import architectures, specs
 from alignsec.demo import benchmarks as demo_benchmarks
 from alignsec.demo import networks as demo
-from alignsec.demo import specs
 from alignsec.ground.digits import digits
 from alignsec.ground.errors import AlignsecError
 from alignsec.leaderboard import export
 from alignsec.study import sheet
+from alignsec.study.layout import Models
 from alignsec.zoo.pixel_model import Excluded, PixelModel
 
 SHEET = Path(__file__).parents[2] / "config" / "demo" / "models.tsv"
 LEAVES = [b for names in demo_benchmarks.CATEGORIES.values() for b in names]
 CNN = "arch=cnn,training=standard,seed=1"
 ROBUST = "arch=cnn,training=adversarial,strength=0.1,seed=1"
+PLANTED, ABSENT = "Planted2026.gradient-alignment", "Absent2026.shuffled-error_consistency"
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +65,17 @@ def test_digits_are_pixels_and_the_splits_are_disjoint() -> None:
 def test_sheet_of_the_demo_is_valid_and_varied() -> None:
     rows = sheet.read(SHEET)
     found = [specs.parse_spec(s) for s in rows["spec"]]
-    assert len(rows) == len(set(found)) >= 12 and set(rows["source"]) == {"demo"}
-    assert rows["family"].tolist() == [s.arch for s in found] and rows["family"].nunique() >= 4
+    assert len(rows) == len(set(found)) and set(rows["source"]) == {"demo"}
+    assert rows["family"].tolist() == [s.arch for s in found]
     assert {s.training for s in found} >= {"standard", "noise", "blur", "adversarial"}
     assert len({s.strength for s in found if s.training == "adversarial"}) == 2
     assert any("/" in name and " " in name for name in rows["model"])
+    assert any(":" in name for name in rows["model"]) and not all(n.isascii() for n in rows["model"])
+    # enough of both for intervals and tests, and what is planted lies within every family
+    sizes = rows["family"].value_counts().to_numpy()
+    assert len(rows) >= 26 and len(sizes) >= 8 and families.objection(sizes, interval=True) == ""
+    for _, part in rows.groupby("family"):
+        assert {"standard", "adversarial"} <= {specs.parse_spec(s).training for s in part["spec"]}
 
 
 # ---- specs -------------------------------------------------------------------------------------------------
@@ -107,7 +117,7 @@ def test_bad_specs(spec: str, message: str) -> None:
 
 
 def test_every_architecture_of_the_specs_is_built() -> None:
-    assert set(demo.ARCHITECTURES) == set(specs.ARCHITECTURES)
+    assert tuple(architectures.ARCHITECTURES) == specs.ARCHITECTURES
 
 
 # ---- training and loading ----------------------------------------------------------------------------------
@@ -134,9 +144,63 @@ def test_training_is_reproducible_to_the_byte(
     assert sorted(p.name for p in tmp_path.iterdir()) == list("abcde")  # no temporary file stays
 
 
-@pytest.mark.parametrize("arch", demo.ARCHITECTURES)
-@pytest.mark.parametrize("training", specs.TRAININGS)
-def test_every_architecture_takes_every_training(
+def test_a_network_is_the_same_trained_alone_and_among_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "EPOCHS", 1)
+    chosen = [
+        f"arch=resnet,training={t},seed={i}" for i, t in enumerate(("noise", "adversarial", "standard"))
+    ]
+    alone, among, reverse = (
+        [tmp_path / f"{i} {when}" for i in range(3)] for when in ("alone", "among", "back")
+    )
+    for spec, out in zip(chosen, alone, strict=True):
+        demo.train(spec, out, seed=3)
+    assert len(list(demo.train_each(chosen, among, seed=3))) == 3
+    assert len(list(demo.train_each(chosen[::-1], reverse[::-1], seed=3))) == 3
+    content = [[p.read_bytes() for p in paths] for paths in (alone, among, reverse)]
+    assert content[0] == content[1] == content[2] and len(set(content[0])) == 3
+
+
+def test_a_training_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def inputs(model: PixelModel, x: torch.Tensor, y: object, spec: specs.Spec, *_: object) -> torch.Tensor:
+        if spec.training == "noise":
+            raise RuntimeError("no noise today")
+        return x
+
+    monkeypatch.setattr(demo, "EPOCHS", 1)
+    monkeypatch.setattr(demo, "_inputs", inputs)
+    rows = pd.DataFrame(
+        [[t, "demo", f"arch=mlp,training={t}", "mlp", ""] for t in ("noise", "blur")], columns=sheet.COLUMNS
+    )
+    outs = [Models(tmp_path).weights(m) for m in rows["model"]]
+    for out in outs:
+        out.parent.mkdir()
+    said = list(demo.train_each(list(rows["spec"]), outs, seed=0))
+    assert said[0] == "training failed: RuntimeError: no noise today" and isinstance(said[1], dict)
+    with pytest.raises(
+        Excluded, match="weights damaged: training failed: RuntimeError: no noise today: del"
+    ) as e:
+        demo.load(rows["spec"][0], outs[0])
+    assert not e.value.transient
+    # the other is measured, and stands alone on the leaderboard
+    board = demo_benchmarks.measure_all(rows, tmp_path)
+    assert [line.partition(",")[0] for line in board.splitlines()] == ["model_name", "blur"]
+
+
+def test_nothing_is_trained_where_the_files_are_too_few_or_a_spec_is_bad(tmp_path: Path) -> None:
+    with pytest.raises(AlignsecError, match="2 specs and 1 files"):
+        list(demo.train_each([CNN, ROBUST], [tmp_path / "w.pt"], seed=0))
+    with pytest.raises(AlignsecError, match="unknown arch"):
+        list(demo.train_each([CNN, "arch=cnm"], [tmp_path / "w.pt", tmp_path / "x.pt"], seed=0))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arch", "training"),
+    [(a, "adversarial") for a in specs.ARCHITECTURES] + [("cnn", t) for t in specs.TRAININGS],
+)
+def test_every_architecture_and_every_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str, training: str
 ) -> None:
     monkeypatch.setattr(demo, "EPOCHS", 1)
@@ -189,7 +253,7 @@ def test_other_files_of_torch_are_excluded(tmp_path: Path, content: object) -> N
 
 
 def test_weights_of_another_architecture_are_excluded(trained: dict[str, Path]) -> None:
-    for arch in set(demo.ARCHITECTURES) - {"cnn"}:
+    for arch in set(specs.ARCHITECTURES) - {"cnn"}:
         with pytest.raises(Excluded, match=f"another network than arch={arch}"):
             demo.load(f"arch={arch}", trained[CNN])
 
@@ -308,7 +372,7 @@ def test_clean_accuracy_is_the_test_splits(trained: dict[str, Path], measured: d
 
 def test_scores_depend_on_the_weights(measured: dict[str, float]) -> None:
     torch.manual_seed(0)
-    untrained = PixelModel(demo.ARCHITECTURES["cnn"](), (demo.MEAN,), (demo.STD,), input_size=8)
+    untrained = PixelModel(architectures.ARCHITECTURES["cnn"](), (demo.MEAN,), (demo.STD,), input_size=8)
     scored = demo_benchmarks.measure(untrained.eval().requires_grad_(False))
     assert all(scored[b] != measured[b] for b in LEAVES)
     assert scored["Digits2026-top1"] < 0.4 < measured["Digits2026-top1"]
@@ -323,7 +387,7 @@ def test_permuted_training_labels_change_the_scores(
     monkeypatch.setattr(demo, "digits", lambda: (train_x, permuted, test_x, test_y))
     assert demo.train(CNN, tmp_path / "w.pt", seed=0)["test_accuracy"] < 0.3
     scored = demo_benchmarks.measure(demo.load(CNN, tmp_path / "w.pt"))
-    for benchmark in LEAVES:
+    for benchmark in set(LEAVES) - {ABSENT}:
         assert abs(scored[benchmark] - measured[benchmark]) > 0.005, benchmark
     for benchmark in demo_benchmarks.CATEGORIES["engineering"]:
         assert scored[benchmark] < measured[benchmark]
@@ -347,6 +411,82 @@ def test_error_consistency_by_hand() -> None:
 def test_rdm_by_hand() -> None:
     features = np.array([[1.0, 2, 3], [2, 4, 6], [3, 2, 1]])
     np.testing.assert_allclose(demo_benchmarks.rdm(features), [0, 2, 2], atol=1e-12)
+
+
+def test_gradient_alignment_by_hand() -> None:
+    # logits are pixels 0, 1 and 2, so a margin's gradient is 1 at the label's pixel and -1 at the runner-up's
+    pixels = torch.tensor([[3.0, 1, 0, 0], [1, 2, 0, 2], [0, 0, 5, 4]]) / 5
+    model = PixelModel(nn.Sequential(nn.Flatten(), _First(3)), (0.0,), (1.0,), input_size=2)
+    expected = [(3 - 1) / math.sqrt(2 * 10), (1 - 2) / math.sqrt(2 * 9), 5 / math.sqrt(2 * 41)]
+    for i, label in enumerate((0, 0, 2)):
+        one = pixels[i].reshape(1, 1, 2, 2).numpy()
+        found = demo_benchmarks.gradient_alignment(model, one, np.array([label]))
+        assert found == pytest.approx(abs(expected[i]), rel=1e-6)
+    found = demo_benchmarks.gradient_alignment(model, pixels.reshape(3, 1, 2, 2).numpy(), np.array([0, 0, 2]))
+    assert found == pytest.approx(sorted(map(abs, expected))[1], rel=1e-6)
+
+
+class _First(nn.Module):
+    """The first `count` of the inputs."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, : self.count]
+
+
+def test_the_planted_benchmark_follows_adversarial_training(
+    trained: dict[str, Path], measured: dict[str, float]
+) -> None:
+    assert demo_benchmarks.measure(demo.load(ROBUST, trained[ROBUST]))[PLANTED] > measured[PLANTED] + 0.05
+
+
+def test_the_absent_benchmark_is_chance_of_each_networks_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that always has the observer's errors scores 1 with them, and about 0 with them shuffled."""
+    correct = demo_benchmarks.observer()["noise"].argmax(1) == digits()[3]
+    found = []
+    for i in range(100):
+        model = PixelModel(nn.Linear(2, 2), (0.0,), (1.0,), input_size=1)
+        nn.init.constant_(model.module.weight, i)
+        nn.init.zeros_(model.module.bias)
+        shuffled, again = (demo_benchmarks._coin(model).permutation(correct) for _ in range(2))
+        np.testing.assert_array_equal(shuffled, again)
+        found.append(demo_benchmarks.error_consistency(correct, shuffled))
+    assert len(set(found)) > 50
+    # of two independent observers kappa is 0 on average, with standard deviation 1 / sqrt(trials)
+    assert abs(np.mean(found)) < 4 / math.sqrt(100 * len(correct))
+    assert np.std(found) == pytest.approx(1 / math.sqrt(len(correct)), rel=0.3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_of_all_the_demos_networks_the_planted_effect_is_found_and_the_absent_one_is_not(
+    tmp_path: Path,
+) -> None:
+    """With networks of another seed than the demo's, and PGD in place of AutoAttack."""
+    rows = sheet.read(SHEET)
+    outs = [tmp_path / f"{i}.pt" for i in rows.index]
+    assert all(isinstance(a, dict) for a in demo.train_each(list(rows["spec"]), outs, seed=1))
+    models = [demo.load(spec, out) for spec, out in zip(rows["spec"], outs, strict=True)]
+    _, _, x, y = (torch.from_numpy(a[:200]) for a in digits())
+    robust = [
+        (m(demo.pgd(m, x, y, 0.1, 40, torch.Generator().manual_seed(0))).argmax(1) == y)
+        .double()
+        .mean()
+        .item()
+        for m in models
+    ]
+    scores = pd.DataFrame([demo_benchmarks.measure(m) for m in models])
+    family = pd.factorize(rows["family"])[0]
+    signs = families.Signs(10_000, 0)
+    found = {
+        b: families.estimate(scores[b].to_numpy(), np.array([robust]), family, signs)
+        for b in (PLANTED, ABSENT)
+    }
+    assert found[PLANTED].low[0] > 0 and found[PLANTED].p[0] < 0.01
+    assert found[ABSENT].low[0] < 0 < found[ABSENT].high[0] and found[ABSENT].p[0] > 0.05
 
 
 # ---- leaderboard -------------------------------------------------------------------------------------------

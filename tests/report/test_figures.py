@@ -47,9 +47,9 @@ def words(figure: Figure) -> str:
 @pytest.mark.parametrize(
     ("target", "label"),
     [
-        ("robust_top1@4/255", "robust top-1, ε = 4/255"),
-        ("robust_top5@1/255", "robust top-5, ε = 1/255"),
-        ("robust_top1@L2:0.5", "robust top-1, L2 ε = 0.5"),
+        ("robust_top1@4/255", "AutoAttack top-1, ε = 4/255"),
+        ("robust_top5@1/255", "AutoAttack top-5, ε = 1/255"),
+        ("robust_top1@L2:0.5", "AutoAttack top-1, L2 ε = 0.5"),
         ("clean_top1", "clean top-1"),
         ("corruption_top1@gaussian_noise-3", "gaussian noise, severity 3"),
         ("something_else", "something_else"),

@@ -271,6 +271,6 @@ def test_robust_among_correct() -> None:
     assert (row["value"], row["n"], row["low"], row["high"]) == (0.5, 40, share["low"], share["high"])
     assert added.loc[("no n", "robust_given_correct@1/255"), "value"] == 0.4
     tables.validate(found, "robustness")
-    assert targets.label("robust_given_correct@1/255") == "robust of correct, ε = 1/255"
+    assert targets.label("robust_given_correct@1/255") == "AutoAttack, of correct, ε = 1/255"
     assert targets.label("median_distance@L2") == "median distance, L2"
     assert not targets.is_share("median_distance@L2") and targets.is_share("clean_top5")

@@ -45,7 +45,7 @@ def test_the_summary_says_so_and_lists_the_accuracies(models: int) -> None:
     for row in study.total.itertuples():
         line = next(line for line in text.splitlines() if line.startswith(f"- {row.model}: "))
         assert f"clean top-1: {row.clean_top1:.2f}; " in line
-        assert line.count("robust top-1, ε = ") == 3
+        assert line.count("AutoAttack top-1, ε = ") == 3
     assert "independent benchmarks" not in text and "nan" not in text
 
 

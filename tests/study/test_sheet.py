@@ -64,8 +64,7 @@ def test_every_row_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "as resnet50.a1_in1k, or hf_hub:owner/name",
         "5: factory spec 'ourlab.cifar' of model 'c': write package.module:function, such as ourlab:cifar",
         "6: demo spec 'arch=cnm' of model 'd': unknown arch 'cnm': did you mean cnn? valid are mlp, cnn, "
-        "resnet, "
-        "mixer, depthwise",
+        "resnet, mixer, depthwise, vgg, densenet, inception, transformer, bag",
         "7: model 'd' is already on line 6: remove one row",
         "7: source 'nowhere' is not one of brainscore, torchvision, timm, factory, demo",
     ]
@@ -77,7 +76,8 @@ def test_optional_columns_are_kept_in_their_order(tmp_path: Path) -> None:
     (tmp_path / "m.tsv").write_text(f"{head}\na\tbrainscore\t\t\tn\ts\tw\tp\n")
     frame = sheet.read(tmp_path / "m.tsv")
     assert list(frame.columns) == [c.name for c in sheet.DECLARED]
-    assert frame.iloc[0].tolist() == ["a", "brainscore", "", "a", "n", "s", "w", "p"]
+    given = ["a", "brainscore", "", "a", "n", "s", "w", "p"]
+    assert frame.iloc[0].tolist() == given + [""] * (len(sheet.DECLARED) - len(given))
     swapped = "\t".join([*sheet.COLUMNS, *reversed(sheet.OPTIONAL)])
     (tmp_path / "m.tsv").write_text(f"{swapped}\na\tbrainscore\n")
     with pytest.raises(AlignsecError, match=f"m.tsv:1: the header must be {', '.join(sheet.COLUMNS)}"):

@@ -1,7 +1,6 @@
 """The workflow on a study of four networks and eight images: what runs, what reruns, what a user is told."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ import yaml
 from alignsec.ground import locks, names
 from alignsec.study import sheet
 from alignsec.zoo import retry
+from tests import thin
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -61,6 +61,11 @@ def planned(folder: Path, *arguments: str) -> dict[str, int]:
         return {}
     block = text.split("Job stats:")[1].split("total")[0]
     return {m[1]: int(m[2]) for m in re.finditer(r"^(\w+)\s+(\d+)\s*$", block, re.M)}
+
+
+def trained(jobs: dict[str, int]) -> set[str]:
+    """Rules that train demo networks among planned ones."""
+    return {rule for rule in jobs if rule.startswith("train_demo")}
 
 
 def configure(folder: Path, **sections: dict[str, object]) -> None:
@@ -111,6 +116,7 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "analysis/total_scores.parquet",
         "correlations/all.parquet",
         "correlations/all.csv",
+        "correlations/prediction.csv",
         "figures/heatmap.pdf",
         "figures/scatter_average.png",
         "figures/scatter_neural.pdf",
@@ -160,10 +166,12 @@ def test_scores_are_measured_on_the_weights(study: Path) -> None:
     from alignsec.demo import benchmarks as demo_benchmarks
     from alignsec.demo import networks as demo
 
-    place = study / "results" / "small" / "models" / "cnn"
-    model = demo.load(MODELS[2][2], place / "weights.pt")
-    before = json.loads((place / "demo_scores.json").read_text())
-    assert demo_benchmarks.measure(model) == pytest.approx(before)
+    results = study / "results" / "small"
+    model = demo.load(MODELS[2][2], results / "models" / "cnn" / "weights.pt")
+    board = pd.read_csv(results / "scores" / "leaderboard.csv", index_col="model_name")
+    assert list(board.index) == [m[0] for m in MODELS[:3]]
+    before = demo_benchmarks.measure(model)
+    assert {b: round(v, 4) for b, v in before.items()} == board.loc["cnn", list(before)].to_dict()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter))
@@ -179,7 +187,7 @@ def test_an_epsilon_reruns_attacks_and_no_training(study: Path) -> None:
     configure(study, attack={"epsilons": ["0.02", "0.06"], "images_per_shard": 8})
     jobs = planned(study)
     assert jobs["attack"] == 4
-    assert not {"train_demo", "measure_demo", "preflight", "corruptions", "merge_registry"} & set(jobs)
+    assert not trained(jobs) | {"measure_demo", "preflight", "corruptions", "merge_registry"} & set(jobs)
     assert {"robustness", "join", "correlate", "heatmap", "scatter", "tsne", "explorer", "summary"} <= set(
         jobs
     )
@@ -196,27 +204,34 @@ def test_a_figure_option_redraws_that_figure_only(study: Path) -> None:
 
 
 def test_a_new_row_runs_that_model_also_with_a_new_leaderboard(study: Path) -> None:
-    write_sheet(study, [*MODELS, ["vgg", "demo", "arch=mlp,training=blur,seed=9", "mlp", ""]])
+    write_sheet(study, [*MODELS, ["vgg", "demo", "arch=vgg,training=blur,seed=9", "vgg", ""]])
     jobs = planned(study)
-    assert {r: jobs[r] for r in ("train_demo", "preflight", "attack", "corruptions")} == dict.fromkeys(
-        ("train_demo", "preflight", "attack", "corruptions"), 1
-    )
+    own = ("train_demo_vgg", "preflight", "attack", "corruptions")
+    assert {r: jobs[r] for r in own} == dict.fromkeys(own, 1) and not trained(jobs) - {"train_demo_vgg"}
     shutil.copy(study / "results" / "small" / "scores" / "leaderboard.csv", study / "other.csv")
     with (study / "other.csv").open("a") as handle:
         row = (study / "other.csv").read_text().splitlines()[1].split(",")
         handle.write(",".join(["somebody", "99", *row[2:]]) + "\n")
     configure(study, leaderboard={"source": "other.csv"})
     jobs = planned(study)
-    assert (jobs["attack"], jobs["train_demo"], jobs["parse_scores"]) == (1, 1, 1)
+    assert (jobs["attack"], jobs["train_demo_vgg"], jobs["parse_scores"]) == (1, 1, 1)
     write_sheet(study, MODELS)
-    assert not {"attack", "train_demo", "preflight", "corruptions"} & set(planned(study))
+    jobs = planned(study)
+    assert not trained(jobs) | {"attack", "preflight", "corruptions"} & set(jobs)
+
+
+def test_a_new_demo_network_trains_its_family_only(study: Path) -> None:
+    write_sheet(study, [*MODELS, ["blur", "demo", "arch=mlp,training=blur,seed=9", "mlp", ""]])
+    jobs = planned(study)
+    assert trained(jobs) == {"train_demo_mlp"} and jobs["measure_demo"] == 1
+    assert [jobs[r] for r in ("preflight", "attack", "corruptions")] == [3, 3, 3]
 
 
 def test_more_images_add_shards(study: Path) -> None:
     configure(study, images={"source": "digits", "count": 12})
     jobs = planned(study)
     assert (jobs["attack"], jobs["shard_images"]) == (4, 1)
-    assert "train_demo" not in jobs
+    assert not trained(jobs)
 
 
 @pytest.mark.parametrize(
@@ -294,8 +309,11 @@ def test_a_killed_run_continues_and_ends_the_same(study: Path, tmp_path: Path) -
         assert one.read_bytes() == two.read_bytes(), name
 
 
-def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None:
-    """The published leaderboard and the installed registry, against pandas; no attack runs."""
+def test_analysis_of_a_table_of_ones_own(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published leaderboard and the committed registry, against pandas; no attack runs, and no job (nor
+    Snakemake) asks for a package of the extra `attack`."""
     import numpy as np
     from scipy.stats import linregress
 
@@ -304,7 +322,7 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
         yaml.safe_dump(
             {
                 "study": "own",
-                "leaderboard": {"source": str(source), "registry": "installed"},
+                "leaderboard": {"source": str(source), "registry": "config/published/registry.csv"},
                 "robustness": {"source": "mine.csv"},
             }
         )
@@ -315,7 +333,11 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
         {"model": names, "target": "robust_top1@1/255", "value": rng.uniform(size=len(names)).round(4)}
     )
     mine.to_csv(tmp_path / "mine.csv", index=False)
-    assert not {"attack", "train_demo", "preflight"} & set(planned(tmp_path))
+    variables, asked = thin.environment(tmp_path / "thin")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    jobs = planned(tmp_path)
+    assert not trained(jobs) | {"attack", "preflight"} & set(jobs)
     done = snakemake(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     results = tmp_path / "results" / "own"
@@ -331,6 +353,22 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
         assert every.loc[benchmark, "r2"] == pytest.approx(linregress(*pairs.to_numpy().T).rvalue ** 2)
         assert every.loc[benchmark, "n"] == len(pairs)
     assert len(list((results / "figures").glob("*.p*"))) == 22
+    merged = pd.read_parquet(results / "registry" / "merged.parquet")
+    assert merged["plugin"].notna().sum() == 233
+    assert not asked.exists(), asked.read_text()
+
+
+def test_an_analysis_only_installation_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables, asked = thin.environment(tmp_path / "thin")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    line = [sys.executable, "-m", "alignsec", "leaderboard", "registry", "installed", "--out"]
+    done = subprocess.run([*line, str(tmp_path / "r.csv")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "alignsec[attack]" in done.stderr and "Traceback" not in done.stderr
+    assert asked.read_text().startswith("brainscore_vision in ")
 
 
 HOSTILE = {

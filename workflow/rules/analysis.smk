@@ -1,3 +1,23 @@
+rule covariates:
+    input:
+        merged=S.merged,
+        table=path(CONFIG["analysis"]["covariates"]),
+        sheet=path(SHEET),
+    output:
+        S.covariates,
+    log:
+        S.log("covariates"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        sheet=option("--sheet", SHEET),
+    message:
+        "Gather what the models are and how they were trained"
+    shell:
+        "alignsec analysis covariates --merged {input.merged} --table {input.table:q} {params.sheet} "
+        "--out {output} > {log} 2>&1"
+
+
 rule join:
     input:
         merged=S.merged,
@@ -32,7 +52,7 @@ rule names:
         robustness=S.robustness,
         excluded=S.excluded,
         sheet=path(SHEET),
-        own=[] if ATTACKS else path(CONFIG["robustness"]["source"]),
+        own=path(CONFIG["robustness"]["source"]) if OWN and not ATTACKS else [],
         aliases=path(CONFIG["robustness"]["names"]),
     output:
         report(S.names, category="Tables", caption="../report/names.rst"),
@@ -42,7 +62,7 @@ rule names:
         "../../envs/analysis.yaml"
     params:
         sheet=option("--sheet", SHEET),
-        own=option("--own", None if ATTACKS else CONFIG["robustness"]["source"]),
+        own=option("--own", CONFIG["robustness"]["source"] if OWN and not ATTACKS else None),
         aliases=option("--aliases", CONFIG["robustness"]["names"]),
     message:
         "Account for every name"
@@ -66,10 +86,38 @@ rule correlate:
         "../../envs/analysis.yaml"
     params:
         flips=CONFIG["analysis"]["flips"],
+        # preflight's sample holds the attacked images
+        same_images={
+            True: "--same-images",
+            False: "--other-images",
+            None: "--same-images" if ATTACKS else "",
+        }[CONFIG["robustness"]["same_images"]],
         seed=CONFIG["seed"],
     message:
         "Correlate every benchmark with every target"
     shell:
         "alignsec analysis correlate --total {input.total} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} --flips {params.flips} --seed {params.seed} --out {output.table} "
-        "> {log} 2>&1"
+        "--robustness {input.robustness} --flips {params.flips} {params.same_images} --seed {params.seed} "
+        "--out {output.table} > {log} 2>&1"
+
+
+rule predict:
+    input:
+        total=S.total,
+        benchmarks=S.benchmarks,
+        robustness=S.robustness,
+    output:
+        report(S.prediction, category="Tables", caption="../report/prediction.rst"),
+    log:
+        S.log("predict"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        completeness=CONFIG["analysis"]["completeness"],
+        seed=CONFIG["seed"],
+    message:
+        "Predict robustness of families left out"
+    shell:
+        "alignsec analysis predict --total {input.total} --benchmarks {input.benchmarks} "
+        "--robustness {input.robustness} --completeness {params.completeness} --seed {params.seed} "
+        "--out {output} > {log} 2>&1"

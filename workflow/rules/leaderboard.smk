@@ -47,24 +47,30 @@ rule parse_scores:
         "--out-benchmarks {output.benchmarks} --out-dropped {output.dropped} {params.extra} {params.categories} > {log} 2>&1"
 
 
+# a table of the registered models is an input; an installed package, or a copy of it, is not watched
+REGISTRY = Path(CONFIG["leaderboard"]["registry"])
+
+
 rule read_registry:
     input:
+        table=path(REGISTRY) if REGISTRY.is_file() else [],
         sheet=path(SHEET) if CONFIG["leaderboard"]["registry"] == "demo" else [],
     output:
         registry=S.registry,
         unresolved=S.unresolved,
+        metadata=S.metadata,
     log:
         S.log("read_registry"),
     priority: FIRST
     conda:
-        "../../envs/models.yaml"
+        "../../envs/analysis.yaml" if REGISTRY.is_file() else "../../envs/models.yaml"
     threads: FIRST_THREADS
     params:
         source=CONFIG["leaderboard"]["registry"],
         sheet=option_of("--sheet", "sheet"),
     shell:
         "alignsec leaderboard registry {params.sheet} --out {output.registry} "
-        "--out-unresolved {output.unresolved} -- {params.source:q} > {log} 2>&1"
+        "--out-unresolved {output.unresolved} --out-metadata {output.metadata} -- {params.source:q} > {log} 2>&1"
 
 
 rule merge_registry:
@@ -94,7 +100,9 @@ rule merge_registry:
 
 rule propose_sheet:
     input:
-        S.merged,
+        merged=S.merged,
+        metadata=S.metadata,
+        covariates=path(CONFIG["analysis"]["covariates"]),
     output:
         S.proposed,
     log:
@@ -102,7 +110,8 @@ rule propose_sheet:
     conda:
         "../../envs/analysis.yaml"
     shell:
-        "alignsec leaderboard propose {input} --out {output} 2>&1 | tee {log}"
+        "alignsec leaderboard propose {input.merged} --metadata {input.metadata} "
+        "--covariates {input.covariates:q} --out {output} 2>&1 | tee {log}"
 
 
 rule model_sheet:

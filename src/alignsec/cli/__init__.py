@@ -15,7 +15,7 @@ MOVED = {
     "scores fetch": "leaderboard fetch",
     "scores parse": "leaderboard parse",
     "scores measure": "demo measure",
-    "scores gather": "demo gather",
+    "scores gather": "demo measure",
     "registry read": "leaderboard registry",
     "registry merge": "leaderboard merge",
     "registry propose": "leaderboard propose",

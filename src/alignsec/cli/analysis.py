@@ -44,6 +44,22 @@ def join(
 
 
 @app.command()
+def covariates(
+    merged: Annotated[Path, typer.Option(help="Table of kind merged.")],
+    table: Annotated[Path, typer.Option(help="Reviewed table (analysis.covariates).")],
+    out: Out,
+    sheet: Sheet = None,
+) -> None:
+    """Write what the study's models are and how they were trained."""
+    from alignsec.ground import tables
+    from alignsec.study import covariates as known
+
+    found = known.of_study(tables.read(merged, "merged"), known.read(table), read_sheet(sheet))
+    tables.write_csv(found, out)
+    print(found["training"].value_counts().to_string())
+
+
+@app.command()
 def correlate(
     total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
     benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
@@ -51,6 +67,13 @@ def correlate(
     out: Annotated[
         Path, typer.Option(help="The gathered table; its CSV twin and one file per benchmark go beside it.")
     ],
+    same_images: Annotated[
+        bool | None,
+        typer.Option(
+            "--same-images/--other-images",
+            help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
+        ),
+    ] = None,
     flips: int = 10_000,
     seed: int = 0,
 ) -> None:
@@ -58,15 +81,44 @@ def correlate(
     from alignsec.analysis import correlate as correlations
     from alignsec.ground import tables
 
+    measured = tables.read(robustness, "robustness")
     table = correlations.correlate(
         tables.read(total, "total_scores"),
         tables.read(benchmarks, "benchmarks"),
-        correlations.targets_of(tables.read(robustness, "robustness")),
+        correlations.targets_of(measured),
+        images=measured.pivot(index="model", columns="target", values="n").astype(float),
+        same_images=same_images,
         seed=seed,
         flips=flips,
         progress=True,
     )
     correlations.write(table, out)
+
+
+@app.command()
+def predict(
+    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
+    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    out: Out,
+    completeness: float = 0.5,
+    seed: int = 0,
+) -> None:
+    """Predict robustness of families left out, with benchmarks and with clean accuracy alone."""
+    from alignsec.analysis import correlate as correlations
+    from alignsec.analysis import prediction
+    from alignsec.ground import tables
+    from alignsec.study.targets import middle
+
+    tree = tables.read(benchmarks, "benchmarks")
+    found = prediction.predict(
+        tables.read(total, "total_scores"),
+        tree[tree["is_leaf"]],
+        [middle(correlations.targets_of(tables.read(robustness, "robustness")))],
+        completeness=completeness,
+        seed=seed,
+    )
+    tables.write_csv(found, out)
 
 
 @app.command()

@@ -6,47 +6,37 @@ from typing import Annotated
 import typer
 
 from alignsec.cli.options import Out, group
-from alignsec.ground.errors import AlignsecError
 
 app = group("The demo's networks, trained here, and the benchmarks measured on them.")
 
 
 @app.command()
-def train(spec: str, out: Out, seed: int = 0) -> None:
-    """Train one demo network."""
+def train(
+    specs: Annotated[list[str], typer.Argument(help="The networks.")],
+    out: Annotated[list[Path], typer.Option(help="File to write, one for each network.")],
+    seed: int = 0,
+) -> None:
+    """Train demo networks, one after the other."""
     from alignsec.demo import networks
 
-    accuracy = networks.train(spec, out, seed)
-    print(", ".join(f"{k} {v:.3f}" for k, v in accuracy.items()))
+    for spec, said in zip(specs, networks.train_each(specs, out, seed), strict=True):
+        print(
+            f"{spec}:", said if isinstance(said, str) else ", ".join(f"{k} {v:.3f}" for k, v in said.items())
+        )
 
 
 @app.command()
 def measure(
-    spec: str, weights: Annotated[Path, typer.Option(help="The trained state dict.")], out: Out
-) -> None:
-    """Score one trained network on the demo's benchmarks."""
-    import torch
-
-    from alignsec.demo import benchmarks, networks
-    from alignsec.ground.reasons import Excluded
-    from alignsec.study.records import write_json
-
-    torch.set_num_threads(1)
-    try:
-        write_json(out, benchmarks.measure(networks.load(spec, weights)))
-    except Excluded as excluded:
-        raise AlignsecError(excluded.reason) from excluded
-
-
-@app.command()
-def gather(
     sheet: Annotated[Path, typer.Option(help="The model sheet.")],
-    folder: Annotated[Path, typer.Option(help="Folder of the models.")],
+    folder: Annotated[Path, typer.Option(help="Folder of the models, with their weights.")],
     out: Out,
 ) -> None:
-    """Write the networks' measured scores as a leaderboard file."""
+    """Score the sheet's trained networks on the demo's benchmarks, as a leaderboard file."""
+    import torch
+
     from alignsec.demo import benchmarks
     from alignsec.ground.tables import write_text
     from alignsec.study import sheet as sheets
 
-    write_text(out, benchmarks.gather(sheets.read(sheet), folder))
+    torch.set_num_threads(1)
+    write_text(out, benchmarks.measure_all(sheets.read(sheet), folder))

@@ -70,18 +70,32 @@ def parse(
 
 @app.command()
 def registry(
-    source: Annotated[str, typer.Argument(help="installed, the path of a copy, or demo.")],
-    out: Out,
-    out_unresolved: Annotated[Path, typer.Option(help="Registrations whose name is no literal.")],
+    source: Annotated[str, typer.Argument(help="installed, the path of a copy or of a table, or demo.")],
+    out: Annotated[Path, typer.Option(help="Table of kind registry; a CSV where it ends in .csv.")],
+    out_unresolved: Annotated[
+        Path | None, typer.Option(help="Registrations whose name is no literal.")
+    ] = None,
+    out_metadata: Annotated[
+        Path | None, typer.Option(help="What the plugins' metadata.yaml say of the models.")
+    ] = None,
     sheet: Sheet = None,
 ) -> None:
     """Read the registered names from the installed package's source, importing nothing."""
     from alignsec.ground import tables
+    from alignsec.leaderboard import metadata
     from alignsec.leaderboard import registry as registries
 
     found, unresolved = registries.read(source, read_sheet(sheet))
-    tables.write_csv(unresolved, out_unresolved)
-    tables.write(found, out, "registry")
+    if out_unresolved is not None:
+        tables.write_csv(unresolved, out_unresolved)
+    if out_metadata is not None:
+        said, unreadable = metadata.read(found, source)
+        tables.write_csv(said, out_metadata)
+        warn(unreadable)
+    if out.suffix == ".csv":
+        tables.write_csv(found, out)
+    else:
+        tables.write(found, out, "registry")
     print(
         f"{len(found)} models in {found['plugin'].nunique()} plugins, {len(unresolved)} registrations "
         "unresolved"
@@ -113,23 +127,32 @@ def merge(
 
 
 @app.command()
-def propose(merged: Path, out: Out) -> None:
-    """Write a model sheet of every merged model, for a person to review."""
+def propose(
+    merged: Path,
+    out: Out,
+    covariates: Annotated[Path | None, typer.Option(help="Reviewed table (analysis.covariates).")] = None,
+    metadata: Annotated[Path | None, typer.Option(help="What plugins say, as registry writes it.")] = None,
+) -> None:
+    """Write a model sheet of every merged model, with evidence of each cell, for a person to review."""
     from alignsec.ground import tables
     from alignsec.leaderboard import proposed
+    from alignsec.study import covariates as reviewed
     from alignsec.study import sheet
 
-    sheet.write(proposed.propose_sheet(tables.read(merged, "merged")), out)
-    print(
-        f"{out}: review it (families are guessed from the names), then copy it to config/ and set zoo.sheet"
+    table = proposed.propose_sheet(
+        tables.read(merged, "merged"),
+        None if covariates is None else reviewed.read(covariates),
+        None if metadata is None else tables.read_csv(metadata).fillna("").astype(str),
     )
+    sheet.write(table, out)
+    print(f"{out}: review it (`evidence` says where cells come from), copy it to config/ and set zoo.sheet")
 
 
 @app.command()
 def check(
     source: Annotated[str, typer.Argument(help="A leaderboard file of this machine.")],
     sheet: Annotated[Path, typer.Option(help="The model sheet.")],
-    registry: Annotated[str, typer.Option(help="installed, the path of a copy, or demo.")] = "installed",
+    registry: Annotated[str, typer.Option(help="installed, a copy or a table of it, or demo.")] = "installed",
     sha256: str | None = None,
 ) -> None:
     """Check a sheet against a leaderboard file and the registry, before any job runs."""

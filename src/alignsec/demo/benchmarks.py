@@ -1,10 +1,15 @@
 """The demo's leaderboard: small benchmarks of three kinds, each measured on the trained networks.
 
 They borrow the form of Brain-Score's benchmarks, not their data: no brain and no person was recorded.
+
+Of two the answer is known before anything is computed (README, "The demo"): `Planted2026.gradient-alignment`
+goes with robustness because both follow from training, `Absent2026.shuffled-error_consistency` cannot.
 """
 
 import csv
+import hashlib
 import io
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from alignsec.ground.reasons import Excluded
 from alignsec.study.catalogue import SOURCES
 from alignsec.study.layout import Models
-from alignsec.study.records import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +46,8 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
         "Observer2026.contrast-error_consistency",
         "Observer2026.confusion",
         "Observer2026.confidence",
+        "Planted2026.gradient-alignment",
+        "Absent2026.shuffled-error_consistency",
     ),
     "engineering": (
         "Digits2026-top1",
@@ -146,6 +153,39 @@ def error_consistency(correct: "Bools", reference: "Bools") -> float:
     return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
 
 
+def gradient_alignment(model: "PixelModel", x: "Floats", y: "Ints") -> float:
+    """Median cosine between an image and the gradient of its margin with respect to the pixels.
+
+    Etmann et al. 2019 (arXiv 1905.04172), eq. 2, divided by the image's norm; the margin is the true class's
+    logit less the largest other one. It grows with a network's robustness (Tsipras et al. 2019, arXiv
+    1805.12152: gradients of adversarially trained networks look like the class), but attacks nothing.
+
+    Parameters
+    ----------
+    x : (N, C, H, W) float32 in [0, 1]
+    y : (N,) int64
+    """
+    from torch.nn import functional
+
+    images, labels = torch.from_numpy(x).requires_grad_(True), torch.from_numpy(y)
+    logits = model(images)
+    true = functional.one_hot(labels, logits.shape[1]).bool()
+    margin = logits[true] - logits.masked_fill(true, -torch.inf).amax(1)
+    (gradient,) = torch.autograd.grad(margin.sum(), images)
+    cosine = functional.cosine_similarity(images.detach().flatten(1), gradient.flatten(1), dim=1)
+    return float(cosine.abs().median())
+
+
+def _coin(model: "PixelModel") -> "np.random.Generator":
+    """Chance that is anew for every network, and the same whenever this one is measured."""
+    import numpy as np
+
+    weights = hashlib.sha256()
+    for value in model.state_dict().values():
+        weights.update(value.numpy().tobytes())
+    return np.random.default_rng(int.from_bytes(weights.digest(), "big"))
+
+
 def measure(model: "PixelModel") -> dict[str, float]:
     """Every benchmark of `CATEGORIES`, measured on one trained demo network."""
     import numpy as np
@@ -184,6 +224,11 @@ def measure(model: "PixelModel") -> dict[str, float]:
         reference = seen[name].argmax(1) == test_y
         found[f"Observer2026.{name}-error_consistency"] = error_consistency(correct, reference)
     found["Observer2026.confusion"] = _confusion_likeness(logits["noise"], seen["noise"], test_y)
+    found["Planted2026.gradient-alignment"] = gradient_alignment(model, test_x[:_PROBES], test_y[:_PROBES])
+    found["Absent2026.shuffled-error_consistency"] = error_consistency(
+        logits["noise"].argmax(1) == test_y,
+        _coin(model).permutation(seen["noise"].argmax(1) == test_y),
+    )
     rows = np.arange(len(test_y))
     found["Observer2026.confidence"] = float(
         spearmanr(_margin(logits["clean"], test_y, rows), _margin(seen["clean"], test_y, rows)).statistic
@@ -260,8 +305,18 @@ def leaderboard(measured: Mapping[str, Mapping[str, float]]) -> str:
     return out.getvalue()
 
 
-def gather(sheet: "pd.DataFrame", folder: Path) -> str:
-    """`leaderboard` of the sheet's trained networks, from their scores below the folder of the models."""
-    models = Models(folder)
-    trained = [m for m, s in zip(sheet["model"], sheet["source"], strict=True) if SOURCES[s].trained]
-    return leaderboard({m: read_json(models.demo_scores(m)) for m in trained})
+def measure_all(sheet: "pd.DataFrame", folder: Path) -> str:
+    """`leaderboard` of the sheet's trained networks, measured here; `folder` is that of the models.
+
+    A network whose weights are none has no row.
+    """
+    from alignsec.demo.networks import load
+
+    models, measured = Models(folder), {}
+    for model, source, spec in zip(sheet["model"], sheet["source"], sheet["spec"], strict=True):
+        if SOURCES[source].trained:
+            try:
+                measured[model] = measure(load(spec or model, models.weights(model)))
+            except Excluded as excluded:
+                print(f"{model}: {excluded}", file=sys.stderr)
+    return leaderboard(measured)

@@ -5,9 +5,9 @@ A spec names one network (`alignsec.demo.specs`): ``arch=cnn,training=noise,stre
 
 import contextlib
 import io
+import traceback
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,124 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from alignsec.demo.architectures import ARCHITECTURES, SIDE
 from alignsec.demo.specs import Spec, parse_spec
-from alignsec.ground.digits import CLASSES, digits
+from alignsec.ground.digits import digits
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import told
 from alignsec.ground.tables import atomic
 from alignsec.zoo.pixel_model import Excluded, PixelModel
 
-SIDE = 8
 MEAN, STD = 0.3053, 0.3761  # of the digits' pixels in [0, 1]
 EPOCHS, BATCH, RATE = 16, 50, 4e-3
 PGD_STEPS = 4
 BLUR_RADIUS = 2  # pixels; a wider window would not fit into 8
-
-
-# ---- architectures -----------------------------------------------------------------------------------------
-
-
-class _Residual(nn.Module):
-    def __init__(self, width: int, out: int, stride: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, out, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(out),
-            nn.ReLU(),
-            nn.Conv2d(out, out, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(out),
-        )
-        self.skip = nn.Identity() if stride == 1 and width == out else nn.Conv2d(width, out, 1, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = functional.relu(self.body(x) + self.skip(x))
-        return out
-
-
-class _Mixer(nn.Module):
-    """One block of an MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601): tokens (N, T, D) to the same."""
-
-    def __init__(self, tokens: int, width: int) -> None:
-        super().__init__()
-        self.across = nn.Sequential(nn.Linear(tokens, 2 * tokens), nn.GELU(), nn.Linear(2 * tokens, tokens))
-        self.within = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.first, self.second = nn.LayerNorm(width), nn.LayerNorm(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.across(self.first(x).transpose(1, 2)).transpose(1, 2)
-        out: Tensor = x + self.within(self.second(x))
-        return out
-
-
-class _Patches(nn.Module):
-    """Images (N, 1, 8, 8) to 16 tokens of 2x2 pixels each, (N, 16, width)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.embed = nn.Conv2d(1, width, 2, 2)
-        self.position = nn.Parameter(0.02 * torch.randn(1, (SIDE // 2) ** 2, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.embed(x).flatten(2).transpose(1, 2) + self.position
-        return out
-
-
-def _depthwise(width: int, out: int, stride: int) -> list[nn.Module]:
-    return [nn.Conv2d(width, width, 3, stride, 1, groups=width), nn.Conv2d(width, out, 1), nn.ReLU()]
-
-
-def _network(
-    early: list[nn.Module], middle: list[nn.Module], late: list[nn.Module], width: int
-) -> nn.Sequential:
-    """Three stages, whose outputs the benchmarks look at, and a linear head on `width` features."""
-    stages: dict[str, list[nn.Module]] = {
-        "early": early,
-        "middle": middle,
-        "late": [*late, nn.Flatten()],
-        "head": [nn.Linear(width, CLASSES)],
-    }
-    return nn.Sequential(OrderedDict((name, nn.Sequential(*layers)) for name, layers in stages.items()))
-
-
-def _mlp() -> nn.Sequential:
-    return _network(
-        [nn.Flatten(), nn.Linear(SIDE * SIDE, 128), nn.ReLU()],
-        [nn.Linear(128, 128), nn.ReLU()],
-        [nn.Linear(128, 64), nn.ReLU()],
-        64,
-    )
-
-
-def _cnn() -> nn.Sequential:
-    return _network(
-        [nn.Conv2d(1, 16, 3, 1, 1), nn.ReLU()],
-        [nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU()],
-        [nn.Conv2d(32, 48, 3, 2, 1), nn.ReLU()],
-        48 * 4,
-    )
-
-
-def _resnet() -> nn.Sequential:
-    return _network(
-        [nn.Conv2d(1, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()],
-        [_Residual(16, 24, 2)],
-        [_Residual(24, 32, 2)],
-        32 * 4,
-    )
-
-
-def _mixer() -> nn.Sequential:
-    return _network([_Patches(32)], [_Mixer(16, 32)], [_Mixer(16, 32), nn.LayerNorm(32)], 16 * 32)
-
-
-def _separable() -> nn.Sequential:
-    return _network(
-        [nn.Conv2d(1, 24, 3, 1, 1), nn.ReLU()], _depthwise(24, 48, 2), _depthwise(48, 64, 2), 64 * 4
-    )
-
-
-# builders of `alignsec.demo.specs.ARCHITECTURES`
-ARCHITECTURES: dict[str, Callable[[], nn.Sequential]] = {
-    "mlp": _mlp, "cnn": _cnn, "resnet": _resnet, "mixer": _mixer, "depthwise": _separable,
-}  # fmt: skip
+_FAILED = b"training failed: "  # in place of weights
 
 
 def _wrap(network: nn.Sequential) -> PixelModel:
@@ -251,6 +146,35 @@ def train(spec: str, out: Path, seed: int) -> dict[str, float]:
     return accuracy
 
 
+def train_each(specs: Sequence[str], outs: Sequence[Path], seed: int) -> Iterator[dict[str, float] | str]:
+    """`train` of one network after the other; each is what it would be alone.
+
+    One whose training fails leaves its reason in place of its weights, which `load` answers with, and the
+    others go on.
+
+    Yields
+    ------
+    accuracies of `train`, or why there are none
+
+    Raises
+    ------
+    AlignsecError
+        Specs and files are not as many, or a spec is not valid; nothing was trained.
+    """
+    if len(specs) != len(outs):
+        raise AlignsecError(f"{len(specs)} specs and {len(outs)} files to write: give an --out for each spec")
+    for spec in specs:
+        parse_spec(spec)
+    for spec, out in zip(specs, outs, strict=True):
+        try:
+            yield train(spec, out, seed)
+        except Exception as error:  # noqa: BLE001 - one network of many
+            traceback.print_exc()
+            with atomic(out) as temporary:
+                temporary.write_bytes(_FAILED + told(error).encode())
+            yield f"{_FAILED.decode()}{told(error)}"
+
+
 def load(spec: str, weights: Path | str | None) -> PixelModel:
     """The trained network of `spec`, in evaluation mode and with its parameters frozen.
 
@@ -266,6 +190,10 @@ def load(spec: str, weights: Path | str | None) -> PixelModel:
         raw = Path(weights or "").read_bytes()
     except OSError as error:
         raise Excluded("weights unavailable", transient=True) from error
+    if raw.startswith(_FAILED):
+        raise Excluded(
+            f"weights damaged: {raw.decode('utf-8', 'replace')}: delete {weights} to train it again"
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             damaged = archive.testzip()  # torch.load does not look at the checksums

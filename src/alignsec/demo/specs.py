@@ -6,7 +6,9 @@ from dataclasses import dataclass, fields
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 
-ARCHITECTURES = ("mlp", "cnn", "resnet", "mixer", "depthwise")  # `alignsec.demo.networks` builds them
+# `alignsec.demo.architectures` builds them
+ARCHITECTURES = ("mlp", "cnn", "resnet", "mixer", "depthwise", "vgg", "densenet", "inception", "transformer",
+                 "bag")  # fmt: skip
 TRAININGS: dict[
     str, tuple[str, float, float] | None
 ] = {  # training: what `strength` is, its default and its largest sensible value

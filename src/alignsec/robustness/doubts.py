@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon as eps
-from alignsec.study.targets import KINDS, radius
+from alignsec.study.targets import MEASURES, parts, radius, source_of, with_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,9 @@ def _of_model(model: str, values: dict[str, float], ladders: list[list[str]]) ->
     above = rise = 0.0
     for ladder in ladders:
         held = [values[t] for t in ladder if t in values]
-        clean = values.get("clean_top5" if "_top5" in ladder[0] else "clean_top1")
+        clean = values.get(
+            with_source("clean_top5" if "_top5" in ladder[0] else "clean_top1", source_of(ladder[0]))
+        )
         if held and clean is not None:
             above = max(above, max(held) - clean)
         for small, large in itertools.pairwise(held):
@@ -68,21 +70,13 @@ def _of_model(model: str, values: dict[str, float], ladders: list[list[str]]) ->
     return found
 
 
-def _split(target: str) -> tuple[str, str, str]:
-    """Kind, norm and size: of ``robust_top1@L2:0.5`` ``robust_top1``, ``l2``, ``0.5``."""
-    kind, _, rest = target.partition("@")
-    norm, _, size = rest.rpartition(":")
-    norm = norm.strip().lower()
-    return kind, "" if norm == "linf" else norm, size.strip()
-
-
 def _ladders(targets: list[str]) -> list[list[str]]:
-    """Accuracies under one kind of attack and norm, smallest epsilon first."""
-    by_attack: dict[tuple[str, str], list[str]] = defaultdict(list)
+    """Accuracies under one kind of attack, norm and source, smallest epsilon first."""
+    by_attack: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
     for target in targets:
-        kind, norm, _ = _split(target)
-        if kind in _ATTACKS and radius(target) is not None:
-            by_attack[kind, norm].append(target)
+        said = parts(target)
+        if said.measure in _ATTACKS and radius(target) is not None:
+            by_attack[said.measure, said.norm, said.source].append(target)
     return [sorted(ladder, key=lambda t: radius(t) or 0.0) for ladder in by_attack.values()]
 
 
@@ -109,9 +103,9 @@ def _of_names(targets: list[str], held: dict[str, int]) -> dict[str, str]:
 def _of_name(target: str, targets: list[str]) -> str:
     from rapidfuzz.distance import OSA
 
-    kind, norm, size = _split(target)
-    if kind not in KINDS:
-        near = min(KINDS, key=lambda k: OSA.distance(k, kind.lower()))
+    kind, norm, size, _ = parts(target)
+    if kind not in MEASURES:
+        near = min(MEASURES, key=lambda k: OSA.distance(k, kind.lower()))
         typo = OSA.distance(near, kind.lower()) <= 2
         hint = (
             f"did you mean {near}?"
@@ -127,7 +121,7 @@ def _of_name(target: str, targets: list[str]) -> str:
         under = re.fullmatch(r"[0-9.]+/([0-9]+)", size)
         if under and under[1] != "255" and OSA.distance(under[1], "255") == 1:
             return f"target {target} looks like a slip: did you mean {size.rpartition('/')[0]}/255?"
-        if value <= 0 or (not norm and value > _LARGE):
+        if value <= 0 or (norm == eps.Norm.LINF and value > _LARGE):
             return f"target {target} is at an unlikely epsilon: did you mean {size}/255?"
     plain = _plain(target)
     twin = next((t for t in targets if t != target and _plain(t) == plain and t < target), None)

@@ -1,18 +1,21 @@
 """Every job's output as accuracies, exclusions and warnings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.tables import read
-from alignsec.robustness.summarise import doubts, summarise
+from alignsec.robustness.summarise import doubts, share_row, summarise
 from alignsec.study.layout import Models
-from alignsec.study.records import EXCLUDED, OK, Status, read_reports, read_status
+from alignsec.study.records import EXCLUDED, OK, Report, Status, read_reports, read_status
 from alignsec.zoo.account import owners
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+FEW_CLASSES = 10  # of which five are so many that top-5 accuracy says nothing
 
 
 class Gathered(NamedTuple):
@@ -34,6 +37,8 @@ def gather(
     exclude_duplicates: bool = False,
 ) -> Gathered:
     """Every job's output as accuracies, exclusions and warnings.
+
+    A model of ten classes or fewer has no `clean_top5`, unless top-5 robustness was asked for.
 
     Parameters
     ----------
@@ -73,7 +78,30 @@ def gather(
     if exclude_duplicates:
         statuses += _duplicates(models, folder)
     table, excluded = summarise(attacks, statuses, corrupted, epsilons, norm)
-    return Gathered(table, excluded, doubts(statuses))
+    reports = read_reports(table["model"].unique(), folder)
+    if not table["target"].str.startswith("robust_top5@").any():
+        few = {m for m, r in reports.items() if (r["classes"] or FEW_CLASSES + 1) <= FEW_CLASSES}
+        table = table[~(table["model"].isin(few) & (table["target"] == "clean_top5"))]
+        table = table.reset_index(drop=True)
+    return Gathered(with_sample(table, reports), excluded, doubts(statuses))
+
+
+def with_sample(table: "pd.DataFrame", reports: Mapping[str, Report]) -> "pd.DataFrame":
+    """`table` (kind ``robustness``) with the clean accuracy of preflight's sample where that has more images.
+
+    An attack costs thousands of passes for each image, clean accuracy one; and a clean accuracy of few images
+    holds little fixed. The sample begins as the attacked images do, so it holds them.
+    """
+    import pandas as pd
+
+    table = table.copy()
+    for i in table.index[table["target"] == "clean_top1"]:
+        report = reports[str(table.loc[i, "model"])]
+        share, n = report.get("clean_top1"), report.get("clean_n")
+        if share is not None and n is not None and n > table.loc[i, "n"]:
+            row = share_row(str(table.loc[i, "model"]), "clean_top1", round(share * n), n)
+            table.loc[i, list(row)] = pd.Series(row)
+    return table
 
 
 def _duplicates(models: Sequence[str], folder: Path) -> list[Status]:

@@ -19,7 +19,7 @@ from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.ground.tabular import Table, is_missing
 from alignsec.study import epsilon as eps
-from alignsec.study.targets import KINDS
+from alignsec.study.targets import MEASURES, parts
 
 MODEL = ("model", "model_name", "name", "model name")
 _SHORT = {
@@ -86,11 +86,12 @@ def read(table: Table) -> Reading:
 def target_of(text: str) -> str:
     """A target's name, of its short form too.
 
-    >>> target_of("Clean"), target_of("robust@1/255"), target_of("pgd@L2:0.5"), target_of("my own")
-    ('clean_top1', 'robust_top1@1/255', 'pgd_top1@L2:0.5', 'my own')
+    >>> target_of("Clean"), target_of("robust@1/255"), target_of("pgd@L2:0.5[mine]"), target_of("my own")
+    ('clean_top1', 'robust_top1@1/255', 'pgd_top1@L2:0.5[mine]', 'my own')
     """
-    kind, at, rest = text.strip().partition("@")
-    return _SHORT.get(kind.lower(), kind) + at + rest
+    text = text.strip()
+    measure = parts(text).measure
+    return _SHORT.get(measure.lower(), measure) + text[len(measure) :]
 
 
 def _models(table: Table) -> tuple[int, list[str]]:
@@ -323,7 +324,7 @@ def _wide_columns(table: Table) -> tuple[list[tuple[int, str]], frozenset[int], 
             continue
         plain = _PERCENT.sub("", name)
         target = target_of(plain)
-        if target.partition("@")[0] in KINDS or "@" in plain:
+        if parts(target).measure in MEASURES or "@" in plain:
             columns.append((j, target))
             if plain != name:
                 declared.add(j)
@@ -339,7 +340,7 @@ def _is_wide(table: Table) -> bool:
 def _wide(table: Table) -> Reading:
     columns, declared, others = _wide_columns(table)
     for name in others:
-        near, similarity = closest(name.lower(), [*_SHORT, *KINDS])[0]
+        near, similarity = closest(name.lower(), [*_SHORT, *MEASURES])[0]
         if similarity >= 0.8:
             raise AlignsecError(
                 f"{table.path}:{table.header_line}: column {name!r} is no target: did you mean {near!r}? "

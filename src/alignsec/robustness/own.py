@@ -12,7 +12,7 @@ from alignsec.robustness import aliases, layouts
 from alignsec.robustness.doubts import doubts_of
 from alignsec.robustness.layouts import Entry, Reading
 from alignsec.robustness.summarise import COLUMNS, EXCLUDED, WARNINGS, share_row, with_conditional
-from alignsec.study.targets import is_share
+from alignsec.study.targets import is_mean, is_share
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -226,8 +226,8 @@ def _row(table: Table, cell: _Cell) -> dict[str, Any]:
     if n is None:
         return dict(zip(COLUMNS, (model, target, value, None, None, None), strict=True))
     hits = round(value * n)
-    # a mean over corruptions is no count of its images
-    if not target.endswith("@mean") and not _is_count(cell.number, n):
+    # a mean over corruptions or epsilons is no count of its images
+    if not is_mean(target) and not _is_count(cell.number, n):
         near = ", ".join(f"{k / n:.6g}" for k in sorted({int(value * n), min(n, int(value * n) + 1)}))
         raise AlignsecError(
             f"{_place(table, cell)} is no share of n = {n} images (nearest are {near}): correct n or the "

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon as eps
 from alignsec.study.records import OK, Status
-from alignsec.study.targets import CORRUPTIONS, conditional, corruption_name, median_name, target_name
+from alignsec.study.targets import (
+    CORRUPTIONS,
+    conditional,
+    corruption_name,
+    median_name,
+    source_of,
+    target_name,
+    with_source,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,15 +167,17 @@ def with_conditional(table: "pd.DataFrame") -> "pd.DataFrame":
     """
     import pandas as pd
 
-    clean = table[table["target"] == "clean_top1"].set_index("model")
+    known = table.set_index(["model", "target"])[["value", "n"]]
+    clean = {key: (value, n) for key, value, n in known.itertuples(name=None)}
     rows: list[dict[str, Any]] = []
     for model, target, value, n in zip(
         table["model"], table["target"], table["value"], table["n"], strict=True
     ):
         name = conditional(str(target))
-        if name is None or model not in clean.index or pd.isna(value):
+        key = model, with_source("clean_top1", source_of(str(target)))
+        if name is None or key not in clean or pd.isna(value):
             continue
-        of, count = clean.loc[model, "value"], clean.loc[model, "n"]
+        of, count = clean[key]
         if pd.isna(of) or not 0 < of >= value:
             continue
         if pd.isna(n) and pd.isna(count):

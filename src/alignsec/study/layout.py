@@ -73,10 +73,6 @@ class Models:
         """State dict of a model that the workflow trains."""
         return self.of(model) / "weights.pt"
 
-    def demo_scores(self, model: str) -> Path:
-        """Scores of a demo network on the demo's benchmarks."""
-        return self.of(model) / "demo_scores.json"
-
     def preflight(self, model: str) -> Path:
         """The report of `alignsec.zoo.preflight`."""
         return self.of(model) / "preflight.json"
@@ -165,6 +161,11 @@ class Layout:
         return self.root / "registry" / "unresolved.csv"
 
     @property
+    def metadata(self) -> Path:
+        """What plugins say of their models, a row per statement."""
+        return self.root / "registry" / "metadata.csv"
+
+    @property
     def merged(self) -> Path:
         """Table of kind ``merged``."""
         return self.root / "registry" / "merged.parquet"
@@ -240,9 +241,67 @@ class Layout:
         return self.root / "robustness" / "warnings.csv"
 
     @property
+    def own(self) -> Path:
+        """Table of kind ``robustness`` of attacks or a user's table, where published sources join it."""
+        return self.root / "robustness" / "own.parquet"
+
+    @property
+    def own_warnings(self) -> Path:
+        """The warnings of `own`."""
+        return self.root / "robustness" / "own_warnings.csv"
+
+    def published(self, source: str, file: str) -> Path:
+        """A file of a published source, as it came."""
+        return self.published_files / source / file
+
+    @property
+    def published_files(self) -> Path:
+        """Folder of the published sources' files, a folder each."""
+        return self.root / "published"
+
+    def published_whole(self, source: str) -> Path:
+        """Everything that a published source says of its own models."""
+        return self.root / "robustness" / "published" / f"{source}.parquet"
+
+    @property
+    def identities(self) -> Path:
+        """Which network of a published source a model is, and how that was checked."""
+        return self.root / "robustness" / "identities.csv"
+
+    @property
+    def sources(self) -> Path:
+        """The published sources: what attacked, licence, citation, cautions, counts."""
+        return self.root / "robustness" / "sources.json"
+
+    @property
+    def fates(self) -> Path:
+        """What became of every name of a published source."""
+        return self.root / "robustness" / "fates.csv"
+
+    @property
+    def copies(self) -> Path:
+        """Pairs of models whose scores agree so often that they may be one network, for review."""
+        return self.root / "robustness" / "copies.csv"
+
+    @property
+    def shown(self) -> Path:
+        """Published values that are shown but not correlated."""
+        return self.root / "robustness" / "shown.csv"
+
+    @property
+    def agreement(self) -> Path:
+        """Values of the study's own and published ones of the same weights, side by side."""
+        return self.root / "robustness" / "agreement.csv"
+
+    @property
     def total(self) -> Path:
         """Table of kind ``total_scores``."""
         return self.root / "analysis" / "total_scores.parquet"
+
+    @property
+    def covariates(self) -> Path:
+        """What the models are and how they were trained (`alignsec.study.covariates`)."""
+        return self.root / "analysis" / "covariates.csv"
 
     @property
     def duplicates(self) -> Path:
@@ -253,6 +312,11 @@ class Layout:
     def correlations(self) -> Path:
         """Table of kind ``correlations``, gathered; one file per benchmark lies beside it."""
         return self.root / "correlations" / "all.parquet"
+
+    @property
+    def prediction(self) -> Path:
+        """How well robustness of families left out is predicted, table of kind ``prediction``."""
+        return self.root / "correlations" / "prediction.csv"
 
     # ---- report ----
 

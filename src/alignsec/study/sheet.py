@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import encode
 from alignsec.ground.tabular import read_table
-from alignsec.study import catalogue
+from alignsec.study import catalogue, covariates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,7 @@ DECLARED = (
     Column("series", "for people: the line of architectures", required=False),
     Column("weights", "for people: where the weights are fetched from", required=False),
     Column("packages", "for people: packages beyond those of alignsec", required=False),
+    *(Column(name, meaning, required=False) for name, meaning in covariates.MEANINGS.items()),
 )
 COLUMNS = [c.name for c in DECLARED if c.required]
 OPTIONAL = [c.name for c in DECLARED if not c.required]
@@ -46,7 +47,7 @@ def read(path: Path | str) -> "pd.DataFrame":
     ------
     AlignsecError
         A missing file, a header of other columns, or every row that is wrong (file, line, fault, remedy): an
-        empty or repeated name, an unknown source, a spec that its source cannot read.
+        empty or repeated name, an unknown source, a spec that its source cannot read, a wrong covariate.
     """
     import pandas as pd
 
@@ -66,7 +67,7 @@ def read(path: Path | str) -> "pd.DataFrame":
     lines = list(zip(table.lines, table.rows, strict=True))
     if not lines:
         raise AlignsecError(f"{path}: the sheet has no model")
-    if wrong := [f"{path}:{number}: {fault}" for number, fault in _faults(lines)]:
+    if wrong := [f"{path}:{number}: {fault}" for number, fault in _faults(known, lines)]:
         more = f"{len(wrong)} faults in the model sheet:\n" if len(wrong) > 1 else ""
         raise AlignsecError(more + "\n".join(wrong))
     frame = pd.DataFrame(table.rows, columns=known, dtype="object")
@@ -74,7 +75,7 @@ def read(path: Path | str) -> "pd.DataFrame":
     return frame
 
 
-def _faults(lines: list[tuple[int, list[str]]]) -> Iterator[tuple[int, str]]:
+def _faults(header: list[str], lines: list[tuple[int, list[str]]]) -> Iterator[tuple[int, str]]:
     """Line and fault of every row that is wrong."""
     seen: dict[str, int] = {}
     for number, row in lines:
@@ -88,6 +89,9 @@ def _faults(lines: list[tuple[int, list[str]]]) -> Iterator[tuple[int, str]]:
             yield number, f"source {source!r} is not one of {', '.join(catalogue.SOURCES)}"
         elif wrong := catalogue.problem(source, spec or name):
             yield number, f"{source} spec {spec or name!r} of model {name!r}: {wrong}"
+        for column, cell in zip(header, row, strict=True):
+            if column in covariates.CELLS and (wrong := covariates.fault(column, cell)):
+                yield number, wrong
 
 
 def _fault_of_name(name: str) -> str | None:
