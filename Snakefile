@@ -40,6 +40,7 @@ rule all:
         S.correlations,
         S.prediction,
         S.covariates,
+        [S.replication] if CLAIMS else [],
         S.names,
         S.provenance,
         [S.manifest, S.account, S.reasons, S.excluded] if ATTACKS else [],

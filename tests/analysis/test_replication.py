@@ -26,7 +26,7 @@ def bed(n: int = 60) -> pd.DataFrame:
     lift = np.where(kind == "more data", 0.02, np.where(kind == "lp adversarial", -0.01, 0.0))
     return pd.DataFrame(
         {
-            "val": val,
+            replication.CLEAN: val,
             replication.V2: expit(0.9 * logit(val) - 0.4) + lift,
             "type": kind,
             "family": [f"{k}{i % 8}" for i, k in enumerate(kind)],
@@ -45,7 +45,7 @@ def test_effective_robustness_is_what_was_added_to_the_line_of_the_standard_mode
 def test_the_line_takes_no_model_that_is_weak_or_trained_on_a_part() -> None:
     frame = bed()
     odd = pd.DataFrame(
-        {"val": [0.3, 0.7], replication.V2: [0.29, 0.69], "type": "standard", "family": "odd"},
+        {replication.CLEAN: [0.3, 0.7], replication.V2: [0.29, 0.69], "type": "standard", "family": "odd"},
         index=["weak", "resnet50_subsample_1_of_2"],
     )
     found = replication.effective(pd.concat([frame, odd]), replication.V2)
@@ -55,20 +55,20 @@ def test_the_line_takes_no_model_that_is_weak_or_trained_on_a_part() -> None:
 
 def test_the_jackknife_is_the_loop_written_out() -> None:
     frame = bed()
-    value, low, high = replication.jackknife(lambda f: float(f["val"].mean()), frame)
+    value, low, high = replication.jackknife(lambda f: float(f[replication.CLEAN].mean()), frame)
     names = sorted(set(frame["family"]))
-    without = [frame.loc[frame["family"] != f, "val"].mean() for f in names]
+    without = [frame.loc[frame["family"] != f, replication.CLEAN].mean() for f in names]
     sizes = frame["family"].value_counts()[names].to_numpy()
     spread = sum((w - np.mean(without)) ** 2 for w in without)
     error = np.sqrt((len(names) - 1) / len(names) * spread)
     half = student.ppf(0.975, families.degrees_of_freedom(sizes)) * error
-    assert value == pytest.approx(frame["val"].mean(), abs=1e-12)
+    assert value == pytest.approx(frame[replication.CLEAN].mean(), abs=1e-12)
     assert (low, high) == pytest.approx((value - half, value + half), abs=1e-12)
 
 
 def test_few_families_give_a_number_without_an_interval() -> None:
     frame = bed().assign(family="one")
-    value, low, high = replication.jackknife(lambda f: float(f["val"].mean()), frame)
+    value, low, high = replication.jackknife(lambda f: float(f[replication.CLEAN].mean()), frame)
     assert np.isfinite(value) and np.isnan(low) and np.isnan(high)
     assert verdict(Found(value, low, high, 60, 1, ""), (0, 1), same_data=True) == "cannot tell"
 
@@ -145,8 +145,8 @@ def test_every_claim_gets_a_row_and_what_cannot_be_computed_says_so() -> None:
         }
     )
     frame = bed(90)
-    frame["pgd.x"] = expit(logit(frame["val"]) - 2 + rng.normal(0, 0.2, 90))
-    frame["imagenet-c.x.1_on-disk"] = expit(logit(frame["val"]) - 1 + rng.normal(0, 0.2, 90))
+    frame["pgd_top1@x"] = expit(logit(frame[replication.CLEAN]) - 2 + rng.normal(0, 0.2, 90))
+    frame["corruption_top1@mean"] = expit(logit(frame[replication.CLEAN]) - 1 + rng.normal(0, 0.2, 90))
     claims = replication.read_claims(CLAIMS)
     table = replication.replicate(claims, Inputs(total, total, tree, "robust", frame))
     assert list(table.columns) == list(replication.COLUMNS) and len(table) == len(claims["claims"])

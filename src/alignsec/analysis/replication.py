@@ -5,7 +5,6 @@ interval of ours with the region in which the claim holds; nothing here speaks o
 """
 
 import fnmatch
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis import families
 from alignsec.analysis.parents import PREFIX
+from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
+from alignsec.study.layout import Layout
+from alignsec.study.records import read_plan
+from alignsec.study.targets import CORRUPTIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 COLUMNS = ("claim", "work", "said", "published", "ours", "low", "high", "n", "n_families", "verdict", "what")
 AGREES, DISAGREES, UNTOLD, OTHER = "agrees", "disagrees", "cannot tell", "different data"
 BASELINE = 0.55  # least clean accuracy of the models that the baseline is fitted on (Taori et al. 2020, code)
-V2 = "imagenetv2-matched-frequency-format-val"
+CLEAN, V2 = "clean_top1", "shift_top1@imagenetv2-matched-frequency-format-val"
+TESTBED = "testbed"
 _NO_BASELINE = ("subsample", "aws", "batch64")  # nor do these enter it there
 
 
@@ -40,7 +44,8 @@ class Inputs:
     scores : models of the leaderboard, a column per leaf (null is missing), `model`, `family`
     benchmarks : table of kind ``benchmarks``
     target : the primary adversarial target, a column of `total`
-    testbed : imagenet-testbed as published, a row per model (index), in [0, 1], `type` and `family`
+    testbed : imagenet-testbed, a row per model of its own (index), a column per target without the source, in
+        [0, 1]; `type` and `family`, which groups models of one intervention
     """
 
     total: "pd.DataFrame"
@@ -186,13 +191,13 @@ def effective(testbed: "pd.DataFrame", column: str) -> "pd.Series":
     from scipy.special import expit, logit
     from scipy.stats import linregress
 
-    frame = testbed[["val", column, "type"]].dropna()
+    frame = testbed[[CLEAN, column, "type"]].dropna()
     frame = frame[frame[column].between(0, 1, inclusive="neither")]
     names = frame.index.str.lower()
-    fit = (frame["type"] == "standard") & (frame["val"] >= BASELINE)
+    fit = (frame["type"] == "standard") & (frame[CLEAN] >= BASELINE)
     fit &= ~np.logical_or.reduce([names.str.contains(n) for n in _NO_BASELINE])
-    line = linregress(logit(frame.loc[fit, "val"]), logit(frame.loc[fit, column]))
-    expected = expit(line.intercept + line.slope * logit(frame["val"]))
+    line = linregress(logit(frame.loc[fit, CLEAN]), logit(frame.loc[fit, column]))
+    expected = expit(line.intercept + line.slope * logit(frame[CLEAN]))
     return pd.Series(frame[column] - expected, name=column)
 
 
@@ -214,15 +219,13 @@ def _transfer(data: Inputs, columns: Sequence[str], what: str) -> Found:
 
 def transfer_pgd(data: Inputs, claim: Mapping[str, Any]) -> Found:
     """Pearson r of effective robustness under Lp attacks and on ImageNetV2, models that are not standard."""
-    columns = [c for c in map(str, data.testbed) if c.startswith("pgd.")]
+    columns = [c for c in map(str, data.testbed) if c.startswith("pgd_top1@")]
     return _transfer(data, columns, f"Pearson r of effective robustness, mean of {len(columns)} PGD and V2")
 
 
 def transfer_corruptions(data: Inputs, claim: Mapping[str, Any]) -> Found:
     """The same for the mean of the published ImageNet-C settings."""
-    columns = [c for c in map(str, data.testbed) if re.fullmatch(r"imagenet-c\..*_on-disk", c)]
-    what = f"Pearson r of effective robustness, mean of {len(columns)} corruptions and V2"
-    return _transfer(data, columns, what)
+    return _transfer(data, [CORRUPTIONS], "Pearson r of effective robustness, mean of corruptions and V2")
 
 
 def _shift(data: Inputs, types: Sequence[str], what: str) -> Found:
@@ -377,3 +380,34 @@ def replicate(claims: Mapping[str, Any], data: Inputs) -> "pd.DataFrame":
             }
         )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def testbed(whole: "pd.DataFrame", types: "pd.DataFrame") -> "pd.DataFrame":
+    """`Inputs.testbed` of the source's whole table (kind ``robustness``) and its types of training.
+
+    Models that the authors gave no type are left out.
+    """
+    wide = whole.pivot(index="model", columns="target", values="value")
+    said = types.set_index("source_model")
+    wide = wide[wide.index.isin(said.index)]
+    return wide.assign(type=said["type"].reindex(wide.index), family=said["group"].reindex(wide.index))
+
+
+def of_study(folder: Path, claims: Path) -> "pd.DataFrame":
+    """`replicate` for the study below ``results/<study>`` with a file of claims, whose `types` lies beside it."""
+    import pandas as pd
+
+    study = Layout(folder)
+    total = tables.read(study.total, "total_scores")
+    scores = tables.read(study.scores, "scores").pivot(index="model", columns="benchmark", values="score")
+    family = tables.read(study.merged, "merged").set_index("model")["family"]
+    scores = scores.loc[scores.index.isin(family.index)].assign(family=family).reset_index()
+    said = read_claims(claims)
+    types = pd.read_csv(claims.with_name(said["types"]), sep="\t")
+    bed = testbed(tables.read(study.published_whole(TESTBED), "robustness"), types)
+    plan = read_plan(study.plan)
+    target = next((t for k, t in plan["primary"].items() if k.startswith("adversarial Linf")), None)
+    if target is None:
+        raise AlignsecError(f"{study.plan}: no primary target under attack, and the claims are of one")
+    benchmarks = tables.read(study.benchmarks, "benchmarks")
+    return replicate(said, Inputs(total, scores, benchmarks, target, bed))
