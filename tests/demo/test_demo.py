@@ -148,8 +148,12 @@ def test_a_network_is_the_same_trained_alone_and_among_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "EPOCHS", 1)
-    chosen = [f"arch=resnet,training={t},seed={i}" for i, t in enumerate(("noise", "adversarial", "standard"))]
-    alone, among, reverse = ([tmp_path / f"{i} {when}" for i in range(3)] for when in ("alone", "among", "back"))
+    chosen = [
+        f"arch=resnet,training={t},seed={i}" for i, t in enumerate(("noise", "adversarial", "standard"))
+    ]
+    alone, among, reverse = (
+        [tmp_path / f"{i} {when}" for i in range(3)] for when in ("alone", "among", "back")
+    )
     for spec, out in zip(chosen, alone, strict=True):
         demo.train(spec, out, seed=3)
     assert len(list(demo.train_each(chosen, among, seed=3))) == 3
@@ -174,7 +178,9 @@ def test_a_training_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytes
         out.parent.mkdir()
     said = list(demo.train_each(list(rows["spec"]), outs, seed=0))
     assert said[0] == "training failed: RuntimeError: no noise today" and isinstance(said[1], dict)
-    with pytest.raises(Excluded, match="weights damaged: training failed: RuntimeError: no noise today: del") as e:
+    with pytest.raises(
+        Excluded, match="weights damaged: training failed: RuntimeError: no noise today: del"
+    ) as e:
         demo.load(rows["spec"][0], outs[0])
     assert not e.value.transient
     # the other is measured, and stands alone on the leaderboard
@@ -409,9 +415,9 @@ def test_rdm_by_hand() -> None:
 
 def test_gradient_alignment_by_hand() -> None:
     # logits are pixels 0, 1 and 2, so a margin's gradient is 1 at the label's pixel and -1 at the runner-up's
-    pixels = torch.tensor([[3.0, 1, 0, 0], [1, 2, 0, 2], [0, 0, 5, 4]]) / 5
+    pixels = torch.tensor([[3.0, 1, 0, 0], [1, 2, 0, 2], [1, 0, 5, 4]]) / 5
     model = PixelModel(nn.Sequential(nn.Flatten(), _First(3)), (0.0,), (1.0,), input_size=2)
-    expected = [(3 - 1) / math.sqrt(2 * 10), (1 - 2) / math.sqrt(2 * 9), 5 / math.sqrt(2 * 41)]
+    expected = [(3 - 1) / math.sqrt(2 * 10), (1 - 2) / math.sqrt(2 * 9), (5 - 1) / math.sqrt(2 * 42)]
     for i, label in enumerate((0, 0, 2)):
         one = pixels[i].reshape(1, 1, 2, 2).numpy()
         found = demo_benchmarks.gradient_alignment(model, one, np.array([label]))
@@ -466,14 +472,18 @@ def test_of_all_the_demos_networks_the_planted_effect_is_found_and_the_absent_on
     models = [demo.load(spec, out) for spec, out in zip(rows["spec"], outs, strict=True)]
     _, _, x, y = (torch.from_numpy(a[:200]) for a in digits())
     robust = [
-        (m(demo.pgd(m, x, y, 0.1, 40, torch.Generator().manual_seed(0))).argmax(1) == y).double().mean().item()
+        (m(demo.pgd(m, x, y, 0.1, 40, torch.Generator().manual_seed(0))).argmax(1) == y)
+        .double()
+        .mean()
+        .item()
         for m in models
     ]
     scores = pd.DataFrame([demo_benchmarks.measure(m) for m in models])
     family = pd.factorize(rows["family"])[0]
     signs = families.Signs(10_000, 0)
     found = {
-        b: families.estimate(scores[b].to_numpy(), np.array([robust]), family, signs) for b in (PLANTED, ABSENT)
+        b: families.estimate(scores[b].to_numpy(), np.array([robust]), family, signs)
+        for b in (PLANTED, ABSENT)
     }
     assert found[PLANTED].low[0] > 0 and found[PLANTED].p[0] < 0.01
     assert found[ABSENT].low[0] < 0 < found[ABSENT].high[0] and found[ABSENT].p[0] > 0.05

@@ -1,7 +1,6 @@
 """The workflow on a study of four networks and eight images: what runs, what reruns, what a user is told."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
