@@ -240,6 +240,16 @@ class Layout:
         return self.root / "robustness" / "warnings.csv"
 
     @property
+    def plan(self) -> Path:
+        """What is primary, chosen before anything is correlated (`alignsec.study.records.Plan`)."""
+        return self.root / "analysis" / "plan.json"
+
+    @property
+    def targets(self) -> Path:
+        """Table of kind ``robustness``: every target, and the means over epsilons that the plan makes."""
+        return self.root / "analysis" / "targets.parquet"
+
+    @property
     def total(self) -> Path:
         """Table of kind ``total_scores``."""
         return self.root / "analysis" / "total_scores.parquet"
@@ -253,6 +263,16 @@ class Layout:
     def correlations(self) -> Path:
         """Table of kind ``correlations``, gathered; one file per benchmark lies beside it."""
         return self.root / "correlations" / "all.parquet"
+
+    @property
+    def rows(self) -> Path:
+        """Which models the primary analysis has, and why the others are not in it."""
+        return self.root / "analysis" / "rows.csv"
+
+    @property
+    def selections(self) -> Path:
+        """Primary targets over other rows than the primary ones; description."""
+        return self.root / "correlations" / "selections.csv"
 
     # ---- report ----
 
