@@ -37,6 +37,7 @@ rule all:
         S.summary,
         S.explorer,
         S.correlations,
+        S.prediction,
         S.names,
         S.provenance,
         [S.manifest, S.account, S.reasons, S.excluded] if ATTACKS else [],

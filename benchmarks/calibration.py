@@ -1,12 +1,13 @@
 """Do the intervals cover and the tests hold their level? Simulated studies through the rule's own function.
 
-    python benchmarks/calibration.py FAMILIES [--leaderboard CSV] [--studies 1000] [--jobs 2]
+    python -m benchmarks.calibration FAMILIES [--leaderboard CSV] [--rows plain] [--studies 1000] [--jobs 2]
 
 FAMILIES is a CSV of models with the columns `registry_name` and `family` (or a model sheet: `model`,
 `family`). Models are drawn from it with their families, or those that LEADERBOARD scores on a benchmark are
 taken. Scores, robustness and clean accuracy are normal, each with the intraclass correlation given; x and y
 have the Spearman correlation given, and in the partial column both follow clean accuracy and nothing else.
-Prints a Markdown table.
+Prints a Markdown table. With `--rows control` the studies are those of `benchmarks/scenarios.py`, of all
+models; clean accuracies are drawn from the leaderboard's ImageNet-top1.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+
+from benchmarks import scenarios
 
 TREE = pd.DataFrame(
     {
@@ -113,18 +116,98 @@ def draws(families: pd.Series, leaderboard: str | None) -> dict[str, np.ndarray]
     return {k: np.unique(v.to_numpy(str), return_inverse=True)[1] for k, v in found.items()}
 
 
+# ---- given clean accuracy ----------------------------------------------------------------------------------
+
+
+def controlled(
+    seed: int,
+    row: scenarios.Row,
+    rho: float,
+    family: np.ndarray,
+    clean: np.ndarray,
+    true: tuple[float, float],
+) -> dict[str, float]:
+    """What one study of a scenario says; `true`: its correlation, and that given clean accuracy."""
+    from alignsec.analysis.control import Control, jackknife, leafwise
+    from alignsec.analysis.correlate import correlate
+
+    rng = np.random.default_rng(seed)
+    made = row.make(scenarios.Models(family, clean, rng, family.max() + 1), rho, **row.options)
+    total, images = scenarios.table_of(made, family, rng)
+    table = correlate(total, TREE.iloc[:1], [scenarios.TARGET], images=images, seed=seed, flips=1000)
+    found = table.iloc[0]
+    # as if clean accuracy were exact and all depended on it in a straight line
+    have = total["x"].notna().to_numpy()
+    x, y, z = (total.loc[have, c].to_numpy() for c in ("x", scenarios.TARGET, "clean_top1"))
+    code = np.unique(family[have], return_inverse=True)[1]
+    naive = jackknife(leafwise(x[None], y, code, Control(z), curve=1), np.bincount(code))
+    return {
+        "covers": _inside(true[0], found["rho_low"], found["rho_high"]),
+        "rejects": float(found["p"] <= 0.05),
+        "reliability": found["control_reliability"],
+        "partial covers": _inside(true[1], found["partial_low"], found["partial_high"]),
+        "partial width": found["partial_high"] - found["partial_low"],
+        "partial rejects": float(found["partial_p"] <= 0.05),
+        "partial none": float(not math.isfinite(found["partial_low"])),
+        "naive covers": _inside(true[1], naive.low[0], naive.high[0]),
+        "naive rejects": float(naive.p[0] <= 0.05),
+    }
+
+
+def control_table(families: pd.Series, leaderboard: str, studies: int, pool: ProcessPoolExecutor) -> None:
+    """Print the rows of `scenarios.ROWS`."""
+    from alignsec.leaderboard import export
+
+    family = np.unique(families.to_numpy(str), return_inverse=True)[1]
+    scores = export.parse(leaderboard).scores
+    top1 = scores.loc[scores["benchmark"] == "ImageNet-top1", "score"].dropna().to_numpy()
+    head = [
+        "models",
+        "rho",
+        "true",
+        "covers",
+        "rejects",
+        "reliability",
+        "true, given clean",
+        "covers",
+        "width",
+    ]
+    head += ["rejects", "nothing said", "straight and exact covers", "rejects"]
+    print("| " + " | ".join(head) + " |\n|---|" + "---:|" * (len(head) - 1))
+    for row in scenarios.ROWS:
+        clean = scenarios.spread(row, top1)
+        for rho in (0.0, 0.4):
+            true = scenarios.truth(
+                row, scenarios.Models(family, clean, np.random.default_rng(0), family.max() + 1), rho
+            )
+            one = partial(controlled, row=row, rho=rho, family=family, clean=clean, true=true)
+            mean = pd.DataFrame(list(pool.map(one, range(studies), chunksize=20))).mean()
+            cells = [row.label, f"{rho}", f"{true[0]:.2f}", f"{mean['covers']:.1%}", f"{mean['rejects']:.1%}"]
+            cells += [f"{mean['reliability']:.2f}", f"{true[1]:.2f}", f"{mean['partial covers']:.1%}"]
+            cells += [f"{mean['partial width']:.2f}", f"{mean['partial rejects']:.1%}"]
+            cells += [f"{mean[c]:.1%}" for c in ("partial none", "naive covers", "naive rejects")]
+            print("| " + " | ".join(cells) + " |", flush=True)
+
+
 def main() -> None:
     from alignsec.analysis.families import effective
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("families")
     parser.add_argument("--leaderboard")
+    parser.add_argument("--rows", choices=("plain", "control"), default="plain")
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--icc", type=float, default=0.45)
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
     frame = pd.read_csv(given.families, sep=None, engine="python").rename(columns={"registry_name": "model"})
     families = frame.set_index("model")["family"]
+    if given.rows == "control":
+        if not given.leaderboard:
+            parser.error("--rows control draws clean accuracies from a --leaderboard")
+        with ProcessPoolExecutor(given.jobs) as pool:
+            control_table(families, given.leaderboard, given.studies, pool)
+        return
     print(
         "| models | n | families | effective | rho | interval covers | median width | test rejects |", end=""
     )

@@ -111,6 +111,7 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "analysis/total_scores.parquet",
         "correlations/all.parquet",
         "correlations/all.csv",
+        "correlations/prediction.csv",
         "figures/heatmap.pdf",
         "figures/scatter_average.png",
         "figures/scatter_neural.pdf",

@@ -66,10 +66,38 @@ rule correlate:
         "../../envs/analysis.yaml"
     params:
         flips=CONFIG["analysis"]["flips"],
+        # preflight's sample holds the attacked images
+        same_images={
+            True: "--same-images",
+            False: "--other-images",
+            None: "--same-images" if ATTACKS else "",
+        }[CONFIG["robustness"]["same_images"]],
         seed=CONFIG["seed"],
     message:
         "Correlate every benchmark with every target"
     shell:
         "alignsec analysis correlate --total {input.total} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} --flips {params.flips} --seed {params.seed} --out {output.table} "
-        "> {log} 2>&1"
+        "--robustness {input.robustness} --flips {params.flips} {params.same_images} --seed {params.seed} "
+        "--out {output.table} > {log} 2>&1"
+
+
+rule predict:
+    input:
+        total=S.total,
+        benchmarks=S.benchmarks,
+        robustness=S.robustness,
+    output:
+        report(S.prediction, category="Tables", caption="../report/prediction.rst"),
+    log:
+        S.log("predict"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        completeness=CONFIG["analysis"]["completeness"],
+        seed=CONFIG["seed"],
+    message:
+        "Predict robustness of families left out"
+    shell:
+        "alignsec analysis predict --total {input.total} --benchmarks {input.benchmarks} "
+        "--robustness {input.robustness} --completeness {params.completeness} --seed {params.seed} "
+        "--out {output} > {log} 2>&1"

@@ -41,6 +41,7 @@ if ATTACKS:
         input:
             attacks=[S.models.attack(m, s) for m in MODELS for s in SHARDS],
             corruptions=[S.models.corruptions(m) for m in MODELS if CORRUPTIONS],
+            preflights=[S.models.preflight(m) for m in MODELS],
             sheet=path(SHEET),
         output:
             models=S.robustness,

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alignsec.analysis import families
+from alignsec.analysis import control as controlled
+from alignsec.analysis import families, reliability
 from alignsec.analysis.parents import with_exported
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.study.layout import correlations_of
-from alignsec.study.targets import clean, control_of
+from alignsec.study.targets import clean, control_of, is_of_correct, is_share
+from alignsec.zoo.account import TOP1
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +34,21 @@ class _Study:
     """What every benchmark is set against, one value per model."""
 
     measured: Mapping[str, "Floats"]  # of the targets and of clean accuracy
-    controls: Mapping[str, str | None]  # target -> the clean accuracy that it is to be seen net of
+    controls: Mapping[str, Mapping[str, str]]  # target -> prefix of columns -> what it is to be seen net of
     family: "Ints"  # codes
     families: Sequence[str]  # names, by code
+    images: Mapping[str, "Floats"]  # of targets and clean accuracies whose number of images is known
+    same: bool | None  # are targets and clean accuracy of the same images; None: where their numbers agree
+
+    def control(self, name: str, target: str, have: "Mask") -> controlled.Control:
+        """Clean accuracy `name` of the models `have`, and what is known of its noise."""
+        value, images = self.measured[name][have], self.images.get(name)
+        if images is None:
+            return controlled.Control(value)
+        of_target = self.images.get(target)
+        agree = of_target is not None and bool((of_target == images)[have].all())
+        shared = is_of_correct(target) and (agree if self.same is None else self.same)
+        return controlled.Control(value, images[have], shared)
 
 
 def correlate(
@@ -42,6 +56,8 @@ def correlate(
     benchmarks: "pd.DataFrame",
     targets: Sequence[str],
     *,
+    images: "pd.DataFrame | None" = None,
+    same_images: bool | None = None,
     seed: int = 0,
     flips: int = 10_000,
     progress: bool = False,
@@ -54,6 +70,9 @@ def correlate(
         (a share in [0, 1], or a median distance in pixel units); null or infinite is "the model has none"
     benchmarks : table of kind ``benchmarks``; a column ``exported_<parent>`` of `total` is one more benchmark
     targets : columns of `total`
+    images : number of images of each value, a row per model (index) and a column per target; null or None: no
+        noise is taken into account
+    same_images : are targets and clean accuracy counted on the same images; None: where their numbers agree
     seed, flips : of the sign-flip test; rows with few hits are estimated again with 20 times the flips
     progress : a bar on standard error
 
@@ -62,13 +81,16 @@ def correlate(
     Table of kind ``correlations``, one row per benchmark x target, benchmarks in the order of their table,
     targets as given. `rho`: Spearman over all models with both, as `pandas.DataFrame.corr`. `rho_low,
     rho_high, p, lofo_low, lofo_high, rho_within, rho_between, n_effective`: see `families.estimate`;
-    `lofo_family`: whose absence moves rho most; `families_effective`: see `families.effective`. `partial_*`:
-    Spearman given clean accuracy (`control`), over the `partial_n` models that have all three, same methods;
-    null where the target is clean accuracy. `q`, `partial_q`: Benjamini-Hochberg over leaves x targets; null
-    for parents, which are means of leaves and would be counted twice. `pearson_r, r2, slope, intercept,
-    p_ols`: least squares of the target (y) on the benchmark (x) (`scipy.stats.linregress`), models taken as
-    independent; slope in units of target per unit of benchmark. `loss_of_n`: models that have the target but
-    not the benchmark. Where something cannot be estimated the row stays, it is null, and `note` says why.
+    `lofo_family`: whose absence moves rho most; `families_effective`: see `families.effective`.
+    `rho_corrected`: rho over the root of the target's reliability. `partial_*`: Spearman given clean accuracy
+    (`control`, of reliability `control_reliability`), over the `partial_n` models that have all three, see
+    `control.given`; null where the target is clean accuracy. `leaderboard_*`: the same given Brain-Score's
+    own benchmark of clean accuracy instead, taken as exact. `q`, `partial_q`: Benjamini-Hochberg over
+    leaves x targets; null for parents, which are means of leaves and would be counted twice. `pearson_r, r2,
+    slope, intercept, p_ols`: least squares of the target (y) on the benchmark (x) (`scipy.stats.linregress`),
+    models taken as independent; slope in units of target per unit of benchmark. `loss_of_n`: models that have
+    the target but not the benchmark. Where something cannot be estimated the row stays, it is null, and
+    `note` says why.
 
     Raises
     ------
@@ -82,7 +104,7 @@ def correlate(
 
     columns = [str(c) for c in total]
     _check(columns, benchmark=list(benchmarks["benchmark"]), target=targets)
-    study = _study(total, targets, columns)
+    study = _study(total, targets, columns, images, same_images)
     signs = families.Signs(flips, seed)
     tree = with_exported(benchmarks, columns)
     rows: list[dict[str, Any]] = []
@@ -99,16 +121,35 @@ def correlate(
     return _table(rows)
 
 
-def _study(total: "pd.DataFrame", targets: Sequence[str], columns: Sequence[str]) -> _Study:
+def _study(
+    total: "pd.DataFrame",
+    targets: Sequence[str],
+    columns: Sequence[str],
+    images: "pd.DataFrame | None",
+    same: bool | None,
+) -> _Study:
     import numpy as np
+    import pandas as pd
 
     names, family = np.unique(total["family"].to_numpy(dtype=str), return_inverse=True)
+    known = pd.DataFrame() if images is None else images.reindex(total["model"])
     return _Study(
-        {name: _values(total, name) for name in dict.fromkeys([*targets, *clean(columns)])},
-        {target: control_of(target, columns) for target in targets},
+        {
+            name: _values(total, name)
+            for name in dict.fromkeys([*targets, *clean(columns), *({TOP1} & set(columns))])
+        },
+        {target: _controls(target, columns) for target in targets},
         family,
         [str(n) for n in names],
+        {str(name): _values(known, str(name)) for name in known if known[name].notna().any()},
+        same,
     )
+
+
+def _controls(target: str, columns: Sequence[str]) -> dict[str, str]:
+    """The clean accuracy of the target's source, and beside it the leaderboard's own."""
+    own = control_of(target, columns)
+    return {} if own is None else {"partial": own} | ({"leaderboard": TOP1} if TOP1 in columns else {})
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
@@ -174,53 +215,56 @@ def _estimate(block: dict[str, dict[str, Any]], x: "Floats", study: _Study, sign
     import numpy as np
 
     remarks: dict[str, list[str]] = {target: [] for target in block}
-    for control, have, members in _groups(block, x, study):
+    for prefix, have, members in _groups(block, x, study):
         present, code = np.unique(study.family[have], return_inverse=True)
+        if prefix:
+            for target in members:
+                row, control = block[target], study.controls[target][prefix]
+                given = study.control(control, target, have)
+                net = controlled.given(x[have], study.measured[target][have], code, given)
+                row |= {f"{prefix}_{k}": getattr(net, k) for k in ("rho", "low", "high", "p")}
+                if prefix == "partial":
+                    row["control_reliability"] = net.reliability
+                if net.why and (net.fault or row[f"{prefix}_n"] < row["n"]):
+                    remarks[target].append(f"given {control}, {net.why}")
+            continue
         y = np.stack([study.measured[t][have] for t in members])
-        given = None if control is None else study.measured[control][have]
-        found = families.estimate(x[have], y, code, signs, given)
+        found = families.estimate(x[have], y, code, signs)
         sizes = np.bincount(code)
         for i, target in enumerate(members):
             row = block[target]
-            if control is None:
-                row |= _plain(found, i, sizes, [study.families[f] for f in present])
-                why = _remarks(sizes, y[i], bool(np.isnan(found.low[i])))
-                remarks[target] = why + remarks[target]
-                continue
-            row |= {
-                "partial_rho": found.rho[i],
-                "partial_low": found.low[i],
-                "partial_high": found.high[i],
-                "partial_p": found.p[i],
-            }
-            objection = families.objection(sizes, interval=True)
-            if objection and row["partial_n"] < row["n"]:
-                remarks[target].append(f"given {control}, no interval: {objection}")
+            row |= _plain(found, i, sizes, [study.families[f] for f in present])
+            if is_share(target) and target in study.images:
+                of_target = controlled.Control(y[i], study.images[target][have])
+                row["rho_corrected"] = reliability.corrected(row["rho"], of_target.reliability())
+            remarks[target] = _remarks(sizes, y[i], bool(np.isnan(found.low[i]))) + remarks[target]
     for target, said in remarks.items():
         block[target]["note"] = "; ".join([n for n in (block[target]["note"], *said) if n])
 
 
 def _groups(
     block: dict[str, dict[str, Any]], x: "Floats", study: _Study
-) -> list[tuple[str | None, "Mask", list[str]]]:
-    """Control (None: none), models that have all values, and the targets that these models have in common.
+) -> list[tuple[str, "Mask", list[str]]]:
+    """Prefix of a control's columns ("": none), models that have all values, and the targets they all have.
 
     A row gets its `control` and `partial_n` here. Where a value is constant there is nothing to estimate.
     """
     import numpy as np
 
-    groups: dict[tuple[bytes, str | None], tuple[Mask, list[str]]] = {}
+    groups: dict[tuple[bytes, str, str], tuple[Mask, list[str]]] = {}
     for target, row in block.items():
         if row["note"] and not row["n"]:
             continue
-        for control in dict.fromkeys((None, study.controls[target])):
-            values = [x, study.measured[target]] + ([study.measured[control]] if control is not None else [])
+        for prefix, control in {"": "", **study.controls[target]}.items():
+            values = [x, study.measured[target]] + ([study.measured[control]] if prefix else [])
             have = np.logical_and.reduce([np.isfinite(v) for v in values])
-            if control is not None:
-                row |= {"control": control, "partial_n": int(have.sum())}
+            if prefix:
+                row[f"{prefix}_n"] = int(have.sum())
+            if prefix == "partial":
+                row["control"] = control
             if have.sum() >= MINIMUM and not any(_constant(v[have]) for v in values):
-                groups.setdefault((have.tobytes(), control), (have, []))[1].append(target)
-    return [(control, have, members) for (_, control), (have, members) in groups.items()]
+                groups.setdefault((have.tobytes(), prefix, control), (have, []))[1].append(target)
+    return [(prefix, have, members) for (_, prefix, _), (have, members) in groups.items()]
 
 
 def _plain(found: families.Estimates, i: int, sizes: "Ints", names: Sequence[str]) -> dict[str, Any]:

@@ -90,13 +90,20 @@ SCHEMAS: dict[str, _Schema] = {
         "rho_high": ("float", True),
         "p": ("float", True),
         "q": ("float", True),
+        "rho_corrected": ("float", True),
         "control": ("str", True),
+        "control_reliability": ("float", True),
         "partial_n": ("int", True),
         "partial_rho": ("float", True),
         "partial_low": ("float", True),
         "partial_high": ("float", True),
         "partial_p": ("float", True),
         "partial_q": ("float", True),
+        "leaderboard_n": ("int", True),
+        "leaderboard_rho": ("float", True),
+        "leaderboard_low": ("float", True),
+        "leaderboard_high": ("float", True),
+        "leaderboard_p": ("float", True),
         "lofo_low": ("float", True),
         "lofo_high": ("float", True),
         "lofo_family": ("str", True),
@@ -107,6 +114,24 @@ SCHEMAS: dict[str, _Schema] = {
         "slope": ("float", True),
         "intercept": ("float", True),
         "p_ols": ("float", True),
+        "note": ("str", False),
+    },
+    "prediction": {
+        "target": ("str", False),
+        "level": ("str", False),
+        "group": ("str", False),
+        "control": ("str", True),
+        "predictors": ("int", False),
+        "benchmarks": ("int", False),
+        "n": ("int", False),
+        "n_families": ("int", False),
+        "r2_control": ("float", True),
+        "r2": ("float", True),
+        "delta": ("float", True),
+        "null_mean": ("float", True),
+        "null_low": ("float", True),
+        "null_high": ("float", True),
+        "p": ("float", True),
         "note": ("str", False),
     },
 }
@@ -121,6 +146,7 @@ KEYS: dict[str, list[str]] = {
     "robustness": ["model", "target"],
     "total_scores": ["model"],
     "correlations": ["benchmark", "target"],
+    "prediction": ["target", "level", "group"],
 }
 KIND = b"alignsec.schema"  # in a Parquet file's metadata: what kind of table it is
 _DTYPES = {"str": "object", "int": "int64", "float": "float64", "bool": "bool"}
@@ -169,7 +195,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE)
 # columns of text in tables without a schema; a model may be called 007 or NA
 _TEXT = ("model", "benchmark", "target", "step", "reason", "warning", "meaning", "name", "where", "fate",
-         "why", "closest", "note")  # fmt: skip
+         "why", "closest", "note", "source", "family", "network", "copy_of", "rows", "given")  # fmt: skip
 
 
 def _computed(text: str) -> bool:

@@ -1,14 +1,14 @@
 """Every job's output as accuracies, exclusions and warnings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.tables import read
-from alignsec.robustness.summarise import doubts, summarise
+from alignsec.robustness.summarise import doubts, share_row, summarise
 from alignsec.study.layout import Models
-from alignsec.study.records import EXCLUDED, OK, Status, read_reports, read_status
+from alignsec.study.records import EXCLUDED, OK, Report, Status, read_reports, read_status
 from alignsec.zoo.account import owners
 
 if TYPE_CHECKING:
@@ -73,7 +73,25 @@ def gather(
     if exclude_duplicates:
         statuses += _duplicates(models, folder)
     table, excluded = summarise(attacks, statuses, corrupted, epsilons, norm)
-    return Gathered(table, excluded, doubts(statuses))
+    return Gathered(with_sample(table, read_reports(models, folder)), excluded, doubts(statuses))
+
+
+def with_sample(table: "pd.DataFrame", reports: Mapping[str, Report]) -> "pd.DataFrame":
+    """`table` (kind ``robustness``) with the clean accuracy of preflight's sample where that has more images.
+
+    An attack costs thousands of passes for each image, clean accuracy one; and a clean accuracy of few images
+    holds little fixed. The sample begins as the attacked images do, so it holds them.
+    """
+    import pandas as pd
+
+    table = table.copy()
+    for i in table.index[table["target"] == "clean_top1"]:
+        report = reports[str(table.loc[i, "model"])]
+        share, n = report.get("clean_top1"), report.get("clean_n")
+        if share is not None and n is not None and n > table.loc[i, "n"]:
+            row = share_row(str(table.loc[i, "model"]), "clean_top1", round(share * n), n)
+            table.loc[i, list(row)] = pd.Series(row)
+    return table
 
 
 def _duplicates(models: Sequence[str], folder: Path) -> list[Status]:

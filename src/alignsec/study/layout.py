@@ -260,11 +260,6 @@ class Layout:
         return self.root / "analysis" / "duplicates.csv"
 
     @property
-    def correlations(self) -> Path:
-        """Table of kind ``correlations``, gathered; one file per benchmark lies beside it."""
-        return self.root / "correlations" / "all.parquet"
-
-    @property
     def rows(self) -> Path:
         """Which models the primary analysis has, and why the others are not in it."""
         return self.root / "analysis" / "rows.csv"
@@ -273,6 +268,16 @@ class Layout:
     def selections(self) -> Path:
         """Primary targets over other rows than the primary ones; description."""
         return self.root / "correlations" / "selections.csv"
+
+    @property
+    def correlations(self) -> Path:
+        """Table of kind ``correlations``, gathered; one file per benchmark lies beside it."""
+        return self.root / "correlations" / "all.parquet"
+
+    @property
+    def prediction(self) -> Path:
+        """How well robustness of families left out is predicted, table of kind ``prediction``."""
+        return self.root / "correlations" / "prediction.csv"
 
     # ---- report ----
 

@@ -302,6 +302,18 @@ def is_share(target: str) -> bool:
     return parts(target).measure != "median_distance"
 
 
+def is_of_correct(target: str) -> bool:
+    """Is the target the share of all images that stay correct when they are changed?
+
+    Where clean accuracy is of the same images, what is counted here is counted there too, and their errors
+    go together. (A corrupted image may become correct; it rarely does.)
+
+    >>> [is_of_correct(t) for t in ("robust_top1@1/255", "robust_given_correct@1/255", "clean_top1")]
+    [True, False, False]
+    """
+    return parts(target).measure in ("robust_top1", "robust_top5", "pgd_top1", "pgd_top5", "corruption_top1")
+
+
 def conditional(target: str) -> str | None:
     """`robust_given_correct@<epsilon>` of `robust_top1@<epsilon>`; None for another target."""
     name, source = _split(target)
