@@ -25,6 +25,7 @@ include: "workflow/rules/zoo.smk"
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/attack.smk"
 include: "workflow/rules/robustness.smk"
+include: "workflow/rules/published.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/report.smk"
 

@@ -75,6 +75,24 @@ def test_conda_environments_and_container_have_the_locked_versions() -> None:
     assert re.search(r"^UV_VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.M)[1] in install  # type: ignore[index]
 
 
+def test_conda_environments_hold_the_extras_of_their_rules() -> None:
+    """Analysis: what the package itself needs; models: less figures and Snakemake, and what attacks."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[^\w.-]", r)[0].lower().replace("_", "-") for r in requirements}
+
+    def held(name: str) -> set[str]:
+        entries = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())["dependencies"]
+        return names(next(e["pip"] for e in entries if isinstance(e, dict)))
+
+    base, extras = names(project["dependencies"]), project["optional-dependencies"]
+    assert held("analysis") == base
+    drawn = {"matplotlib", "plotly", "seaborn", "snakemake"}
+    assert held("models") == base - drawn | names(extras["attack"]) | names(extras["timm"])
+    assert not base & names([r for requirements in extras.values() for r in requirements])
+
+
 def test_the_workflow_asks_for_the_snakemake_that_is_locked() -> None:
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     (pin,) = [d.removeprefix("snakemake==") for d in dependencies if d.startswith("snakemake==")]

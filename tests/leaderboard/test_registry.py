@@ -4,11 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import typer.testing
 
+from alignsec import cli
+from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import nearest
 from alignsec.leaderboard import export, merge, proposed, registry
 from alignsec.study import sheet
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,48 @@ def test_registrations_that_are_not_literal_are_listed_not_lost(tmp_path: Path) 
     assert unresolved.set_index("plugin").loc["dynamic", "line"] == 2
     with pytest.raises(AlignsecError, match=r"leaderboard\.registry"):
         registry.read(str(tmp_path / "nowhere"))
+
+
+def test_the_committed_table_is_what_the_installed_package_registers(
+    tmp_path: Path, installed: pd.DataFrame
+) -> None:
+    committed = ROOT / "config" / "published" / "registry.csv"
+    table, unresolved = registry.read(str(committed))
+    pd.testing.assert_frame_equal(table, installed)
+    assert unresolved.empty
+    verb = typer.testing.CliRunner().invoke(
+        cli.app, ["leaderboard", "registry", "installed", "--out", str(tmp_path / "r.csv")]
+    )
+    assert verb.exit_code == 0, verb.output
+    assert (tmp_path / "r.csv").read_bytes() == committed.read_bytes()
+
+
+def test_a_table_of_registered_models_is_read_to_the_letter(tmp_path: Path) -> None:
+    names = ["=1+1", "@x", " lead", "a,b", "é"]
+    table = pd.DataFrame({"model": names, "plugin": "p", "package_version": "1.10"})
+    tables.write_csv(table, tmp_path / "r.csv")
+    pd.testing.assert_frame_equal(registry.read(str(tmp_path / "r.csv"))[0], table)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model,plugin\na,b\n", r"r\.csv:1: .*package_version.*the columns are model, plugin"),
+        ("model,plugin,package_version\na,b,1\na,c,1\n", r"r\.csv:3: 'a' stands there twice"),
+        ("model,plugin,package_version\na,,1\n", r"r\.csv:2: column 'plugin' is empty"),
+        ("<html>", "a web page"),
+    ],
+)
+def test_another_table_is_refused_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "r.csv").write_text(text)
+    with pytest.raises(AlignsecError, match=message):
+        registry.read(str(tmp_path / "r.csv"))
+
+
+def test_without_the_package_the_extra_and_the_table_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(AlignsecError, match=r"alignsec\[attack\].*config/published/registry\.csv"):
+        registry.read("installed")
 
 
 def test_sheet_rows_unknown_to_the_merge_name_the_closest() -> None:

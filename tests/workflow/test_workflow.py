@@ -18,6 +18,7 @@ import yaml
 from alignsec.ground import locks, names
 from alignsec.study import sheet
 from alignsec.zoo import retry
+from tests import thin
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -295,8 +296,11 @@ def test_a_killed_run_continues_and_ends_the_same(study: Path, tmp_path: Path) -
         assert one.read_bytes() == two.read_bytes(), name
 
 
-def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None:
-    """The published leaderboard and the installed registry, against pandas; no attack runs."""
+def test_analysis_of_a_table_of_ones_own(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published leaderboard and the committed registry, against pandas; no attack runs, and no job (nor
+    Snakemake) asks for a package of the extra `attack`."""
     import numpy as np
     from scipy.stats import linregress
 
@@ -305,7 +309,7 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
         yaml.safe_dump(
             {
                 "study": "own",
-                "leaderboard": {"source": str(source), "registry": "installed"},
+                "leaderboard": {"source": str(source), "registry": "config/published/registry.csv"},
                 "robustness": {"source": "mine.csv"},
             }
         )
@@ -316,6 +320,9 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
         {"model": names, "target": "robust_top1@1/255", "value": rng.uniform(size=len(names)).round(4)}
     )
     mine.to_csv(tmp_path / "mine.csv", index=False)
+    variables, asked = thin.environment(tmp_path / "thin")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     assert not {"attack", "train_demo", "preflight"} & set(planned(tmp_path))
     done = snakemake(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -332,6 +339,22 @@ def test_analysis_of_a_table_of_ones_own(tmp_path: Path, data_dir: Path) -> None
         assert every.loc[benchmark, "r2"] == pytest.approx(linregress(*pairs.to_numpy().T).rvalue ** 2)
         assert every.loc[benchmark, "n"] == len(pairs)
     assert len(list((results / "figures").glob("*.p*"))) == 22
+    merged = pd.read_parquet(results / "registry" / "merged.parquet")
+    assert merged["plugin"].notna().sum() == 233
+    assert not asked.exists(), asked.read_text()
+
+
+def test_an_analysis_only_installation_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables, asked = thin.environment(tmp_path / "thin")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    line = [sys.executable, "-m", "alignsec", "leaderboard", "registry", "installed", "--out"]
+    done = subprocess.run([*line, str(tmp_path / "r.csv")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "alignsec[attack]" in done.stderr and "Traceback" not in done.stderr
+    assert asked.read_text().startswith("brainscore_vision in ")
 
 
 HOSTILE = {

@@ -32,7 +32,7 @@ rule names:
         robustness=S.robustness,
         excluded=S.excluded,
         sheet=path(SHEET),
-        own=[] if ATTACKS else path(CONFIG["robustness"]["source"]),
+        own=path(CONFIG["robustness"]["source"]) if OWN and not ATTACKS else [],
         aliases=path(CONFIG["robustness"]["names"]),
     output:
         report(S.names, category="Tables", caption="../report/names.rst"),
@@ -42,7 +42,7 @@ rule names:
         "../../envs/analysis.yaml"
     params:
         sheet=option("--sheet", SHEET),
-        own=option("--own", None if ATTACKS else CONFIG["robustness"]["source"]),
+        own=option("--own", CONFIG["robustness"]["source"] if OWN and not ATTACKS else None),
         aliases=option("--aliases", CONFIG["robustness"]["names"]),
     message:
         "Account for every name"

@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 from alignsec.study import AlignsecError, catalogue, layout
 from alignsec.study import config as configuration
+from alignsec.study import published as catalogues
 from alignsec.study import sheet as sheets
 from alignsec.study.layout import MODEL, SHARD
 
@@ -17,6 +18,9 @@ try:
     CONFIG = configuration.located(configuration.resolve(config), places)
     SHEET = CONFIG["zoo"]["sheet"]
     ROWS = [] if SHEET is None else sheets.read(SHEET).to_dict("records")
+    USED = [*CONFIG["robustness"]["published"]["use"], *CONFIG["robustness"]["published"]["show"]]
+    SOURCES = CONFIG["robustness"]["published"]["sources"]
+    PUBLISHED = catalogues.chosen(catalogues.read(Path(SOURCES)), USED, SOURCES) if USED else {}
     BY_FOLDER = {layout.folder_name(row["model"]): row for row in ROWS}
 except AlignsecError as error:
     raise WorkflowError(str(error))
@@ -26,6 +30,7 @@ if workflow.is_main_process:
 
 S = layout.of_study(CONFIG["study"])  # where every file lies
 ATTACKS = CONFIG["robustness"]["source"] == "attack"
+OWN = CONFIG["robustness"]["source"] != "published"
 MODELS = [row["model"] for row in ROWS]
 COUNT, PER_SHARD = CONFIG["images"]["count"], CONFIG["attack"]["images_per_shard"]
 SHARDS = layout.shard_names(COUNT, PER_SHARD)

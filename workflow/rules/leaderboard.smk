@@ -47,8 +47,13 @@ rule parse_scores:
         "--out-benchmarks {output.benchmarks} --out-dropped {output.dropped} {params.extra} {params.categories} > {log} 2>&1"
 
 
+# a table of the registered models is an input; an installed package, or a copy of it, is not watched
+REGISTRY = Path(CONFIG["leaderboard"]["registry"])
+
+
 rule read_registry:
     input:
+        table=path(REGISTRY) if REGISTRY.is_file() else [],
         sheet=path(SHEET) if CONFIG["leaderboard"]["registry"] == "demo" else [],
     output:
         registry=S.registry,
@@ -57,7 +62,7 @@ rule read_registry:
         S.log("read_registry"),
     priority: FIRST
     conda:
-        "../../envs/models.yaml"
+        "../../envs/analysis.yaml" if REGISTRY.is_file() else "../../envs/models.yaml"
     threads: FIRST_THREADS
     params:
         source=CONFIG["leaderboard"]["registry"],

@@ -44,9 +44,11 @@ if ATTACKS:
             preflights=[S.models.preflight(m) for m in MODELS],
             sheet=path(SHEET),
         output:
-            models=S.robustness,
+            models=S.own if USED else S.robustness,
             excluded=S.excluded,
-            warnings=report(S.warnings, category="Tables", caption="../report/warnings.rst"),
+            warnings=report(
+                S.own_warnings if USED else S.warnings, category="Tables", caption="../report/warnings.rst"
+            ),
         log:
             S.log("robustness"),
         conda:
@@ -66,7 +68,7 @@ if ATTACKS:
             "{params.duplicates} --out {output.models} --out-excluded {output.excluded} "
             "--out-warnings {output.warnings} > {log} 2>&1"
 
-else:
+elif OWN:
 
     rule robustness:
         input:
@@ -75,9 +77,11 @@ else:
             names=path(CONFIG["robustness"]["names"]),
             sheet=path(SHEET),
         output:
-            models=S.robustness,
+            models=S.own if USED else S.robustness,
             excluded=S.excluded,
-            warnings=report(S.warnings, category="Tables", caption="../report/warnings.rst"),
+            warnings=report(
+                S.own_warnings if USED else S.warnings, category="Tables", caption="../report/warnings.rst"
+            ),
         log:
             S.log("robustness"),
         conda:

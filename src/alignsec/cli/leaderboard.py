@@ -70,9 +70,11 @@ def parse(
 
 @app.command()
 def registry(
-    source: Annotated[str, typer.Argument(help="installed, the path of a copy, or demo.")],
-    out: Out,
-    out_unresolved: Annotated[Path, typer.Option(help="Registrations whose name is no literal.")],
+    source: Annotated[str, typer.Argument(help="installed, the path of a copy or of a table, or demo.")],
+    out: Annotated[Path, typer.Option(help="Table of kind registry; a CSV where it ends in .csv.")],
+    out_unresolved: Annotated[
+        Path | None, typer.Option(help="Registrations whose name is no literal.")
+    ] = None,
     sheet: Sheet = None,
 ) -> None:
     """Read the registered names from the installed package's source, importing nothing."""
@@ -80,8 +82,12 @@ def registry(
     from alignsec.leaderboard import registry as registries
 
     found, unresolved = registries.read(source, read_sheet(sheet))
-    tables.write_csv(unresolved, out_unresolved)
-    tables.write(found, out, "registry")
+    if out_unresolved is not None:
+        tables.write_csv(unresolved, out_unresolved)
+    if out.suffix == ".csv":
+        tables.write_csv(found, out)
+    else:
+        tables.write(found, out, "registry")
     print(
         f"{len(found)} models in {found['plugin'].nunique()} plugins, {len(unresolved)} registrations "
         "unresolved"
@@ -129,7 +135,7 @@ def propose(merged: Path, out: Out) -> None:
 def check(
     source: Annotated[str, typer.Argument(help="A leaderboard file of this machine.")],
     sheet: Annotated[Path, typer.Option(help="The model sheet.")],
-    registry: Annotated[str, typer.Option(help="installed, the path of a copy, or demo.")] = "installed",
+    registry: Annotated[str, typer.Option(help="installed, a copy or a table of it, or demo.")] = "installed",
     sha256: str | None = None,
 ) -> None:
     """Check a sheet against a leaderboard file and the registry, before any job runs."""

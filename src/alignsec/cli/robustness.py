@@ -108,3 +108,31 @@ def own(
         f"{found.table['model'].nunique()} models, {found.table['target'].nunique()} targets, "
         f"{len(excluded)} not on the leaderboard, {len(found.warnings)} warning(s)"
     )
+
+
+@app.command()
+def fetch(
+    source: Annotated[str, typer.Argument(help="Short name of a published source.")],
+    file: Annotated[str, typer.Argument(help="Name of one of its files.")],
+    out: Out,
+    catalogue: Annotated[Path, typer.Option(help="robustness.published.sources.")],
+) -> None:
+    """Download a file of a published source, checked by its SHA-256."""
+    from alignsec.robustness import published as sources
+
+    sources.fetch(catalogue, source, file, out)
+
+
+@app.command()
+def published(
+    study: Annotated[Path, typer.Option(help="Folder of the study, results/<study>.")],
+    catalogue: Annotated[Path, typer.Option(help="robustness.published.sources.")],
+    names: Annotated[Path, typer.Option(help="robustness.published.name_map.")],
+    use: Annotated[list[str], typer.Option(help="Sources whose targets are correlated.")],
+    show: Annotated[list[str] | None, typer.Option(help="Sources that are shown only.")] = None,
+    own: Annotated[bool, typer.Option(help="The study has robustness of its own beside them.")] = False,
+) -> None:
+    """Join published robustness with the leaderboard, beside the study's own where there is some."""
+    from alignsec.robustness import published as sources
+
+    print(sources.run(study, catalogue, names, use, show or [], own=own))

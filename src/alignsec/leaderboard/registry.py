@@ -1,7 +1,8 @@
 """Which models the installed Brain-Score package, or a copy of it, can load.
 
 Registrations are read from the plugins' source by syntax tree: importing 600 plugins would run third-party
-code, download weights and take minutes.
+code, download weights and take minutes. What was read can be kept as a table, for machines without the
+package.
 """
 
 import ast
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.tables import SCHEMAS, unescaped
+from alignsec.ground.tabular import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +30,9 @@ def _package_folder(source: str) -> tuple[Path, str]:
         spec = util.find_spec(PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             raise AlignsecError(
-                f"leaderboard.registry: {PACKAGE} is not installed: run `make setup`, or give the path of a "
-                "copy"
+                f"leaderboard.registry: {PACKAGE} is not installed, as in an analysis-only installation: "
+                "install the extra `attack` (make setup, or pip install 'alignsec[attack]'), or name a table "
+                "of the registered models, such as config/published/registry.csv"
             )
         return Path(next(iter(spec.submodule_search_locations))), metadata.version(PACKAGE)
     given = Path(source)
@@ -36,7 +40,8 @@ def _package_folder(source: str) -> tuple[Path, str]:
         if (folder / "models").is_dir():
             return folder, _version_of(folder)
     raise AlignsecError(
-        f"leaderboard.registry: {source}: neither `installed` nor a folder that holds {PACKAGE}/models"
+        f"leaderboard.registry: {source}: neither `installed`, nor a table of registered models, nor a "
+        f"folder that holds {PACKAGE}/models"
     )
 
 
@@ -88,11 +93,12 @@ def _registrations(text: str) -> tuple[list[str], list[tuple[int, str]]]:
 def read(
     source: str = "installed", sheet: "pd.DataFrame | None" = None
 ) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Registered model names of the installed package, of a copy at a path, or of the demo.
+    """Registered model names of the installed package, of a copy at a path, of a table, or of the demo.
 
     Parameters
     ----------
-    source : ``installed``, a path, or ``demo``
+    source : ``installed``, the path of a copy or of a table (as ``alignsec leaderboard registry`` writes it),
+        or ``demo``
     sheet : the models of the study, of which the demo registers its own
 
     Returns
@@ -104,7 +110,7 @@ def read(
     Raises
     ------
     AlignsecError
-        Not installed, no such folder, no registration found, or source ``demo`` without a sheet.
+        Not installed, no such folder or table, no registration found, or source ``demo`` without a sheet.
     """
     import pandas as pd
 
@@ -112,6 +118,8 @@ def read(
         if sheet is None:
             raise AlignsecError("leaderboard.registry is demo, which needs zoo.sheet")
         return _demo(sheet), pd.DataFrame(columns=UNRESOLVED)
+    if source != "installed" and Path(source).is_file():
+        return _written(Path(source)), pd.DataFrame(columns=UNRESOLVED)
     folder, version = _package_folder(source)
     rows: dict[str, tuple[str, str, str]] = {}
     unresolved: list[tuple[str, int, str]] = []
@@ -133,6 +141,31 @@ def read(
         pd.DataFrame(list(rows.values()), columns=["model", "plugin", "package_version"]),
         pd.DataFrame(unresolved, columns=UNRESOLVED),
     )
+
+
+def _written(path: Path) -> "pd.DataFrame":
+    """The registry as a table that was read before, to the letter."""
+    import pandas as pd
+
+    table = read_table(path)
+    names = list(SCHEMAS["registry"])
+    columns = [table.find(name) for name in names]
+    if None in columns:
+        raise AlignsecError(
+            f"leaderboard.registry: {path}:{table.header_line}: expected are the columns {', '.join(names)}, "
+            f"as `alignsec leaderboard registry` writes them; the columns are {', '.join(table.header)}"
+        )
+    found: dict[str, list[str]] = {}
+    for row, _ in enumerate(table.rows):
+        cells = [
+            unescaped(table.text(row, c, n)) for c, n in zip(columns, names, strict=True) if c is not None
+        ]
+        if cells[0] in found:
+            raise AlignsecError(
+                f"leaderboard.registry: {table.where(row)}: {cells[0]!r} stands there twice: delete one"
+            )
+        found[cells[0]] = cells
+    return pd.DataFrame(list(found.values()), columns=names)
 
 
 def _demo(sheet: "pd.DataFrame") -> "pd.DataFrame":

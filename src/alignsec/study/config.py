@@ -30,11 +30,14 @@ PATHS: dict[str, tuple[str, ...]] = {
     "zoo.sheet": (),
     "leaderboard.source": ("demo", SITE),
     "leaderboard.registry": ("installed", "demo"),
-    "robustness.source": ("attack",),
+    "robustness.source": ("attack", "published"),
     "robustness.names": (),
+    "robustness.published.sources": (),
+    "robustness.published.name_map": (),
     "images.path": (),
     "robustness.corruptions.path": (),
     "analysis.plan": (),
+    "analysis.kinds": (),
 }
 
 PATHS_IN_LISTS = {"leaderboard.extra": "file"}  # of each entry of a list, the key that names a file
@@ -163,6 +166,16 @@ def resolve(config: Mapping[str, Any]) -> Json:
             "config: zoo.sheet is null, but the models are to be attacked: name a sheet, or set "
             "robustness.source to a table of your own"
         )
+    published = filled["robustness"]["published"]
+    if filled["robustness"]["source"] == "published" and not published["use"]:
+        raise AlignsecError(
+            "config: robustness.source is published, but robustness.published.use names no source: name some "
+            "(docs/published.md)"
+        )
+    if both := set(published["use"]) & set(published["show"]):
+        raise AlignsecError(
+            f"config: robustness.published: {min(both)} stands in both use and show: keep one"
+        )
     for key in ("source", "registry"):
         if filled["leaderboard"][key] == "demo" and filled["zoo"]["sheet"] is None:
             raise AlignsecError(f"config: leaderboard.{key} is demo, which needs zoo.sheet")
@@ -260,6 +273,7 @@ def markdown() -> str:
         "|---|---|---|",
         "| demo | `config.yaml` | small networks on handwritten digits; nothing is downloaded |",
         "| leaderboard | `leaderboard.yaml` | analysis only: a leaderboard with your own robustness table |",
+        "| published | `published.yaml` | analysis only: the leaderboard with published robustness |",
         "| paper | `paper.yaml` | ImageNet validation images, AutoAttack at three epsilons |",
         "",
         "Give another file with `snakemake --cores all --configfile config/leaderboard.yaml`; targets "

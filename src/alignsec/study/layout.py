@@ -250,6 +250,59 @@ class Layout:
         return self.root / "analysis" / "targets.parquet"
 
     @property
+    def own(self) -> Path:
+        """Table of kind ``robustness`` of attacks or a user's table, where published sources join it."""
+        return self.root / "robustness" / "own.parquet"
+
+    @property
+    def own_warnings(self) -> Path:
+        """The warnings of `own`."""
+        return self.root / "robustness" / "own_warnings.csv"
+
+    def published(self, source: str, file: str) -> Path:
+        """A file of a published source, as it came."""
+        return self.published_files / source / file
+
+    @property
+    def published_files(self) -> Path:
+        """Folder of the published sources' files, a folder each."""
+        return self.root / "published"
+
+    def published_whole(self, source: str) -> Path:
+        """Everything that a published source says of its own models."""
+        return self.root / "robustness" / "published" / f"{source}.parquet"
+
+    @property
+    def identities(self) -> Path:
+        """Which network of a published source a model is, and how that was checked."""
+        return self.root / "robustness" / "identities.csv"
+
+    @property
+    def sources(self) -> Path:
+        """The published sources: what attacked, licence, citation, cautions, counts."""
+        return self.root / "robustness" / "sources.json"
+
+    @property
+    def fates(self) -> Path:
+        """What became of every name of a published source."""
+        return self.root / "robustness" / "fates.csv"
+
+    @property
+    def copies(self) -> Path:
+        """Pairs of models whose scores agree so often that they may be one network, for review."""
+        return self.root / "robustness" / "copies.csv"
+
+    @property
+    def shown(self) -> Path:
+        """Published values that are shown but not correlated."""
+        return self.root / "robustness" / "shown.csv"
+
+    @property
+    def agreement(self) -> Path:
+        """Values of the study's own and published ones of the same weights, side by side."""
+        return self.root / "robustness" / "agreement.csv"
+
+    @property
     def total(self) -> Path:
         """Table of kind ``total_scores``."""
         return self.root / "analysis" / "total_scores.parquet"

@@ -171,7 +171,7 @@ class Study:
         return self.folder / "results" / "small" / name
 
 
-def wait(what: Callable[[], Any], seconds: float = 90, poll: float = 0.25) -> Any:
+def wait(what: Callable[[], Any], seconds: float = 300, poll: float = 0.25) -> Any:
     """What `what` returns once that is something."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
