@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 AT_FLOOR = names.FLOOR  # share of the models at the floor from which on an epsilon tells too few apart
-COVERED = 0.75  # of the models that the best measured setting has; a mean is of models that have every setting
+COVERED = (
+    0.75  # of the models that the best measured setting has; a mean is of models that have every setting
+)
 IMAGES = 1000  # taken for the correction of continuity where no number of images is known
 _Z = 1.959964  # of a 95 % interval
 # what is taken of a kind, the first that there is: others say the same of other images, or less of the same
@@ -73,7 +75,9 @@ def choose(robustness: "pd.DataFrame", given: PlanFile | None = None) -> Plan:
             if len(parts) > 1:
                 means[target] = parts
             offered.setdefault(kind, []).append(target)
-    models = {t: int(wide[means.get(t, [t])].notna().all(axis=1).sum()) for ts in offered.values() for t in ts}
+    models = {
+        t: int(wide[means.get(t, [t])].notna().all(axis=1).sum()) for ts in offered.values() for t in ts
+    }
 
     def place(target: str) -> tuple[bool, int, str]:
         return names.source_of(target) is not None, -models[target], target
@@ -128,9 +132,7 @@ def _mean_of(parts: Sequence[str]) -> str:
     return names.with_source(f"{said.measure}@{names.MEAN}", said.source)
 
 
-def _kept(
-    found: Sequence[str], wide: "pd.DataFrame", given: PlanFile, left_out: dict[str, str]
-) -> list[str]:
+def _kept(found: Sequence[str], wide: "pd.DataFrame", given: PlanFile, left_out: dict[str, str]) -> list[str]:
     """The targets of one measure, norm and source that a mean is made of; why others are not: `left_out`."""
     if means := [t for t in found if names.is_mean(t)]:
         return means[:1]
@@ -151,7 +153,9 @@ def _kept(
     for target in covered:
         where = f"{share[target]:.0%} of {many[target]} models are at the floor of {floor[target]:g}"
         if not kept:
-            which = "this has the fewest there and is taken" if target in chosen else "another has fewer there"
+            which = (
+                "this has the fewest there and is taken" if target in chosen else "another has fewer there"
+            )
             left_out[target] = f"{where}, as of every setting; {which}"
         elif target not in kept:
             left_out[target] = where

@@ -15,7 +15,18 @@ from alignsec.study.targets import source_of
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ["model", "source", "family", "network", "training", "primary", "why", "identity", "leaves", "copy_of"]
+COLUMNS = [
+    "model",
+    "source",
+    "family",
+    "network",
+    "training",
+    "primary",
+    "why",
+    "identity",
+    "leaves",
+    "copy_of",
+]
 ADVERSARIAL = "adversarial"  # as `training` of a model
 UNKNOWN = "unknown"
 # reasons for which a row is not primary, those that a selection takes back by name

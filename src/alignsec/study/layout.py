@@ -328,6 +328,16 @@ class Layout:
         return self.root / "correlations" / "all.parquet"
 
     @property
+    def kinds(self) -> Path:
+        """Kinds of benchmarks against primary targets, table of kind ``kinds``: what is claimed."""
+        return self.root / "correlations" / "kinds.csv"
+
+    @property
+    def differences(self) -> Path:
+        """Pairs of kinds over the models that both have, table of kind ``differences``."""
+        return self.root / "correlations" / "differences.csv"
+
+    @property
     def prediction(self) -> Path:
         """How well robustness of families left out is predicted, table of kind ``prediction``."""
         return self.root / "correlations" / "prediction.csv"
