@@ -102,7 +102,7 @@ def missing(models: Models, rho: float, images: int | None) -> Study:
 
 
 def super_families(models: Models, rho: float, images: int | None) -> Study:
-    """As `missing` with all scored; families lie in five clusters, which share nearly as much."""
+    """As `missing` with all scored; families belong to five clusters, which share nearly as much."""
     cluster = models.family // models.families * 5 + models.family % models.families % 5
     shared = models.rng.standard_normal((2, cluster.max() + 1))[:, cluster]
     r = 2 * math.sin(math.pi * rho / 6)

@@ -415,9 +415,9 @@ def test_rdm_by_hand() -> None:
 
 def test_gradient_alignment_by_hand() -> None:
     # logits are pixels 0, 1 and 2, so a margin's gradient is 1 at the label's pixel and -1 at the runner-up's
-    pixels = torch.tensor([[3.0, 1, 0, 0], [1, 2, 0, 2], [0, 0, 5, 4]]) / 5
+    pixels = torch.tensor([[3.0, 1, 0, 0], [1, 2, 0, 2], [1, 0, 5, 4]]) / 5
     model = PixelModel(nn.Sequential(nn.Flatten(), _First(3)), (0.0,), (1.0,), input_size=2)
-    expected = [(3 - 1) / math.sqrt(2 * 10), (1 - 2) / math.sqrt(2 * 9), 5 / math.sqrt(2 * 41)]
+    expected = [(3 - 1) / math.sqrt(2 * 10), (1 - 2) / math.sqrt(2 * 9), (5 - 1) / math.sqrt(2 * 42)]
     for i, label in enumerate((0, 0, 2)):
         one = pixels[i].reshape(1, 1, 2, 2).numpy()
         found = demo_benchmarks.gradient_alignment(model, one, np.array([label]))

@@ -1,5 +1,6 @@
 """The bundled table of covariates against the real models, what is refused, and that the sheet wins."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -74,6 +75,13 @@ def test_what_a_plugin_loads_untrained_counts_as_untrained(table: pd.DataFrame) 
     seeds = table.index[table.index.str.match(r"alexnet_training_seed_\d+$")]
     assert len(seeds) == 10
     assert set(table.loc[seeds, "training"]) == {"untrained"}
+
+
+def test_the_page_counts_what_the_table_has(table: pd.DataFrame, loadable: set[str]) -> None:
+    page = (ROOT / "docs" / "covariates.md").read_text(encoding="utf-8")
+    said = {name: int(count) for name, count in re.findall(r"^\| ([a-zA-Z -]+) \| (\d+) \|", page, re.M)}
+    assert said == table.loc[sorted(loadable), "training"].value_counts().to_dict()
+    assert set(table["training"]) <= set(covariates.TRAININGS)
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,7 @@ def test_a_lock_stays_while_jobs_of_the_killed_run_go_on(tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_demo_killed_at_ten_moments_ends_with_the_data_of_one_that_was_not(tmp_path: Path) -> None:
-    """By `make run` alone, in clones whose environment is the one active here; of its networks the first."""
+    """By `make run` alone, in clones with the environment that is active here; of its first networks."""
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
         folder.mkdir()

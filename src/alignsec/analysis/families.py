@@ -42,12 +42,12 @@ class Estimates:
     n_effective: "Floats"
 
 
-def effective(sizes: "Ints") -> float:
+def effective(sizes: "Ints | Floats") -> float:
     """Effective number of families, (sum n)^2 / sum n^2 (Kish 1965): as many equal ones weigh as much."""
     return float(sizes.sum() ** 2 / (sizes**2).sum())
 
 
-def degrees_of_freedom(sizes: "Ints") -> float:
+def degrees_of_freedom(sizes: "Ints | Floats") -> float:
     """Of the jackknife's t: midway between the number of families and the effective number, less one.
 
     The number alone covers too little where families are unequal, the effective number alone too much.
@@ -55,14 +55,14 @@ def degrees_of_freedom(sizes: "Ints") -> float:
     return (len(sizes) + effective(sizes)) / 2 - 1
 
 
-def objection(sizes: "Ints", *, interval: bool) -> str:
+def objection(sizes: "Ints | Floats", *, interval: bool) -> str:
     """Why families of these sizes allow no test (or no interval), "" where they do."""
     if len(sizes) < FAMILIES:
         return f"{len(sizes)} famil{'y' if len(sizes) == 1 else 'ies'}, {FAMILIES} are needed"
     if effective(sizes) < EFFECTIVE:
-        return f"one family dominates ({sizes.max()} of {sizes.sum()} models)"
+        return f"one family dominates ({sizes.max():.0f} of {sizes.sum():.0f} models)"
     if interval and sizes.sum() < MODELS:
-        return f"{sizes.sum()} models, {MODELS} are needed"
+        return f"{sizes.sum():.0f} models, {MODELS} are needed"
     return ""
 
 
@@ -226,6 +226,19 @@ class Signs:
         bits = np.arange(2 ** (count - 1))[:, None] >> np.arange(count) & 1
         signs: Floats = 1.0 - 2.0 * bits
         return signs
+
+    def shared(self, count: int) -> tuple["Floats", bool]:
+        """Patterns (P, count) where a family has one sign for all benchmarks, and whether they are all."""
+        import numpy as np
+
+        if (pattern := self.exact(count)) is not None:
+            return pattern, True
+        chunks = range(-(-self.flips // _CHUNK))
+        return np.concatenate([self.drawn(count, c) for c in chunks])[: self.flips], False
+
+    def least(self, count: int) -> float:
+        """The smallest p that patterns of `count` families can give."""
+        return 2.0 ** (1 - count) if count <= _EXACT else 1 / (self.flips + 1)
 
     def drawn(self, count: int, chunk: int) -> "Floats":
         """Chunk number `chunk` of drawn patterns, (_CHUNK, count); the same whatever `count` is asked for."""

@@ -122,6 +122,96 @@ def predict(
 
 
 @app.command()
+def plan(
+    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    out: Out,
+    out_targets: Annotated[Path, typer.Option(help="The table with the means that the plan makes.")],
+    plan: Annotated[Path | None, typer.Option(help="The plan file.")] = None,
+) -> None:
+    """Choose a primary target for each kind of target, from the targets alone."""
+    from alignsec.analysis import plan as planning
+    from alignsec.ground import tables
+    from alignsec.study.plan import read
+    from alignsec.study.records import write_json
+
+    measured = tables.read(robustness, "robustness")
+    chosen = planning.choose(measured, read(plan))
+    tables.write(planning.with_means(measured, chosen), out_targets, "robustness")
+    write_json(out, chosen)
+    print("\n".join(f"{kind}: {target}" for kind, target in chosen["primary"].items()))
+
+
+@app.command()
+def rows(
+    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
+    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
+    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
+    out: Out,
+    covariates: Annotated[Path | None, typer.Option(help="How each model was trained.")] = None,
+    identities: Annotated[Path | None, typer.Option(help="Which network a published row is.")] = None,
+    sheet: Sheet = None,
+    models: Annotated[Path | None, typer.Option(help="Folder of the models' preflight reports.")] = None,
+) -> None:
+    """Say which models the primary analysis has, and why the others are not in it."""
+    from alignsec.analysis import join as joining
+    from alignsec.analysis import rows as selecting
+    from alignsec.ground import tables
+    from alignsec.study.records import read_plan
+
+    known = read_sheet(sheet)
+    tree = tables.read(benchmarks, "benchmarks")
+    found = selecting.of_study(
+        tables.read(total, "total_scores"),
+        list(tree.loc[tree["is_leaf"], "benchmark"]),
+        tables.read(targets, "robustness"),
+        read_plan(plan),
+        covariates=None if covariates is None else tables.read_csv(covariates),
+        identities=None if identities is None else tables.read_csv(identities),
+        weights=None if known is None else dict(joining.weights_of(known, models).to_numpy().tolist()),
+    )
+    tables.write_csv(found, out)
+    print(f"{int(found['primary'].sum())} of {len(found)} rows are primary")
+
+
+@app.command()
+def selections(
+    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
+    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
+    rows: Annotated[Path, typer.Option(help="Which models the primary analysis has.")],
+    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
+    out: Out,
+    same_images: Annotated[
+        bool | None,
+        typer.Option(
+            "--same-images/--other-images",
+            help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
+        ),
+    ] = None,
+    flips: int = 10_000,
+    seed: int = 0,
+) -> None:
+    """Correlate over other rows than the primary ones, to see what hangs on their choice."""
+    from alignsec.analysis import selections as described
+    from alignsec.ground import tables
+    from alignsec.study.records import read_plan
+
+    measured = tables.read(targets, "robustness")
+    found = described.correlate(
+        tables.read(total, "total_scores"),
+        tables.read(benchmarks, "benchmarks"),
+        tables.read_csv(rows),
+        read_plan(plan),
+        images=measured.pivot(index="model", columns="target", values="n").astype(float),
+        same_images=same_images,
+        seed=seed,
+        flips=flips,
+    )
+    tables.write_csv(found, out)
+
+
+@app.command()
 def names(
     dropped: Annotated[Path, typer.Option(help="Rows of the leaderboard that another stands for.")],
     scores: Annotated[Path, typer.Option(help="Table of kind scores.")],

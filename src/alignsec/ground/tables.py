@@ -117,6 +117,57 @@ SCHEMAS: dict[str, _Schema] = {
         "p_ols": ("float", True),
         "note": ("str", False),
     },
+    "kinds": {
+        "kind": ("str", False),
+        "name": ("str", False),
+        "area": ("str", False),
+        "hypotheses": ("str", False),
+        "target": ("str", False),
+        "rows": ("str", False),
+        "n": ("int", False),
+        "n_families": ("int", False),
+        "n_leaves": ("int", False),
+        "control": ("str", True),
+        "control_reliability": ("float", True),
+        "rho": ("float", True),
+        "low": ("float", True),
+        "high": ("float", True),
+        "p": ("float", True),
+        "verdict": ("str", False),
+        "detectable": ("float", True),
+        "p_least": ("float", True),
+        "raw_rho": ("float", True),
+        "raw_low": ("float", True),
+        "raw_high": ("float", True),
+        "raw_p": ("float", True),
+        "within_n": ("int", True),
+        "within_rho": ("float", True),
+        "within_low": ("float", True),
+        "within_high": ("float", True),
+        "within_verdict": ("str", False),
+        "strongest_low": ("float", True),
+        "strongest_high": ("float", True),
+        "super_low": ("float", True),
+        "super_high": ("float", True),
+        "super_family": ("str", True),
+        "note": ("str", False),
+    },
+    "differences": {
+        "kind": ("str", False),
+        "other": ("str", False),
+        "target": ("str", False),
+        "rows": ("str", False),
+        "n": ("int", False),
+        "n_families": ("int", False),
+        "control": ("str", True),
+        "rho": ("float", True),
+        "other_rho": ("float", True),
+        "difference": ("float", True),
+        "low": ("float", True),
+        "high": ("float", True),
+        "p": ("float", True),
+        "note": ("str", False),
+    },
     "prediction": {
         "target": ("str", False),
         "level": ("str", False),
@@ -147,6 +198,8 @@ KEYS: dict[str, list[str]] = {
     "robustness": ["model", "target"],
     "total_scores": ["model"],
     "correlations": ["benchmark", "target"],
+    "kinds": ["kind", "target", "rows"],
+    "differences": ["kind", "other", "target", "rows"],
     "prediction": ["target", "level", "group"],
 }
 KIND = b"alignsec.schema"  # in a Parquet file's metadata: what kind of table it is
@@ -196,7 +249,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _NUMBER = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)", re.IGNORECASE)
 # columns of text in tables without a schema; a model may be called 007 or NA
 _TEXT = ("model", "benchmark", "target", "step", "reason", "warning", "meaning", "name", "where", "fate",
-         "why", "closest", "note")  # fmt: skip
+         "why", "closest", "note", "source", "family", "network", "copy_of", "rows", "given")  # fmt: skip
 
 
 def _computed(text: str) -> bool:

@@ -37,6 +37,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "robustness.published.claims": (),
     "images.path": (),
     "robustness.corruptions.path": (),
+    "analysis.plan": (),
     "analysis.kinds": (),
     "analysis.covariates": (),
 }
@@ -62,11 +63,11 @@ def _where(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _reject_unknown(config: Any, node: Json, path: str) -> None:
+def _reject_unknown(config: Any, node: Json, path: str, of: str) -> None:
     properties: Json = node.get("properties", {})
     if isinstance(config, list):
         for number, entry in enumerate(config):
-            _reject_unknown(entry, node.get("items", {}), f"{path}[{number}]")
+            _reject_unknown(entry, node.get("items", {}), f"{path}[{number}]", of)
     if not properties or not isinstance(config, Mapping):
         return
     for key, value in config.items():
@@ -74,8 +75,8 @@ def _reject_unknown(config: Any, node: Json, path: str) -> None:
             every = {k: _where(path, k) for k in properties}
             near = difflib.get_close_matches(str(key), list(every), n=1, cutoff=0.5)
             hint = f": did you mean {every[near[0]]}?" if near else f": valid here are {', '.join(every)}"
-            raise AlignsecError(f"config: unknown key {_where(path, str(key))}{hint}")
-        _reject_unknown(value, properties[key], _where(path, str(key)))
+            raise AlignsecError(f"{of}: unknown key {_where(path, str(key))}{hint}")
+        _reject_unknown(value, properties[key], _where(path, str(key)), of)
 
 
 def keys(node: Json | None = None, path: str = "") -> Iterator[tuple[str, Json]]:
@@ -121,6 +122,28 @@ def _fill(config: Mapping[str, Any], node: Json) -> Json:
     return filled
 
 
+def checked(given: Mapping[str, Any], node: Json, of: str = "config") -> Json:
+    """What was `given` with the defaults of the JSON schema `node`, every key present.
+
+    Raises
+    ------
+    AlignsecError
+        An unknown key (the nearest valid one is named), or a value of the wrong type or range. The message
+        begins with `of` and names the key.
+    """
+    import jsonschema
+
+    _reject_unknown(given, node, "", of)
+    errors = sorted(
+        jsonschema.Draft202012Validator(node).iter_errors(dict(given)), key=lambda e: list(e.path)
+    )
+    if errors:
+        error = errors[0]
+        key = ".".join(map(str, error.absolute_path)) or "the file"
+        raise AlignsecError(f"{of}: {key}: {error.message}")
+    return _fill(given, node)
+
+
 def resolve(config: Mapping[str, Any]) -> Json:
     """Return `config` with defaults filled in, every key of the schema present.
 
@@ -131,19 +154,8 @@ def resolve(config: Mapping[str, Any]) -> Json:
         type or range, a path that Snakemake cannot take, an impossible epsilon, or keys that contradict each
         other. The message names the key.
     """
-    import jsonschema
-
-    node = schema()
     _reject_moved(config)
-    _reject_unknown(config, node, "")
-    errors = sorted(
-        jsonschema.Draft202012Validator(node).iter_errors(dict(config)), key=lambda e: list(e.path)
-    )
-    if errors:
-        error = errors[0]
-        key = ".".join(map(str, error.absolute_path)) or "the file"
-        raise AlignsecError(f"config: {key}: {error.message}")
-    filled = _fill(config, node)
+    filled = checked(config, schema())
     for key, section, last, _ in _paths(filled):
         _check_path(key, section[last])
     try:

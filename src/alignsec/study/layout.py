@@ -241,6 +241,16 @@ class Layout:
         return self.root / "robustness" / "warnings.csv"
 
     @property
+    def plan(self) -> Path:
+        """What is primary, chosen before anything is correlated (`alignsec.study.records.Plan`)."""
+        return self.root / "analysis" / "plan.json"
+
+    @property
+    def targets(self) -> Path:
+        """Table of kind ``robustness``: every target, and the means over epsilons that the plan makes."""
+        return self.root / "analysis" / "targets.parquet"
+
+    @property
     def own(self) -> Path:
         """Table of kind ``robustness`` of attacks or a user's table, where published sources join it."""
         return self.root / "robustness" / "own.parquet"
@@ -309,9 +319,29 @@ class Layout:
         return self.root / "analysis" / "duplicates.csv"
 
     @property
+    def rows(self) -> Path:
+        """Which models the primary analysis has, and why the others are not in it."""
+        return self.root / "analysis" / "rows.csv"
+
+    @property
+    def selections(self) -> Path:
+        """Primary targets over other rows than the primary ones; description."""
+        return self.root / "correlations" / "selections.csv"
+
+    @property
     def correlations(self) -> Path:
         """Table of kind ``correlations``, gathered; one file per benchmark lies beside it."""
         return self.root / "correlations" / "all.parquet"
+
+    @property
+    def kinds(self) -> Path:
+        """Kinds of benchmarks against primary targets, table of kind ``kinds``: what is claimed."""
+        return self.root / "correlations" / "kinds.csv"
+
+    @property
+    def differences(self) -> Path:
+        """Pairs of kinds over the models that both have, table of kind ``differences``."""
+        return self.root / "correlations" / "differences.csv"
 
     @property
     def prediction(self) -> Path:

@@ -77,6 +77,23 @@ class Report(TypedDict):
     seconds: float
 
 
+class Plan(TypedDict):
+    """What `alignsec.analysis.plan.choose` fixed before anything was correlated."""
+
+    margin: float  # smallest correlation of interest
+    file_sha256: str | None  # of the plan file
+    primary: dict[str, str]  # kind of target -> target
+    means: dict[str, list[str]]  # target made here -> the targets averaged
+    left_out: dict[str, str]  # target that tells models apart too badly for a mean -> why
+    sensitivity: list[str]  # targets estimated beside the primary ones
+    control: str | None  # None: of each target, the clean accuracy of its own source
+    floors: dict[str, float]  # target or source -> accuracy up to which a model is at the floor
+    identities: list[str]  # of published rows, admitted to the primary ones
+    adversarially_trained: str  # "without", "with", "only"
+    one_per_network: bool
+    exclude: dict[str, str]  # model -> why it is in no analysis but that of every row
+
+
 MEASURED = (
     "mean", "std", "input_size", "classes", "label_offset", "deterministic", "parameters", "weights_sha256",
     "weight_files", "geometry", "round_trip", "clean_top1", "clean_n", "forward_seconds", "gradient_seconds",
@@ -131,6 +148,15 @@ def read_report(path: Path) -> Report:
     found: Any = read_json(path)
     report: Report = found
     return report
+
+
+def read_plan(path: Path) -> Plan:
+    """A study's plan; `AlignsecError` if the file is none."""
+    found: Any = read_json(path)
+    if missing := set(Plan.__required_keys__) - set(found):
+        raise AlignsecError(f"{path}: no plan, {min(missing)!r} is missing: delete it and run again")
+    plan: Plan = found
+    return plan
 
 
 def excluded_by(report: Report) -> Excluded | None:
