@@ -5,7 +5,7 @@ every row, over one row of each network or with adversarially trained ones shows
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
