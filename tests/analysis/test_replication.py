@@ -9,8 +9,9 @@ import yaml
 from scipy.special import expit, logit
 from scipy.stats import t as student
 
-from alignsec.analysis import families, replication
-from alignsec.analysis.replication import Found, Inputs, verdict
+from alignsec.analysis import families, quantities, replication
+from alignsec.analysis.quantities import Found, Inputs
+from alignsec.analysis.replication import verdict
 from alignsec.ground.errors import AlignsecError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,8 +27,8 @@ def bed(n: int = 60) -> pd.DataFrame:
     lift = np.where(kind == "more data", 0.02, np.where(kind == "lp adversarial", -0.01, 0.0))
     return pd.DataFrame(
         {
-            replication.CLEAN: val,
-            replication.V2: expit(0.9 * logit(val) - 0.4) + lift,
+            quantities.CLEAN: val,
+            quantities.V2: expit(0.9 * logit(val) - 0.4) + lift,
             "type": kind,
             "family": [f"{k}{i % 8}" for i, k in enumerate(kind)],
         },
@@ -37,7 +38,7 @@ def bed(n: int = 60) -> pd.DataFrame:
 
 def test_effective_robustness_is_what_was_added_to_the_line_of_the_standard_models() -> None:
     frame = bed()
-    found = replication.effective(frame, replication.V2)
+    found = quantities.effective(frame, quantities.V2)
     expected = frame["type"].map({"standard": 0.0, "more data": 0.02, "lp adversarial": -0.01})
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
@@ -45,30 +46,30 @@ def test_effective_robustness_is_what_was_added_to_the_line_of_the_standard_mode
 def test_the_line_takes_no_model_that_is_weak_or_trained_on_a_part() -> None:
     frame = bed()
     odd = pd.DataFrame(
-        {replication.CLEAN: [0.3, 0.7], replication.V2: [0.29, 0.69], "type": "standard", "family": "odd"},
+        {quantities.CLEAN: [0.3, 0.7], quantities.V2: [0.29, 0.69], "type": "standard", "family": "odd"},
         index=["weak", "resnet50_subsample_1_of_2"],
     )
-    found = replication.effective(pd.concat([frame, odd]), replication.V2)
-    np.testing.assert_allclose(found[frame.index], replication.effective(frame, replication.V2), atol=1e-12)
+    found = quantities.effective(pd.concat([frame, odd]), quantities.V2)
+    np.testing.assert_allclose(found[frame.index], quantities.effective(frame, quantities.V2), atol=1e-12)
     assert found["weak"] > 0.05  # it still has a value of its own
 
 
 def test_the_jackknife_is_the_loop_written_out() -> None:
     frame = bed()
-    value, low, high = replication.jackknife(lambda f: float(f[replication.CLEAN].mean()), frame)
+    value, low, high = quantities.jackknife(lambda f: float(f[quantities.CLEAN].mean()), frame)
     names = sorted(set(frame["family"]))
-    without = [frame.loc[frame["family"] != f, replication.CLEAN].mean() for f in names]
+    without = [frame.loc[frame["family"] != f, quantities.CLEAN].mean() for f in names]
     sizes = frame["family"].value_counts()[names].to_numpy()
     spread = sum((w - np.mean(without)) ** 2 for w in without)
     error = np.sqrt((len(names) - 1) / len(names) * spread)
     half = student.ppf(0.975, families.degrees_of_freedom(sizes)) * error
-    assert value == pytest.approx(frame[replication.CLEAN].mean(), abs=1e-12)
+    assert value == pytest.approx(frame[quantities.CLEAN].mean(), abs=1e-12)
     assert (low, high) == pytest.approx((value - half, value + half), abs=1e-12)
 
 
 def test_few_families_give_a_number_without_an_interval() -> None:
     frame = bed().assign(family="one")
-    value, low, high = replication.jackknife(lambda f: float(f[replication.CLEAN].mean()), frame)
+    value, low, high = quantities.jackknife(lambda f: float(f[quantities.CLEAN].mean()), frame)
     assert np.isfinite(value) and np.isnan(low) and np.isnan(high)
     assert verdict(Found(value, low, high, 60, 1, ""), (0, 1), same_data=True) == "cannot tell"
 
@@ -93,7 +94,7 @@ def test_a_verdict_follows_from_interval_and_region(
 def test_the_bundled_claims_name_quantities_and_works_that_exist() -> None:
     claims = replication.read_claims(CLAIMS)
     assert {c["work"] for c in claims["claims"]} == set(claims["works"])
-    assert {c["quantity"] for c in claims["claims"]} == set(replication.QUANTITIES)
+    assert {c["quantity"] for c in claims["claims"]} == set(quantities.QUANTITIES)
 
 
 @pytest.mark.parametrize(
@@ -145,15 +146,15 @@ def test_every_claim_gets_a_row_and_what_cannot_be_computed_says_so() -> None:
         }
     )
     frame = bed(90)
-    frame["pgd_top1@x"] = expit(logit(frame[replication.CLEAN]) - 2 + rng.normal(0, 0.2, 90))
-    frame["corruption_top1@mean"] = expit(logit(frame[replication.CLEAN]) - 1 + rng.normal(0, 0.2, 90))
+    frame["pgd_top1@x"] = expit(logit(frame[quantities.CLEAN]) - 2 + rng.normal(0, 0.2, 90))
+    frame["corruption_top1@mean"] = expit(logit(frame[quantities.CLEAN]) - 1 + rng.normal(0, 0.2, 90))
     claims = replication.read_claims(CLAIMS)
     table = replication.replicate(claims, Inputs(total, total, tree, "robust", frame))
     assert list(table.columns) == list(replication.COLUMNS) and len(table) == len(claims["claims"])
     row = table.set_index("claim").loc["more-data"]
     assert row["ours"] == pytest.approx(0.02, abs=1e-9) and row["n"] == 30
     with pytest.raises(AlignsecError, match="texture"):
-        replication.texture_shape(
+        quantities.texture_shape(
             Inputs(total, total, tree[~tree["benchmark"].str.startswith("b_")], "robust", frame),
             next(c for c in claims["claims"] if c["quantity"] == "texture_shape"),
         )
