@@ -38,6 +38,7 @@ rule all:
         S.summary,
         S.explorer,
         S.correlations,
+        S.selections,
         S.prediction,
         S.covariates,
         S.names,
