@@ -178,6 +178,40 @@ rule selections:
         "{params.same_images} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
+rule kinds:
+    input:
+        total=S.total,
+        benchmarks=S.benchmarks,
+        targets=S.targets,
+        rows=S.rows,
+        plan=S.plan,
+        covariates=S.covariates,
+        table=path(CONFIG["analysis"]["kinds"]),
+    output:
+        kinds=report(S.kinds, category="Tables", caption="../report/kinds.rst"),
+        differences=report(S.differences, category="Tables", caption="../report/differences.rst"),
+    log:
+        S.log("kinds"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        # preflight's sample holds the attacked images
+        same_images={
+            True: "--same-images",
+            False: "--other-images",
+            None: "--same-images" if ATTACKS else "",
+        }[CONFIG["robustness"]["same_images"]],
+        flips=CONFIG["analysis"]["flips"],
+        seed=CONFIG["seed"],
+    message:
+        "Say which kinds of benchmarks go with robustness"
+    shell:
+        "alignsec analysis kinds --total {input.total} --benchmarks {input.benchmarks} "
+        "--targets {input.targets} --rows {input.rows} --plan {input.plan} "
+        "--covariates {input.covariates} --table {input.table:q} {params.same_images} "
+        "--signs {params.flips} {params.seed} --out {output.kinds} > {log} 2>&1"
+
+
 rule predict:
     input:
         total=S.total,
