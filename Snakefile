@@ -39,6 +39,8 @@ rule all:
         S.explorer,
         S.correlations,
         S.selections,
+        S.kinds,
+        S.differences,
         S.prediction,
         S.covariates,
         S.names,

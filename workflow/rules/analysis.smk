@@ -178,7 +178,7 @@ rule selections:
         "{params.same_images} --seed {params.seed} --out {output} > {log} 2>&1"
 
 
-rule kinds:
+rule claims:
     input:
         total=S.total,
         benchmarks=S.benchmarks,
@@ -188,19 +188,14 @@ rule kinds:
         covariates=S.covariates,
         table=path(CONFIG["analysis"]["kinds"]),
     output:
-        kinds=report(S.kinds, category="Tables", caption="../report/kinds.rst"),
+        kinds=report(S.kinds, category="Tables", caption="../report/claims.rst"),
         differences=report(S.differences, category="Tables", caption="../report/differences.rst"),
     log:
-        S.log("kinds"),
+        S.log("claims"),
     conda:
         "../../envs/analysis.yaml"
     params:
-        # preflight's sample holds the attacked images
-        same_images={
-            True: "--same-images",
-            False: "--other-images",
-            None: "--same-images" if ATTACKS else "",
-        }[CONFIG["robustness"]["same_images"]],
+        same_images=SAME_IMAGES,
         flips=CONFIG["analysis"]["flips"],
         seed=CONFIG["seed"],
     message:
