@@ -1,3 +1,32 @@
+PLAN = CONFIG["analysis"]["plan"]
+# preflight's sample holds the attacked images
+SAME_IMAGES = {
+    True: "--same-images",
+    False: "--other-images",
+    None: "--same-images" if ATTACKS else "",
+}[CONFIG["robustness"]["same_images"]]
+
+
+rule plan:
+    input:
+        robustness=S.robustness,
+        plan=path(PLAN),
+    output:
+        plan=S.plan,
+        targets=S.targets,
+    log:
+        S.log("plan"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        plan=option("--plan", PLAN),
+    message:
+        "Choose the primary targets, before anything is correlated"
+    shell:
+        "alignsec analysis plan --robustness {input.robustness} {params.plan} --out {output.plan} "
+        "--out-targets {output.targets} > {log} 2>&1"
+
+
 rule covariates:
     input:
         merged=S.merged,
@@ -22,7 +51,7 @@ rule join:
     input:
         merged=S.merged,
         benchmarks=S.benchmarks,
-        robustness=S.robustness,
+        robustness=S.targets,
         sheet=path(SHEET),
         preflights=[S.models.preflight(m) for m in MODELS if ATTACKS],
     output:
@@ -41,6 +70,34 @@ rule join:
         "alignsec analysis join --merged {input.merged} --benchmarks {input.benchmarks} "
         "--robustness {input.robustness} {params.sheet} {params.models} --completeness {params.completeness} "
         "{params.collapse} --out {output.total} --out-duplicates {output.duplicates} > {log} 2>&1"
+
+
+rule rows:
+    input:
+        total=S.total,
+        benchmarks=S.benchmarks,
+        targets=S.targets,
+        plan=S.plan,
+        covariates=S.covariates,
+        identities=S.identities if USED else [],
+        sheet=path(SHEET),
+        preflights=[S.models.preflight(m) for m in MODELS if ATTACKS],
+    output:
+        report(S.rows, category="Tables", caption="../report/rows.rst"),
+    log:
+        S.log("rows"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        identities=option("--identities", S.identities if USED else None),
+        sheet=option("--sheet", SHEET),
+        models=option("--models", S.models.folder if ATTACKS else None),
+    message:
+        "Say which models the primary analysis has"
+    shell:
+        "alignsec analysis rows --total {input.total} --benchmarks {input.benchmarks} "
+        "--targets {input.targets} --plan {input.plan} --covariates {input.covariates} "
+        "{params.identities} {params.sheet} {params.models} --out {output} > {log} 2>&1"
 
 
 rule names:
@@ -101,7 +158,7 @@ rule correlate:
     input:
         total=S.total,
         benchmarks=S.benchmarks,
-        robustness=S.robustness,
+        robustness=S.targets,
     output:
         table=S.correlations,
         csv=S.correlations.with_suffix(".csv"),
@@ -111,12 +168,7 @@ rule correlate:
         "../../envs/analysis.yaml"
     params:
         flips=CONFIG["analysis"]["flips"],
-        # preflight's sample holds the attacked images
-        same_images={
-            True: "--same-images",
-            False: "--other-images",
-            None: "--same-images" if ATTACKS else "",
-        }[CONFIG["robustness"]["same_images"]],
+        same_images=SAME_IMAGES,
         seed=CONFIG["seed"],
     message:
         "Correlate every benchmark with every target"
@@ -126,11 +178,65 @@ rule correlate:
         "--out {output.table} > {log} 2>&1"
 
 
+rule selections:
+    input:
+        total=S.total,
+        benchmarks=S.benchmarks,
+        targets=S.targets,
+        rows=S.rows,
+        plan=S.plan,
+    output:
+        report(S.selections, category="Tables", caption="../report/selections.rst"),
+    log:
+        S.log("selections"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        flips=CONFIG["analysis"]["flips"],
+        same_images=SAME_IMAGES,
+        seed=CONFIG["seed"],
+    message:
+        "Correlate over other selections of models"
+    shell:
+        "alignsec analysis selections --total {input.total} --benchmarks {input.benchmarks} "
+        "--targets {input.targets} --rows {input.rows} --plan {input.plan} --flips {params.flips} "
+        "{params.same_images} --seed {params.seed} --out {output} > {log} 2>&1"
+
+
+rule claims:
+    input:
+        total=S.total,
+        benchmarks=S.benchmarks,
+        targets=S.targets,
+        rows=S.rows,
+        plan=S.plan,
+        covariates=S.covariates,
+        table=path(CONFIG["analysis"]["kinds"]),
+    output:
+        kinds=report(S.kinds, category="Tables", caption="../report/claims.rst"),
+        differences=report(S.differences, category="Tables", caption="../report/differences.rst"),
+    log:
+        S.log("claims"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        same_images=SAME_IMAGES,
+        flips=CONFIG["analysis"]["flips"],
+        seed=CONFIG["seed"],
+    message:
+        "Say which kinds of benchmarks go with robustness"
+    shell:
+        "alignsec analysis kinds --total {input.total} --benchmarks {input.benchmarks} "
+        "--targets {input.targets} --rows {input.rows} --plan {input.plan} "
+        "--covariates {input.covariates} --table {input.table:q} {params.same_images} "
+        "--signs {params.flips} {params.seed} --out {output.kinds} > {log} 2>&1"
+
+
 rule predict:
     input:
         total=S.total,
         benchmarks=S.benchmarks,
-        robustness=S.robustness,
+        robustness=S.targets,
     output:
         report(S.prediction, category="Tables", caption="../report/prediction.rst"),
     log:

@@ -115,6 +115,8 @@ rule explorer:
 rule provenance:
     input:
         S.correlations,
+        S.selections,
+        path(PLAN),
         S.manifest if ATTACKS else [],
     output:
         S.provenance,

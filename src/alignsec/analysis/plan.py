@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 AT_FLOOR = names.FLOOR  # share of the models at the floor from which on an epsilon tells too few apart
-COVERED = (
-    0.75  # of the models that the best measured setting has; a mean is of models that have every setting
-)
+COVERED = 0.75  # of the models of the best measured setting; a mean is of models that have every one
 IMAGES = 1000  # taken for the correction of continuity where no number of images is known
 _Z = 1.959964  # of a 95 % interval
 # what is taken of a kind, the first that there is: others say the same of other images, or less of the same
@@ -55,32 +53,31 @@ def choose(robustness: "pd.DataFrame", given: PlanFile | None = None) -> Plan:
     Raises
     ------
     AlignsecError
-        The plan file names a target that is not there, or of another kind than it says.
+        The plan file names a target, source or model that is not there, or a target of another kind than it
+        says.
     """
     given = given or PlanFile()
-    wide = _wide(robustness[~robustness["model"].isin(list(given.exclude))], "value")
+    _check(robustness, given)
+    wide = _wide(robustness[~robustness["model"].isin(list(given.exclude))], "value").dropna(
+        axis=1, how="all"
+    )
     means: dict[str, list[str]] = {}
     left_out: dict[str, str] = {}
     offered: dict[str, list[str]] = {}
     for kind, targets in names.by_kind(wide.columns).items():
         for source in sorted({names.source_of(t) or "" for t in targets}):
             mine = [t for t in targets if (names.source_of(t) or "") == source]
-            measures = _MEASURES.get(kind.split()[0], ())
-            found = next(([t for t in mine if names.parts(t).measure == m] for m in measures
-                          if any(names.parts(t).measure == m for t in mine)), [])  # fmt: skip
-            if not found:
+            if not (found := _first(mine, _MEASURES.get(kind.split()[0], ()))):
                 continue
             parts = _kept(found, wide, given, left_out) if kind != "clean" else found[:1]
             target = parts[0] if len(parts) == 1 else _mean_of(parts)
             if len(parts) > 1:
                 means[target] = parts
             offered.setdefault(kind, []).append(target)
-    models = {
-        t: int(wide[means.get(t, [t])].notna().all(axis=1).sum()) for ts in offered.values() for t in ts
-    }
 
     def place(target: str) -> tuple[bool, int, str]:
-        return names.source_of(target) is not None, -models[target], target
+        models = wide[means.get(target, [target])].notna().all(axis=1).sum()
+        return names.source_of(target) is not None, -int(models), target
 
     primary = {kind: min(targets, key=place) for kind, targets in offered.items()}
     known = [*wide.columns, *means]
@@ -107,17 +104,27 @@ def choose(robustness: "pd.DataFrame", given: PlanFile | None = None) -> Plan:
 def floor_of(target: str, floors: "dict[str, float]") -> float:
     """Accuracy up to which a model is at the floor of a target, as a plan has `floors`: 0 else.
 
-    >>> floor_of("pgd_top1@2/255[testbed]", {"testbed": 0.09}), floor_of("robust_top1@1/255", {})
-    (0.09, 0.0)
+    That of a source is of its accuracies under attack.
+
+    >>> floors = {"testbed": 0.09}
+    >>> [floor_of(t, floors) for t in ("pgd_top1@2/255[testbed]", "shift_top1@a[testbed]", "robust_top1@0.1")]
+    [0.09, 0.0, 0.0]
     """
-    return floors.get(target, floors.get(names.source_of(target) or "", 0.0))
+    attacked = names.kind(target).startswith("adversarial")
+    return floors.get(target, floors.get(names.source_of(target) or "", 0.0) if attacked else 0.0)
 
 
 def _wide(robustness: "pd.DataFrame", column: str) -> "pd.DataFrame":
     """Models x targets of one column, in an order that does not depend on the table's; smallest ε first."""
     found = robustness.pivot(index="model", columns="target", values=column).sort_index()
-    order = sorted(found.columns, key=lambda t: (names.radius(t) or 0.0, t))
+    order = sorted(found.columns, key=lambda t: (names.radius(t) or 0.0, names.parts(t).setting, t))
     return found[order].astype(float)
+
+
+def _first(targets: Sequence[str], measures: Sequence[str]) -> list[str]:
+    """The targets of the first of the measures that there is."""
+    of = {m: [t for t in targets if names.parts(t).measure == m] for m in measures}
+    return next((found for found in of.values() if found), [])
 
 
 def _mean_of(parts: Sequence[str]) -> str:
@@ -153,13 +160,25 @@ def _kept(found: Sequence[str], wide: "pd.DataFrame", given: PlanFile, left_out:
     for target in covered:
         where = f"{share[target]:.0%} of {many[target]} models are at the floor of {floor[target]:g}"
         if not kept:
-            which = (
-                "this has the fewest there and is taken" if target in chosen else "another has fewer there"
-            )
-            left_out[target] = f"{where}, as of every setting; {which}"
+            which = "this has the fewest and is taken" if target in chosen else "another has fewer"
+            left_out[target] = f"{where}, and too many of every setting; {which}"
         elif target not in kept:
             left_out[target] = where
     return chosen
+
+
+def _check(robustness: "pd.DataFrame", given: PlanFile) -> None:
+    """What a plan file names must be there: a rule with a slip of the pen in it would be none."""
+    models, targets = set(robustness["model"]), list(dict.fromkeys(robustness["target"]))
+    sources = {s for t in targets if (s := names.source_of(t)) is not None}
+    for key, wanted, known in (
+        ("exclude", given.exclude, models),
+        ("floors", given.floors, {*targets, *sources}),
+    ):
+        for name in wanted:
+            if name not in known:
+                near = f" (nearest: {closest(name, known)[0][0]!r})" if known else ""
+                raise AlignsecError(f"plan file: {key}: {name!r} is not in the robustness table{near}")
 
 
 def _known(target: str, known: Sequence[str], key: str, kind: str | None = None) -> str:

@@ -4,7 +4,7 @@ What is left out is left out by a rule that was written down, and each row says 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis.correlate import targets_of
 from alignsec.study.plan import ONLY as ONLY_THEM
@@ -15,18 +15,8 @@ from alignsec.study.targets import source_of
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = [
-    "model",
-    "source",
-    "family",
-    "network",
-    "training",
-    "primary",
-    "why",
-    "identity",
-    "leaves",
-    "copy_of",
-]
+COLUMNS = ["model", "source", "family", "network", "training", "primary", "why", "identity", "leaves",
+           "copy_of"]  # fmt: skip
 ADVERSARIAL = "adversarial"  # as `training` of a model
 UNKNOWN = "unknown"
 # reasons for which a row is not primary, those that a selection takes back by name
@@ -67,13 +57,15 @@ def of_study(
     """
     import pandas as pd
 
-    known = {} if covariates is None else dict(covariates[["model", "training"]].itertuples(index=False))
+    known: dict[str, str] = {}
+    if covariates is not None:
+        known = dict(covariates[["model", "training"]].dropna().itertuples(index=False, name=None))
     same: dict[tuple[str, str], tuple[str, str]] = {}
     if identities is not None:
         columns = ["model", "source", "identity", "network"]
         same = {(m, s): (i, n) for m, s, i, n in identities[columns].itertuples(index=False)}
     scored = dict(zip(total["model"], total[list(leaves)].notna().sum(axis=1), strict=True))
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     every = targets_of(targets)
     for source in dict.fromkeys(source_of(t) for t in every):
         mine = [t for t in every if source_of(t) == source]
@@ -84,35 +76,32 @@ def of_study(
             rows.append({"model": model, "source": source, "family": family, "network": network,
                          "training": known.get(model, UNKNOWN), "identity": identity,
                          "leaves": int(scored[model])})  # fmt: skip
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame["copy_of"] = _copies(frame, plan)
-    frame["why"] = [_why(row, plan) or None for row in frame.to_dict("records")]
-    frame["primary"] = frame["why"].isna()
-    order = frame["source"].fillna("")
-    return frame.assign(_order=order).sort_values(["_order", "model"], ignore_index=True)[COLUMNS]
+    for row, other in zip(rows, _stand_ins(rows, plan), strict=True):
+        row["copy_of"] = other
+        row["why"] = _why(row, plan) or None
+        row["primary"] = row["why"] is None
+    rows.sort(key=lambda r: (r["source"] or "", r["model"]))
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _admitted(identity: object, plan: Plan) -> bool:
-    import pandas as pd
-
-    return bool(pd.isna(identity)) or identity in plan["identities"]
+def _admitted(identity: str | None, plan: Plan) -> bool:
+    return identity is None or identity in plan["identities"]
 
 
-def _copies(frame: "pd.DataFrame", plan: Plan) -> "list[str | None]":
+def _stand_ins(rows: Sequence[Mapping[str, Any]], plan: Plan) -> list[str | None]:
     """For each row the model that stands for its network in its source, where that is another."""
-    rows = frame.to_dict("records")
-    best: dict[tuple[object, object], tuple[bool, bool, int, str]] = {}
+    best: dict[tuple[str | None, str], tuple[bool, bool, int, str]] = {}
     for row in rows:
-        key, model = (row["source"], row["network"]), str(row["model"])
+        key, model = (row["source"], row["network"]), row["model"]
         place = (model in plan["exclude"], not _admitted(row["identity"], plan), -row["leaves"], model)
         best[key] = min(best.get(key, place), place)
-    stand = [best[row["source"], row["network"]][-1] for row in rows]
-    return [None if s == row["model"] else s for s, row in zip(stand, rows, strict=True)]
+    found = [best[row["source"], row["network"]][-1] for row in rows]
+    return [None if name == row["model"] else name for name, row in zip(found, rows, strict=True)]
 
 
-def _why(row: "Mapping[str, object]", plan: Plan) -> str:
+def _why(row: Mapping[str, Any], plan: Plan) -> str:
     """Every reason for which a row is not primary."""
-    model, trained = str(row["model"]), row["training"] == ADVERSARIAL
+    model, trained = row["model"], row["training"] == ADVERSARIAL
     whom = plan["adversarially_trained"]
     reasons = []
     if trained and whom == WITHOUT:
@@ -139,8 +128,8 @@ def selected(rows: "pd.DataFrame", which: str, source: str | None) -> list[str]:
     source : of the targets; None: the study's own
     """
     mine = rows[rows["source"].isna() if source is None else rows["source"] == source]
-    reasons = [set() if w is None or w != w else set(str(w).split("; ")) for w in mine["why"]]
-    free = [not r - {TRAINED, UNTRAINED} for r in reasons]
+    reasons = [set(str(w).split("; ")) for w in mine["why"].fillna("")]
+    free = [r <= {"", TRAINED, UNTRAINED} for r in reasons]
     trained = list(mine["training"] == ADVERSARIAL)
     if which == EVERY:
         keep = [True] * len(mine)

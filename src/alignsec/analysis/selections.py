@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.intp]
 
 COLUMNS = ["benchmark", "target", "rows", "given", "n", "n_families", "rho", "low", "high", "p", "q", "note"]
 TRAINING = "adversarial training"
@@ -38,9 +39,9 @@ class _Models:
 
     values: "pd.DataFrame"  # their rows of `total`
     y: "Floats"
-    family: "Floats"  # codes
+    family: "Ints"  # codes
     control: controlled.Control | None
-    dummy: "Floats | None"  # (n, 1), 1 where adversarially trained
+    trained: "Floats"  # 1 where adversarially trained, else 0
 
 
 def correlate(
@@ -71,8 +72,8 @@ def correlate(
     `COLUMNS`. `rows`: see `rows.selected`; ``given adversarial training`` are those of one per network with
     a dummy variable held fixed, ``above the floor`` the models among them above the floor that the plan
     declares. `given`: what is held fixed, null where nothing is; clean accuracy as in `control.given`. `p`:
-    sign flips of families where nothing is held fixed, else the jackknife's t. `q`: Benjamini-Hochberg over
-    the leaves of the same target, rows and control. A selection without a model has no row.
+    sign flips of families, and the jackknife's t where clean accuracy is held fixed. `q`: Benjamini-Hochberg
+    over the leaves of the same target, rows and control. A selection without a model has no row.
 
     Raises
     ------
@@ -162,7 +163,7 @@ def _models(
         given = controlled.Control(_floats(part, control), of.get(control), shared and control in of)
     trained = set(rows.loc[rows["training"] == selecting.ADVERSARIAL, "model"])
     family = np.unique(part["family"].to_numpy(dtype=str), return_inverse=True)[1]
-    dummy = part["model"].isin(trained).to_numpy(float)[:, None]
+    dummy = part["model"].isin(trained).to_numpy(float)
     return _Models(part, _floats(part, target), family, given, dummy)
 
 
@@ -205,15 +206,15 @@ def _line(
         return row | {"note": "too few models" if len(x) < MINIMUM else "constant"}
     if objection := families.objection(sizes, interval=True):
         row["note"] = f"no interval: {objection}"
-    if held is None and not training:
-        one = families.estimate(x, y[None], code, signs)
+    dummy = models.trained[have] if training else None
+    if dummy is not None and np.ptp(dummy) == 0:
+        dummy = None
+    if held is None:
+        one = families.estimate(x, y[None], code, signs, dummy)
         return row | {k: float(getattr(one, k)[0]) for k in ("rho", "low", "high", "p")}
-    dummy = models.dummy[have] if training and models.dummy is not None else None
-    used = 0
-    if held is not None:
-        images = None if held.images is None else held.images[have]
-        held = controlled.Control(held.value[have], images, held.shared)
-        used = controlled.bends(len(x)) - 1 + (dummy is not None)
-    rho = controlled.leafwise(x[None], y, code, held, dummy)
-    sure = controlled.jackknife(rho, sizes, used)
+    images = None if held.images is None else held.images[have]
+    held = controlled.Control(held.value[have], images, held.shared)
+    beside = None if dummy is None else dummy[:, None]
+    rho = controlled.leafwise(x[None], y, code, held, beside)
+    sure = controlled.jackknife(rho, sizes, controlled.bends(len(x)) - 1 + (dummy is not None))
     return row | {"rho": float(rho[0, 0])} | {k: float(v[0]) for k, v in sure._asdict().items()}

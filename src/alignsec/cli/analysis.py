@@ -96,6 +96,54 @@ def correlate(
 
 
 @app.command()
+def kinds(
+    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
+    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
+    rows: Annotated[Path, typer.Option(help="Which models the primary analysis has.")],
+    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
+    covariates: Annotated[Path, typer.Option(help="What the models are and how they were trained.")],
+    table: Annotated[Path, typer.Option(help="Reviewed table of kinds (analysis.kinds).")],
+    out: Annotated[Path, typer.Option(help="The kinds; differences.csv goes beside it.")],
+    same_images: Annotated[
+        bool | None,
+        typer.Option(
+            "--same-images/--other-images",
+            help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
+        ),
+    ] = None,
+    signs: Annotated[tuple[int, int], typer.Option(help="Patterns of signs, and their seed.")] = (10_000, 0),
+) -> None:
+    """Say which kinds of benchmarks go with robustness, which do not, and which differ."""
+    from alignsec.analysis import claims
+    from alignsec.ground import tables
+    from alignsec.study import kinds as known
+    from alignsec.study.layout import differences_of
+    from alignsec.study.records import read_plan
+
+    measured = tables.read(targets, "robustness")
+    leaves, unlisted = known.of_leaves(known.read(table), tables.read(benchmarks, "benchmarks"))
+    for benchmark in unlisted:
+        print(f"{benchmark}: not in {table}, taken as one of 'other …'")
+    found, differences = claims.claims(
+        tables.read(total, "total_scores"),
+        leaves,
+        read_plan(plan),
+        tables.read_csv(rows),
+        tables.read_csv(covariates),
+        claims.Options(
+            images=measured.pivot(index="model", columns="target", values="n").astype(float),
+            same_images=same_images,
+            flips=signs[0],
+            seed=signs[1],
+        ),
+    )
+    tables.write_csv(differences, differences_of(out))
+    tables.write_csv(found, out)
+    print(found[found["rows"] == claims.PRIMARY].groupby(["target", "verdict"]).size().to_string())
+
+
+@app.command()
 def predict(
     total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
     benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],

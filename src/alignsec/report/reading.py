@@ -11,11 +11,8 @@ if TYPE_CHECKING:
 
     from alignsec.study.layout import Layout
 
-_KINDS = {
-    "total": "total_scores",
-    "manifest": "images",
-    "targets": "robustness",
-}  # where the kind of a table is not its name
+# where the kind of a table is not its name
+_KINDS = {"total": "total_scores", "manifest": "images", "targets": "robustness"}
 
 
 def read(study: "Layout", names: Iterable[str]) -> "dict[str, pd.DataFrame]":

@@ -341,7 +341,7 @@ class Layout:
     @property
     def differences(self) -> Path:
         """Pairs of kinds over the models that both have, table of kind ``differences``."""
-        return self.root / "correlations" / "differences.csv"
+        return differences_of(self.kinds)
 
     @property
     def prediction(self) -> Path:
@@ -398,6 +398,11 @@ def adversarials_of(table: Path) -> Path:
 def correlations_of(gathered: Path, benchmark: str) -> Path:
     """One benchmark's own file beside the gathered table."""
     return gathered.with_name(f"{_encoded(benchmark)}.parquet")
+
+
+def differences_of(kinds: Path) -> Path:
+    """The differences between kinds beside their table."""
+    return kinds.with_name("differences.csv")
 
 
 def folder_name(model: str) -> str:

@@ -80,10 +80,12 @@ def describe(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             (study.robustness, "*"),
             (study.total, "*"),
             (study.correlations, f"{study.correlations.stem}.*"),
+            (study.selections, study.selections.name),
         )
         for p in sorted(place.parent.glob(pattern))
         if p.is_file() and not p.name.startswith(".")
     ]
+    plan = config["analysis"]["plan"]
     return {
         "study": config["study"],
         "config": dict(config),
@@ -94,5 +96,6 @@ def describe(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "attack": sorted(attacks),
         "devices": sorted(devices),
         "cost": total,
+        "plan": None if plan is None else {"file": plan, "sha256": file_hash(Path(plan))},
         "sha256": {p.relative_to(folder).as_posix(): file_hash(p) for p in hashed},
     }

@@ -1,0 +1,381 @@
+"""Do the claims about kinds hold? Simulated robustness of the leaderboard's own models.
+
+    python -m benchmarks.kinds FAMILIES LEADERBOARD KINDS [--studies 1000] [--jobs 2] [--seed 0]
+
+Scores, missing scores and families are the real ones: FAMILIES is a CSV with `registry_name` (or `model`) and
+`family`, LEADERBOARD as published, KINDS the table of kinds. Clean accuracy is the leaderboard's
+ImageNet-top1, and for models without it a draw given their other accuracies. Robustness is normal with the
+intraclass correlation `ICC`: independent of everything, or carried by one kind, in turn each, so that the
+kind's mean correlation given clean accuracy is as given (or, where its leaves agree too little for that, the
+correlation with their mean score is). Then a leaf that all models have, also simulated. Prints Markdown.
+"""
+
+import argparse
+import math
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, rankdata
+
+from alignsec.analysis import control as controlled
+from alignsec.analysis import families, kinds, splines
+
+ICC = 0.45
+FLIPS = 2_000
+STRONGEST = 5
+Floats = np.ndarray
+
+
+class Fast:
+    """`control.leafwise` of targets that every model has, the control exact; what no target changes is kept.
+
+    Called with the ranks that `ranks` makes of a target. `within`: families are held fixed too.
+    """
+
+    def __init__(self, x: Floats, family: Floats, clean: Floats | None = None, within: bool = False) -> None:
+        out = np.concatenate(
+            [np.zeros((1, x.shape[1]), bool), family == np.arange(family.max() + 1)[:, None]]
+        )
+        self.keep = np.isfinite(x)[:, None] & ~out  # (L, 1 + F, n)
+        self.n = self.keep.sum(-1)
+        self.flat = self.keep.reshape(-1, x.shape[1]).astype(np.float32)
+        self.each = (family[:, None] == np.arange(family.max() + 1)).astype(float) if within else None
+        self.basis: Floats | None = None
+        if clean is not None:
+            above = self.ranks(clean) + (self.n[..., None] - 1) / 2
+            u = np.where(self.keep, above / np.maximum(self.n[..., None] - 1, 1), 0.0)
+            columns = np.moveaxis(splines.basis(u, controlled.CURVE), -1, 0)
+            middle = (columns * self.keep).sum(-1, keepdims=True) / np.maximum(self.n[..., None], 1)
+            columns = np.where(self.keep, columns - middle, 0.0)
+            columns = np.stack([self.centred(c) for c in columns], axis=-1)
+            self.basis = np.linalg.qr(columns)[0]
+        ranks = np.stack([self._one(row, keep) for row, keep in zip(x, self.keep, strict=True)])
+        self.x = self._left(ranks)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            self.x = self.x / np.sqrt((self.x**2).sum(-1, keepdims=True))
+
+    def ranks(self, y: Floats) -> Floats:
+        """(L, 1 + F, n) centred ranks of a target among the models of each leaf without each family."""
+        below = ((y[:, None] > y) + 0.5 * (y[:, None] == y)).astype(np.float32)
+        ranks = (self.flat @ below.T).reshape(self.keep.shape)
+        return np.where(self.keep, ranks - self.n[..., None] / 2, 0.0)
+
+    def __call__(self, ranks: Floats) -> Floats:
+        """(1 + F, L) correlations."""
+        y = self._left(ranks)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return ((self.x * y).sum(-1) / np.sqrt((y**2).sum(-1))).T
+
+    @staticmethod
+    def _one(row: Floats, keep: Floats) -> Floats:
+        ranks = rankdata(np.where(keep, row, np.inf), axis=-1)
+        return np.where(keep, ranks - (keep.sum(-1, keepdims=True) + 1) / 2, 0.0)
+
+    def centred(self, values: Floats) -> Floats:
+        """About the means of families, where they are held fixed."""
+        if self.each is None:
+            return values
+        sizes = np.maximum(self.keep.astype(float) @ self.each, 1)
+        return np.where(self.keep, values - (values @ self.each / sizes) @ self.each.T, 0.0)
+
+    def _left(self, ranks: Floats) -> Floats:
+        ranks = self.centred(ranks)
+        if self.basis is None:
+            return ranks
+        along = np.einsum("lfnk,lfn->lfk", self.basis, ranks, optimize=True)
+        return ranks - np.einsum("lfnk,lfk->lfn", self.basis, along, optimize=True)
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard's models: L leaves, n models, K kinds of human-likeness."""
+
+    x: Floats  # (L, n)
+    family: Floats  # (n,)
+    member: Floats  # (L, K) bool
+    names: list[str]
+    clean: Floats  # (n,)
+
+    @classmethod
+    def read(cls, sheet: Path, leaderboard: Path, table: Path) -> "Board":
+        """The models of the sheet that the leaderboard has, and the kinds that allow a test."""
+        from alignsec.leaderboard import export
+        from alignsec.study import kinds as reviewed
+
+        parsed = export.parse(leaderboard)
+        models = pd.read_csv(sheet, sep=None, engine="python").rename(columns={"registry_name": "model"})
+        family = models.set_index("model")["family"]
+        wide = parsed.scores.pivot(index="model", columns="benchmark", values="score").reindex(family.index)
+        leaves, _ = reviewed.of_leaves(reviewed.read(table), parsed.benchmarks)
+        code = np.unique(family.to_numpy(str), return_inverse=True)[1]
+        made = leaves["area"] == reviewed.ENGINEERING
+        clean = _clean(wide, list(leaves.loc[made, "benchmark"]))
+        human = leaves[~made].reset_index(drop=True)
+        x = wide[list(human["benchmark"])].to_numpy(float).T
+        sizes = [np.bincount(code[np.isfinite(row)]) for row in x]
+        fine = np.array([not families.objection(s[s > 0], interval=False) for s in sizes])
+        names = list(dict.fromkeys(human.loc[fine, "kind"]))
+        member = np.array([[k == name for name in names] for k in human.loc[fine, "kind"]])
+        return cls(x[fine], code, member, names, clean)
+
+    @cached_property
+    def counts(self) -> Floats:
+        """(F, L) models."""
+        return self._counts(self.x)
+
+    def _counts(self, x: Floats) -> Floats:
+        each = self.family == np.arange(self.family.max() + 1)[:, None]
+        return each.astype(int) @ np.isfinite(x).T.astype(int)
+
+    @cached_property
+    def raw(self) -> Fast:
+        """Raw correlations."""
+        return Fast(self.x, self.family)
+
+    @cached_property
+    def given(self) -> Fast:
+        """Given clean accuracy."""
+        return Fast(self.x, self.family, self.clean)
+
+    @cached_property
+    def inside(self) -> Fast:
+        """Given clean accuracy, within families."""
+        return Fast(self.x, self.family, self.clean, within=True)
+
+    @cached_property
+    def scales(self) -> tuple[Floats, Floats]:
+        """`kinds.spread`, raw and given clean accuracy."""
+        return (
+            kinds.spread(self.x, self.family, self.member),
+            kinds.spread(self.x, self.family, self.member, self.clean),
+        )
+
+    @cached_property
+    def pairs(self) -> tuple[Floats, Fast, list[Floats], Floats]:
+        """Leaves of each pair of kinds over the models that have half of both, and what `largest` needs."""
+        rows, members, scales = [], [], []
+        scored = np.isfinite(self.x)
+        mostly = [scored[m].mean(0) >= 0.5 for m in self.member.T]
+        for a, b in combinations(range(len(self.names)), 2):
+            which = np.flatnonzero(self.member[:, a] | self.member[:, b])
+            rows.append(np.where(mostly[a] & mostly[b], self.x[which], np.nan))
+            members.append(self.member[which][:, [a, b]])
+            scales.append(kinds.spread_of_difference(rows[-1], self.family, members[-1], self.clean))
+        x = np.concatenate(rows)
+        return self._counts(x), Fast(x, self.family, self.clean), members, np.array(scales)
+
+    def normal(self, rng: np.random.Generator, icc: float = ICC) -> Floats:
+        """(n,) standard normal, alike within families."""
+        shared = rng.standard_normal(self.family.max() + 1)[self.family]
+        return math.sqrt(icc) * shared + math.sqrt(1 - icc) * rng.standard_normal(len(self.family))
+
+    def score(self, k: int) -> Floats:
+        """(n,) mean normal score of a kind's leaves, net of clean accuracy; noise for models without one."""
+        rng = np.random.default_rng(k)
+        leaves = self.x[self.member[:, k]]
+        have = np.isfinite(leaves)
+        z = np.where(
+            have, norm.ppf((rankdata(np.where(have, leaves, np.inf), axis=1) - 0.5) / have.sum(1)[:, None]), 0
+        )
+        many = have.sum(0)
+        mean = np.where(many > 0, z.sum(0) / np.maximum(many, 1), 0)
+        mean = np.where(many > 0, mean, mean[many > 0].std() * rng.standard_normal(len(mean)))
+        g = norm.ppf((rankdata(self.clean) - 0.5) / len(mean))
+        design = np.stack([np.ones(len(g)), g, g**2, g**3], axis=1)
+        left = mean - design @ np.linalg.lstsq(design, mean, rcond=None)[0]
+        return left / left.std()
+
+    def planted(self, k: int, rho: float) -> tuple[float, Floats]:
+        """Share of the kind's score in the target, and the true mean z of every kind given clean accuracy."""
+        loads = np.linspace(0.1, 0.95, 18)
+        reached = np.tanh([self.truth(k, a, 10)[k] for a in loads])
+        load = rho if reached.max() < rho else float(np.interp(rho, reached, loads))
+        return load, self.truth(k, load, 200)
+
+    def truth(self, k: int, load: float, draws: int) -> Floats:
+        """Mean over draws of every kind's z given clean accuracy."""
+        rng = np.random.default_rng(1_000 + k)
+        score = self.score(k)
+        made = [load * score + math.sqrt(1 - load**2) * self.normal(rng) for _ in range(draws)]
+        rho = [self.given(self.given.ranks(y)) for y in made]
+        return np.mean([kinds.pool(r, self.counts, self.member).z for r in rho], axis=0)
+
+
+def _clean(wide: pd.DataFrame, others: list[str]) -> Floats:
+    """ImageNet-top1, drawn around its line on the mean rank of the other accuracies where it is missing."""
+    known = wide["ImageNet-top1"].to_numpy(float)
+    mean = (
+        wide[[o for o in others if o != "ImageNet-top1"]].rank(pct=True).mean(axis=1).fillna(0.5).to_numpy()
+    )
+    have = np.isfinite(known)
+    slope, start = np.polyfit(mean[have], known[have], 1)
+    error = (known[have] - start - slope * mean[have]).std()
+    drawn = start + slope * mean + error * np.random.default_rng(1).standard_normal(len(mean))
+    return np.where(have, known, drawn.clip(known[have].min(), known[have].max()))
+
+
+# ---- studies of the leaderboard ----------------------------------------------------------------------------
+
+
+@lru_cache
+def board(*paths: Path) -> Board:
+    """One of each process."""
+    return Board.read(*paths)
+
+
+@lru_cache
+def truths(paths: tuple[Path, ...], k: int, rho: float) -> tuple[float, Floats]:
+    """One of each process."""
+    return board(*paths).planted(k, rho)
+
+
+def study(
+    seed: int, paths: tuple[Path, ...], rho: float, icc: float, differences: bool = False
+) -> dict[str, float]:
+    """What one study says of the kinds, and whether it is right."""
+    of = board(*paths)
+    rng = np.random.default_rng([seed, 17])
+    k = seed % len(of.names)
+    load, truth = truths(paths, k, rho) if rho else (0.0, np.zeros(len(of.names)))
+    y = load * of.score(k) + math.sqrt(1 - load**2) * of.normal(rng, icc)
+    ranks = of.raw.ranks(y)
+    signs = families.Signs(FLIPS, seed)
+    raw = kinds.pool(of.raw(ranks), of.counts, of.member)
+    given = kinds.pool(of.given(ranks), of.counts, of.member, controlled.CURVE - 1)
+    p_raw = kinds.largest(raw.score, of.scales[0], signs)
+    p = kinds.largest(given.score, of.scales[1], signs)
+    said = np.array(kinds.verdicts(given, p))
+    raw_said = np.array(kinds.verdicts(raw, p_raw))
+    alone = np.array([kinds.largest(given.score[:, [j]], of.scales[1][[j]], signs)[0] for j in range(len(p))])
+    low, high = kinds.interval(given.z, given.error, given.free)
+    inside = kinds.pool(
+        of.inside(ranks), np.where(of.counts > 1, of.counts, 0), of.member, controlled.CURVE - 1
+    )
+    within = kinds.within_verdicts(given.rho, *kinds.interval(inside.z, inside.error, inside.free))
+    best_low, best_high = kinds.strongest(given, STRONGEST)
+    best = np.isfinite(best_low)
+    true = np.tanh(truth)
+    other = np.arange(len(p)) != k if rho else np.ones(len(p), bool)
+    found = {
+        "any, raw": (raw_said == kinds.SUPPORTED).any(),
+        "any, given": (said == kinds.SUPPORTED).any(),
+        "p, raw": (p_raw <= kinds.ERROR).any(),
+        "p, given": (p <= kinds.ERROR).any(),
+        "each test": (alone <= 0.05)[other].mean() if not rho else alone[k] <= 0.05,
+        "covers": ((low <= true) & (true <= high)).mean(),
+        "strongest cover": ((best_low <= true) & (true <= best_high))[best].mean(),
+        "plain strongest cover": ((low <= true) & (true <= high))[best].mean(),
+        "smaller": (said == kinds.smaller(kinds.MARGIN))[np.abs(true) < 0.05].mean() if not rho else math.nan,
+        "contradicted": (np.array(within) == kinds.CONTRADICTED)[np.abs(true) > 0.1].mean()
+        if rho
+        else math.nan,
+    }
+    if rho:
+        found |= {"planted": said[k] == kinds.SUPPORTED, "planted, true": true[k], "kind": k}
+        for name, least, most in (
+            ("< .05", 0, 0.05),
+            (".05-.15", 0.05, 0.15),
+            (".15-.25", 0.15, 0.25),
+            ("> .25", 0.25, 1),
+        ):
+            some = other & (abs(true) >= least) & (abs(true) < most)
+            found[f"others {name}"] = (said[some] == kinds.SUPPORTED).mean() if some.any() else math.nan
+    if differences:
+        counts, fast, members, scales = of.pairs
+        every, start, scores = fast(fast.ranks(y)), 0, []
+        for member in members:
+            part = slice(start, start := start + len(member))
+            both = kinds.pool(every[:, part], counts[:, part], member, controlled.CURVE - 1)
+            scores.append(both.score[:, 0] - both.score[:, 1])
+        p = kinds.largest(np.stack(scores, axis=1), scales, signs)
+        found["differences"] = (p <= kinds.ERROR).any()
+    return {name: float(value) for name, value in found.items()}
+
+
+# ---- one leaf that every model has -------------------------------------------------------------------------
+
+
+def leaf(seed: int, family: Floats, rho: float) -> dict[str, float]:
+    """A kind of one leaf; beside clean accuracy, it and robustness have Spearman correlation `rho`."""
+    rng = np.random.default_rng([seed, 23])
+    n, count = len(family), family.max() + 1
+
+    def normal() -> Floats:
+        return math.sqrt(ICC) * rng.standard_normal(count)[family] + math.sqrt(1 - ICC) * rng.standard_normal(
+            n
+        )
+
+    r = 2 * math.sin(math.pi * rho / 6)
+    a, clean = normal(), normal()
+    b = r * a + math.sqrt(1 - r * r) * normal()
+    half = math.sqrt(0.5)
+    x, y = half * a + half * clean, half * b + half * clean
+    sizes = np.bincount(family)[:, None]
+    correlations = controlled.leafwise(x[None], y, family, controlled.Control(clean))
+    pooled = kinds.pool(correlations, sizes, np.ones((1, 1), bool), controlled.CURVE - 1)
+    p = kinds.largest(pooled.score, np.ones(1), families.Signs(FLIPS, seed))
+    said = kinds.verdicts(pooled, p)[0]
+    low, high = kinds.interval(pooled.z, pooled.error, pooled.free)
+    inner, outer = kinds.interval(pooled.z, pooled.error, pooled.free, kinds.EQUIVALENCE)
+    return {
+        "rejects": float(p[0] <= 0.05),
+        "covers": float(low[0] <= rho <= high[0]),
+        "smaller": float(inner[0] > -kinds.MARGIN and outer[0] < kinds.MARGIN),
+        "verdict smaller": float(said == kinds.smaller(kinds.MARGIN)),
+        "detectable": float(kinds.detectable(pooled, 1)[0]),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("families", "leaderboard", "kinds"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--studies", type=int, default=1000)
+    parser.add_argument("--differences", type=int, default=200, help="studies in which pairs are tested too")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    paths = (given.families, given.leaderboard, given.kinds)
+    seeds = range(given.seed, given.seed + given.studies)
+    with ProcessPoolExecutor(given.jobs) as pool:
+        for label, rho, icc in (
+            ("independent", 0.0, ICC),
+            ("independent, families less alike", 0.0, 0.1),
+            ("independent, families more alike", 0.0, 0.8),
+            ("one kind, .4", 0.4, ICC),
+            ("one kind, .6", 0.6, ICC),
+        ):
+            one = partial(study, paths=paths, rho=rho, icc=icc)
+            table = pd.DataFrame(list(pool.map(one, seeds, chunksize=20)))
+            _show(label, table.drop(columns="kind", errors="ignore"))
+            if rho:
+                of = table.groupby("kind")["planted"].mean()
+                names = board(*paths).names
+                print("; ".join(f"{names[int(k)]} {share:.0%}" for k, share in of.items()), flush=True)
+        family = board(*paths).family
+        for label, code in (("233 models", family), ("180 drawn", _drawn(family, 180))):
+            for rho in (0.0, 0.3, 0.4):
+                table = pd.DataFrame(list(pool.map(partial(leaf, family=code, rho=rho), seeds, chunksize=20)))
+                _show(f"{label}, one leaf, {rho:.1f}", table)
+        one = partial(study, paths=paths, rho=0.0, icc=ICC, differences=True)
+        some = pd.DataFrame(list(pool.map(one, seeds[: given.differences], chunksize=5)))
+        _show("differences, independent", some[["differences"]])
+
+
+def _drawn(family: Floats, n: int) -> Floats:
+    some = np.random.default_rng(n).choice(family, n, replace=False)
+    return np.unique(some, return_inverse=True)[1]
+
+
+def _show(label: str, table: pd.DataFrame) -> None:
+    cells = [f"{name} {table[name].mean():.3f}" for name in table if table[name].notna().any()]
+    print(f"| {label} | {len(table)} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
