@@ -1,6 +1,7 @@
 """The answer in one look: every kind of benchmarks with robustness, given clean accuracy, and its verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from alignsec.report.figures import CATEGORY_COLORS, COLUMN, message, style, target_label
@@ -19,7 +20,7 @@ MARKS = {
     "smaller": ("s", False, "smaller than the margin"),
     "cannot tell": ("o", False, "cannot tell"),
 }
-_ROW = 0.17  # inches
+_ROW, _WIDTH = 0.18, 36  # inches, characters
 
 
 def target_of(kinds: "pd.DataFrame") -> str | None:
@@ -44,9 +45,9 @@ def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -
     return {"kinds": draw(tables["kinds"], **options)}
 
 
-def draw(kinds: "pd.DataFrame", *, margin: float = 0.3) -> "Figure":
+def draw(kinds: "pd.DataFrame") -> "Figure":
     """Of each kind the estimate given clean accuracy with its 95 % interval, that within families below it, a
-    tick for the raw one; `margin`: half width of the band of what is too small to matter."""
+    tick for the raw one; grey: the band of what is too small to matter, as the plan has it."""
     from matplotlib.figure import Figure
 
     with style():
@@ -56,11 +57,15 @@ def draw(kinds: "pd.DataFrame", *, margin: float = 0.3) -> "Figure":
             return message(
                 "No kind of benchmarks has an estimate: too few models have scores and robustness."
             )
-        figure = Figure(figsize=(COLUMN, _ROW * len(mine) + 1.35), layout="constrained")
+        margin = float(mine["margin"].iloc[0])
+        labels = [fill(f"{name} ({n})", _WIDTH) for name, n in zip(mine["name"], mine["n"], strict=True)]
+        lines = sum(label.count("\n") for label in labels)
+        height = _ROW * len(mine) + 0.05 * lines + 1.35
+        figure = Figure(figsize=(COLUMN, height), layout="constrained")
         axes = figure.subplots()
         axes.axvspan(-margin, margin, color="0.94", zorder=0)
         axes.axvline(0, color="0.6", linewidth=0.8, zorder=1)
-        _draw(axes, mine)
+        _draw(axes, mine, labels)
         axes.set_xlim(-1, 1)
         axes.set_xticks([-1, -0.5, 0, 0.5, 1])
         given = mine["control"].dropna()
@@ -69,7 +74,7 @@ def draw(kinds: "pd.DataFrame", *, margin: float = 0.3) -> "Figure":
         return figure
 
 
-def _draw(axes: "Axes", mine: "pd.DataFrame") -> None:
+def _draw(axes: "Axes", mine: "pd.DataFrame", labels: Sequence[str]) -> None:
     for place, (_, row) in enumerate(mine.iterrows()):
         colour = colour_of(str(row["area"]))
         marker, filled, _ = mark_of(str(row["verdict"]))
@@ -87,9 +92,7 @@ def _draw(axes: "Axes", mine: "pd.DataFrame") -> None:
             markerfacecolor=colour if filled else "white", zorder=4, gid="estimate",
         )  # fmt: skip
     axes.set_yticks(range(len(mine)))
-    axes.set_yticklabels(
-        [f"{name} ({n})" for name, n in zip(mine["name"], mine["n"], strict=True)], fontsize=6
-    )
+    axes.set_yticklabels(labels, fontsize=5.5, linespacing=0.9)
     for label, area in zip(axes.get_yticklabels(), mine["area"], strict=True):
         label.set_color(colour_of(str(area)))
     areas = list(mine["area"])
