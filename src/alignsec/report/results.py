@@ -4,6 +4,7 @@ Every number of a sentence is registered as it is written (`Numbers`), with the 
 the register is a table of its own beside the page: nothing is typed in.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alignsec.analysis.families import MODELS
+from alignsec.analysis.parents import PREFIX
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.hashes import file_hash
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("number", "value", "shown", "table")
 LEVEL = 0.05
-EVERY, NETWORKS = "every row", "one per network"
+EVERY = "every row"
+CODE = "source of `alignsec`: analysis, leaderboard, robustness, study"
+_SMALL = 0.05
 
 
 @dataclass
@@ -48,10 +53,13 @@ class Numbers:
     ) -> str:
         """Estimate and interval of a row."""
         value, low, high = (float(row[n]) for n in names)
-        text = self(number, value, table)
+        # what is all in hundredths is written to the thousandth
+        form = ".3f" if math.isfinite(low) and max(abs(low), abs(high)) < _SMALL else ".2f"
+        text = self(number, value, table, form)
         if not math.isfinite(low):
             return f"{text} (no interval)"
-        return f"{text} [{self(f'{number}, low', low, table)}, {self(f'{number}, high', high, table)}]"
+        ends = self(f"{number}, low", low, table, form), self(f"{number}, high", high, table, form)
+        return f"{text} [{ends[0]}, {ends[1]}]"
 
     def table(self) -> "pd.DataFrame":
         """`COLUMNS`, a row per number."""
@@ -124,6 +132,7 @@ def page(found: Found, n: Numbers, picture: str) -> str:
         _answer(found, n),
         "## With every step",
         _steps(found, n),
+        _missing(found, n),
         "## Claims of others, computed again",
         _claims(found, n),
         "## Whose network is whose",
@@ -166,15 +175,20 @@ def _answer(found: Found, n: Numbers) -> str:
         least: Any = tested.loc[tested["p"].idxmin()]
         lines.append(
             f"Of {n('kinds that cannot be told', len(rest), where, 'd')} kinds these data cannot tell: the "
-            "smallest "
-            f"family-wise p is {n('smallest p of a kind', least['p'], where, '.3f')} ({least['name']}), and "
-            "with "
-            f"{n('families of that kind', least['n_families'], where, 'd')} families none could be below "
-            f"{n('smallest p possible', least['p_least'], where, '.4f')}. At 80 % power a kind would have to "
-            f"correlate at {n('detectable rho', rest['detectable'].median(), where)} (the median over kinds) "
-            "to be "
-            "found."
+            f"smallest family-wise p is {n('smallest p of a kind', least['p'], where, '.3f')} "
+            f"({least['name']}), and with {n('families of that kind', least['n_families'], where, 'd')} "
+            f"families none could be below {n('smallest p possible', least['p_least'], where, '.4f')}."
         )
+        found_at = float(rest["detectable"].median())
+        if math.isfinite(found_at):
+            lines.append(
+                f"At 80 % power a kind would have to correlate at {n('detectable rho', found_at, where)} "
+                "(the "
+                "median over kinds) to be found."
+            )
+        else:
+            needed = n("models needed for an interval", MODELS, "alignsec.analysis.families", "d")
+            lines.append(f"An interval needs {needed} models, so none is given for these kinds.")
     return "\n\n".join(lines)
 
 
@@ -221,7 +235,35 @@ def _steps(found: Found, n: Numbers) -> str:
 
 
 def _fixed(given: str) -> str:
-    return "–" if not given else label(given) if source_of(given) or "@" in given else given
+    parts = [p for p in given.split(", ") if p]
+    return ", ".join(label(p) if source_of(p) else p for p in parts) or "–"
+
+
+def _missing(found: Found, n: Numbers) -> str:
+    """What counting missing scores as 0 does to the parent that it changes most."""
+    where, table = "correlations/all.csv", found.correlations.set_index(["benchmark", "target"])
+    best: tuple[float, str, str] | None = None
+    for parent, target in table.index:
+        exported = (PREFIX + str(parent), target)
+        if str(parent).startswith(PREFIX) or exported not in table.index or source_of(str(target)) is None:
+            continue
+        change = abs(float(table.loc[(parent, target), "rho"]) - float(table.loc[exported, "rho"]))
+        if math.isfinite(change) and (best is None or change > best[0]):
+            best = change, str(parent), str(target)
+    if best is None:
+        return ""
+    _, parent, target = best
+    mine: Any = table.loc[(parent, target)]
+    theirs: Any = table.loc[(PREFIX + parent, target)]
+    return (
+        f"Missing scores matter: `{parent}` as the mean of what was measured correlates with {label(target)} "
+        "at "
+        f"{n(f'{parent}, {target}', mine['rho'], where)} "
+        f"({n(f'{parent}, {target}, n', mine['n'], where, 'd')} models), and as exported, where a missing "
+        "score "
+        f"counts as 0, at {n(f'{parent} as exported, {target}', theirs['rho'], where)} "
+        f"({n(f'{parent} as exported, {target}, n', theirs['n'], where, 'd')} models)."
+    )
 
 
 def naive_claims(table: "pd.DataFrame") -> int:
@@ -302,4 +344,15 @@ def _sources(found: Found) -> str:
 def _files(found: Found) -> str:
     lines = ["| file | SHA-256 |", "|---|---|"]
     lines += [f"| `{name}` | `{digest}` |" for name, digest in sorted(found.files.items())]
+    lines.append(f"| {CODE} | `{code_hash()}` |")
     return "\n".join(lines)
+
+
+def code_hash() -> str:
+    """SHA-256 of the package's source of everything that this page rests on, file by file in order."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for room in ("analysis", "leaderboard", "robustness", "study"):
+        for path in sorted((root / room).rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
