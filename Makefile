@@ -10,7 +10,7 @@ PARALLEL ?= -n 2 --dist loadfile
 # Some machines forbid bytecode files; a hundred short jobs would then compile torch and pandas a hundred times.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-analysis run published test test-all mutants lint types format lock clean
+.PHONY: help setup setup-analysis run published results-page test test-all mutants lint types format lock clean
 help:
 	@echo "make run       set up .venv and run the demo study"
 	@echo "make published  the study of published robustness, into results/published/"
@@ -48,6 +48,10 @@ run: setup
 published: setup
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/alignsec unlock
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile config/published.yaml
+
+# docs/results.md, its picture and its numbers, from a finished study of published robustness
+results-page: published
+	$(BIN)/alignsec report results --study results/published --out docs/results.md
 
 lint: setup
 	$(BIN)/ruff check .

@@ -43,6 +43,7 @@ rule all:
         S.differences,
         S.prediction,
         S.covariates,
+        [S.replication] if CLAIMS else [],
         S.names,
         S.provenance,
         [S.manifest, S.account, S.reasons, S.excluded] if ATTACKS else [],

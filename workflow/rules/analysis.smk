@@ -129,6 +129,31 @@ rule names:
         "--excluded {input.excluded} {params.sheet} {params.own} {params.aliases} --out {output} > {log} 2>&1"
 
 
+if CLAIMS:
+
+    rule replicate:
+        input:
+            total=S.total,
+            scores=S.scores,
+            benchmarks=S.benchmarks,
+            merged=S.merged,
+            testbed=S.published_whole("testbed"),
+            plan=S.plan,
+            claims=path(CLAIMS),
+        output:
+            report(S.replication, category="Tables", caption="../report/replication.rst"),
+        log:
+            S.log("replicate"),
+        conda:
+            "../../envs/analysis.yaml"
+        params:
+            study=S.root,
+        message:
+            "Compute published claims again"
+        shell:
+            "alignsec analysis replicate --study {params.study} -- {input.claims:q} > {log} 2>&1"
+
+
 rule correlate:
     input:
         total=S.total,

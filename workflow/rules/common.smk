@@ -31,6 +31,7 @@ if workflow.is_main_process:
 S = layout.of_study(CONFIG["study"])  # where every file lies
 ATTACKS = CONFIG["robustness"]["source"] == "attack"
 OWN = CONFIG["robustness"]["source"] != "published"
+CLAIMS = CONFIG["robustness"]["published"]["claims"]
 MODELS = [row["model"] for row in ROWS]
 COUNT, PER_SHARD = CONFIG["images"]["count"], CONFIG["attack"]["images_per_shard"]
 SHARDS = layout.shard_names(COUNT, PER_SHARD)

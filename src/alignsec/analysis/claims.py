@@ -127,7 +127,8 @@ def claims(
     for target in plan["primary"].values():
         for which, models in selections(rows, naming.source_of(target)).items():
             part = total[total["model"].isin(models)]
-            shared = {"target": target, "rows": which, "control": _control(target, total, plan)}
+            shared: dict[str, Any] = {"target": target, "rows": which, "margin": plan["margin"]}
+            shared["control"] = _control(target, total, plan)
             taken = _rows(part, leaves, target, shared["control"], covariates, options)
             if taken is None:
                 found += _empty(leaves, shared)

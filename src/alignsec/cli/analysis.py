@@ -280,3 +280,18 @@ def names(
     found = made.of_study(files)
     tables.write_csv(found, out)
     print(made.counts(found).to_string())
+
+
+@app.command()
+def replicate(
+    claims: Annotated[Path, typer.Argument(help="robustness.published.claims.")],
+    study: Annotated[Path, typer.Option(help="Folder of the study, results/<study>.")],
+) -> None:
+    """Compute published claims again, with a verdict each."""
+    from alignsec.analysis import replication
+    from alignsec.ground import tables
+    from alignsec.study.layout import Layout
+
+    found = replication.of_study(study, claims)
+    tables.write_csv(found, Layout(study).replication)
+    print("; ".join(f"{c}: {v}" for c, v in zip(found["claim"], found["verdict"], strict=True)))

@@ -61,3 +61,15 @@ def explorer(study: Study) -> None:
     from alignsec.report import explorer as made
 
     made.write(study)
+
+
+@app.command()
+def results(
+    study: Study,
+    out: Annotated[Path, typer.Option(help="The page; its numbers and picture lie beside it.")],
+    picture: Annotated[str, typer.Option(help="Name of the picture.")] = "results.png",
+) -> None:
+    """Write what the study of published robustness says, as docs/results.md."""
+    from alignsec.report import results as made
+
+    print(made.write(study, out, picture))

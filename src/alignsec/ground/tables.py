@@ -129,6 +129,7 @@ SCHEMAS: dict[str, _Schema] = {
         "n_leaves": ("int", False),
         "control": ("str", True),
         "control_reliability": ("float", True),
+        "margin": ("float", False),
         "rho": ("float", True),
         "low": ("float", True),
         "high": ("float", True),

@@ -59,6 +59,7 @@ class Figure:
 
 
 FIGURES: dict[str, Figure] = {
+    "kinds": Figure("alignsec.report.figures.kinds", ("kinds",)),
     "heatmap": Figure("alignsec.report.figures.heatmap", ("correlations", "benchmarks")),
     "forest": Figure("alignsec.report.figures.forest", ("correlations",)),
     "scatter": Figure(

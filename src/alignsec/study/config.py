@@ -34,6 +34,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "robustness.names": (),
     "robustness.published.sources": (),
     "robustness.published.name_map": (),
+    "robustness.published.claims": (),
     "images.path": (),
     "robustness.corruptions.path": (),
     "analysis.plan": (),

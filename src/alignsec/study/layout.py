@@ -348,6 +348,11 @@ class Layout:
         """How well robustness of families left out is predicted, table of kind ``prediction``."""
         return self.root / "correlations" / "prediction.csv"
 
+    @property
+    def replication(self) -> Path:
+        """Published claims, computed again, with a verdict each."""
+        return self.root / "correlations" / "replication.csv"
+
     # ---- report ----
 
     def figure(self, name: str, suffix: str) -> Path:

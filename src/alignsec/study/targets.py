@@ -223,6 +223,8 @@ def _label(name: str, said: Parts) -> str:
         return said.setting.replace("_", " ").replace("-", ", severity ")
     if word is None or (said.measure.startswith("shift") and not said.setting):
         return name
+    if said.measure.startswith("shift") and said.setting == MEAN:
+        return f"{word} on shifted sets, mean"
     if said.measure in _UNDER_ATTACK:
         size = {"": "", MEAN: f", {norm}mean over ε"}.get(said.setting, f", {norm}ε = {said.setting}")
         return word + size
