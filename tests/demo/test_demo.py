@@ -440,10 +440,10 @@ class _First(nn.Module):
 def test_the_planted_benchmark_follows_adversarial_training(
     trained: dict[str, Path], measured: dict[str, float]
 ) -> None:
-    assert demo_benchmarks.measure(demo.load(ROBUST, trained[ROBUST]))[PLANTED] > measured[PLANTED] + 0.05
+    assert demo_benchmarks.measure(demo.load(ROBUST, trained[ROBUST]))[PLANTED] > 1.2 * measured[PLANTED]
 
 
-def test_the_absent_benchmark_is_chance_of_each_networks_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_absent_benchmark_is_chance_of_each_networks_own() -> None:
     """A network that always has the observer's errors scores 1 with them, and about 0 with them shuffled."""
     correct = demo_benchmarks.observer()["noise"].argmax(1) == digits()[3]
     found = []
@@ -454,7 +454,7 @@ def test_the_absent_benchmark_is_chance_of_each_networks_own(monkeypatch: pytest
         shuffled, again = (demo_benchmarks._coin(model).permutation(correct) for _ in range(2))
         np.testing.assert_array_equal(shuffled, again)
         found.append(demo_benchmarks.error_consistency(correct, shuffled))
-    assert len(set(found)) > 50
+    assert len(set(found)) > 10  # kappa takes few values where the numbers of errors are given
     # of two independent observers kappa is 0 on average, with standard deviation 1 / sqrt(trials)
     assert abs(np.mean(found)) < 4 / math.sqrt(100 * len(correct))
     assert np.std(found) == pytest.approx(1 / math.sqrt(len(correct)), rel=0.3)

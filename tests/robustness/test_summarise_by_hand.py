@@ -4,14 +4,19 @@ Wilson's bounds are those of the formula written out below (Wilson 1927, eq. 4),
 statistics by the binomial distribution (the numbers of tables of the sign test).
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.robustness import summarise
+from alignsec.robustness.gather import gather
+from alignsec.study import records
+from alignsec.study.layout import Models
 from alignsec.study.targets import median_name, target_name
 
 Z = 1.959963984540054  # the normal's 97.5 % point
@@ -387,3 +392,25 @@ def test_median_distance_by_hand() -> None:
     ]
     told = summarise.doubts(status * 2)
     assert told[["model", "warning", "value"]].to_numpy().tolist() == [["m", "not_monotone", 4]]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [(None, {"thousand", "unknown"}), ([True], {"ten", "thousand", "unknown"})]
+)
+def test_top5_of_ten_classes_is_no_target_unless_asked_for(
+    tmp_path: Path, asked: list[bool] | None, expected: set[str]
+) -> None:
+    classes = {"ten": 10, "thousand": 1000, "unknown": None}
+    files = Models(tmp_path)
+    for model, count in classes.items():
+        tables.write(
+            attack(model, [0.001], top5=asked)[list(tables.SCHEMAS["attack"])],
+            files.attack(model, "0000"),
+            "attack",
+        )
+        records.write_status(files.attack_status(model, "0000"), model, "attack", None)
+        records.write_json(files.preflight(model), {"status": "ok", "classes": count})
+    table = gather(list(classes), tmp_path, ["0000"], EPSILONS).table
+    assert set(table.loc[table["target"] == "clean_top5", "model"]) == expected
+    assert set(table.loc[table["target"] == "clean_top1", "model"]) == set(classes)
+    assert table.index.tolist() == list(range(len(table)))

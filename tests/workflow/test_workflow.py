@@ -148,7 +148,7 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
     assert files == {"all", *map(names.encode, every["benchmark"])}
     one = pd.read_parquet(results / "correlations" / f"{names.encode('exported_neural_vision')}.parquet")
     assert set(one["benchmark"]) == {"exported_neural_vision"} and len(one) == len(targets)
-    assert "robust_given_correct@0.02" in targets
+    assert "robust_given_correct@0.02" in targets and "clean_top5" not in targets  # of ten classes
     assert "1 model: missing package: no_such_package_at_all" in (results / "summary.md").read_text()
 
 
