@@ -179,42 +179,52 @@ def _block(
     import numpy as np
     from scipy.stats import false_discovery_control
 
-    rows = [{"benchmark": b, **_line(models, b, control, training, signs)} for b in leaf]
-    p = np.array([row.get("p", math.nan) for row in rows])
-    tested = np.isfinite(p) & np.array([leaf[row["benchmark"]] for row in rows])
+    held = models.control if control else None
+    x = np.stack([_floats(models.values, b) for b in leaf])
+    x[:, ~np.isfinite(models.y if held is None else held.value)] = math.nan
+    rows = [{"benchmark": b, **_counts(v, models)} for b, v in zip(leaf, x, strict=True)]
+    able = [i for i, row in enumerate(rows) if "rho" not in row]
+    beside = models.trained[:, None] if training else None
+    given = None
+    if held is not None and able:
+        given = controlled.leafwise(x[able], models.y, models.family, held, beside)
+    for k, i in enumerate(able):
+        rows[i] |= _sure(x[i], models, training, signs, None if given is None else given[:, k])
+    p = np.array([row["p"] for row in rows])
+    tested = np.isfinite(p) & np.array(list(leaf.values()))
+    q = np.full(len(rows), math.nan)
     if tested.any():
-        for row, q in zip(np.array(rows)[tested], false_discovery_control(p[tested]), strict=True):
-            row["q"] = float(q)
-    return rows
+        q[tested] = false_discovery_control(p[tested])
+    return [row | {"q": float(v)} for row, v in zip(rows, q, strict=True)]
 
 
-def _line(
-    models: _Models, benchmark: str, control: bool, training: bool, signs: families.Signs
-) -> dict[str, Any]:
+def _counts(x: "Floats", models: _Models) -> dict[str, Any]:
+    """`n`, `n_families` and `note` of one benchmark; null estimates where there is nothing to estimate."""
     import numpy as np
 
-    x = _floats(models.values, benchmark)
-    held = models.control if control else None
     have = np.isfinite(x)
-    if held is not None:
-        have &= np.isfinite(held.value)
-    x, y = x[have], models.y[have]
-    code = np.unique(models.family[have], return_inverse=True)[1]
-    sizes = np.bincount(code)
-    row: dict[str, Any] = {"n": len(x), "n_families": len(sizes), "note": None}
-    if len(x) < MINIMUM or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return row | {"note": "too few models" if len(x) < MINIMUM else "constant"}
-    if objection := families.objection(sizes, interval=True):
-        row["note"] = f"no interval: {objection}"
-    dummy = models.trained[have] if training else None
-    if dummy is not None and np.ptp(dummy) == 0:
-        dummy = None
-    if held is None:
-        one = families.estimate(x, y[None], code, signs, dummy)
-        return row | {k: float(getattr(one, k)[0]) for k in ("rho", "low", "high", "p")}
-    images = None if held.images is None else held.images[have]
-    held = controlled.Control(held.value[have], images, held.shared)
-    beside = None if dummy is None else dummy[:, None]
-    rho = controlled.leafwise(x[None], y, code, held, beside)
-    sure = controlled.jackknife(rho, sizes, controlled.bends(len(x)) - 1 + (dummy is not None))
-    return row | {"rho": float(rho[0, 0])} | {k: float(v[0]) for k, v in sure._asdict().items()}
+    sizes = np.bincount(models.family[have])
+    row: dict[str, Any] = {"n": int(have.sum()), "n_families": int((sizes > 0).sum()), "note": None}
+    why = families.objection(sizes[sizes > 0], interval=True) if have.any() else ""
+    if have.sum() < MINIMUM or np.ptp(x[have]) == 0 or np.ptp(models.y[have]) == 0:
+        why = "too few models" if have.sum() < MINIMUM else "constant"
+        return row | {"note": why} | dict.fromkeys(("rho", "low", "high", "p"), math.nan)
+    return row | {"note": f"no interval: {why}" if why else None}
+
+
+def _sure(
+    x: "Floats", models: _Models, training: bool, signs: families.Signs, given: "Floats | None"
+) -> dict[str, float]:
+    """Estimate, interval and test of one benchmark; `given` (1 + F,) as `control.leafwise` returns."""
+    import numpy as np
+
+    have = np.isfinite(x)
+    present, code = np.unique(models.family[have], return_inverse=True)
+    dummy = models.trained[have] if training and np.ptp(models.trained[have]) else None
+    if given is None:
+        one = families.estimate(x[have], models.y[None, have], code, signs, dummy)
+        return {k: float(getattr(one, k)[0]) for k in ("rho", "low", "high", "p")}
+    used = controlled.bends(int(have.sum())) - 1 + (dummy is not None)
+    rho = given[[0, *(1 + present)]][:, None]
+    sure = controlled.jackknife(rho, np.bincount(code), used)
+    return {"rho": float(rho[0, 0])} | {k: float(v[0]) for k, v in sure._asdict().items()}
