@@ -73,6 +73,14 @@ class Fast:
         with np.errstate(invalid="ignore", divide="ignore"):
             return ((self.x * y).sum(-1) / np.sqrt((y**2).sum(-1))).T
 
+    def scores(self, ranks: Floats, family: Floats) -> Floats:
+        """(F, L) `kinds.scores` of the target."""
+        y = self._left(ranks)[:, 0]
+        product = self.x[:, 0] * y / np.sqrt((y**2).sum(-1, keepdims=True))
+        rho = product.sum(-1)
+        each = family == np.arange(family.max() + 1)[:, None]
+        return each @ (product * (np.arctanh(rho) / rho)[:, None]).T
+
     @staticmethod
     def _one(row: Floats, keep: Floats) -> Floats:
         ranks = rankdata(np.where(keep, row, np.inf), axis=-1)
@@ -128,11 +136,8 @@ class Board:
     @cached_property
     def counts(self) -> Floats:
         """(F, L) models."""
-        return self._counts(self.x)
-
-    def _counts(self, x: Floats) -> Floats:
         each = self.family == np.arange(self.family.max() + 1)[:, None]
-        return each.astype(int) @ np.isfinite(x).T.astype(int)
+        return each.astype(int) @ np.isfinite(self.x).T.astype(int)
 
     @cached_property
     def raw(self) -> Fast:
@@ -158,7 +163,7 @@ class Board:
         )
 
     @cached_property
-    def pairs(self) -> tuple[Floats, Fast, list[Floats], Floats]:
+    def pairs(self) -> tuple[Fast, list[Floats], Floats]:
         """Leaves of each pair of kinds over the models that have half of both, and what `largest` needs."""
         rows, members, scales = [], [], []
         scored = np.isfinite(self.x)
@@ -169,7 +174,7 @@ class Board:
             members.append(self.member[which][:, [a, b]])
             scales.append(kinds.spread_of_difference(rows[-1], self.family, members[-1], self.clean))
         x = np.concatenate(rows)
-        return self._counts(x), Fast(x, self.family, self.clean), members, np.array(scales)
+        return Fast(x, self.family, self.clean), members, np.array(scales)
 
     def normal(self, rng: np.random.Generator, icc: float = ICC) -> Floats:
         """(n,) standard normal, alike within families."""
@@ -243,14 +248,15 @@ def study(seed: int, paths: tuple[Path, ...], load: Floats, icc: float) -> dict[
     raw = kinds.pool(of.raw(ranks), of.counts, of.member)
     given = kinds.pool(of.given(ranks), of.counts, of.member, USED)
     inside = kinds.pool(of.inside(ranks), np.where(of.counts > 1, of.counts, 0), of.member, USED)
-    p = kinds.largest(given.score, of.scales[1], signs)
-    p_raw = kinds.largest(raw.score, of.scales[0], signs)
+    score, raw_score = (kinds.summed(f.scores(ranks, of.family), of.member) for f in (of.given, of.raw))
+    p = kinds.largest(score, of.scales[1], signs)
+    p_raw = kinds.largest(raw_score, of.scales[0], signs)
     low, high = kinds.interval(given.z, given.error, given.free)
     best_low, best_high = kinds.strongest(given, STRONGEST)
     within = kinds.within_verdicts(given.rho, *kinds.interval(inside.z, inside.error, inside.free))
     said = np.array(kinds.verdicts(given, p))
-    alone = [kinds.largest(given.score[:, [j]], of.scales[1][[j]], signs)[0] for j in range(len(p))]
-    both = kinds.largest(np.hstack([given.score, raw.score]), np.hstack(of.scales[::-1]), signs)
+    alone = [kinds.largest(score[:, [j]], of.scales[1][[j]], signs)[0] for j in range(len(p))]
+    both = kinds.largest(np.hstack([score, raw_score]), np.hstack(of.scales[::-1]), signs)
     p_both, raw_both = both[: len(p)], both[len(p) :]
     return {
         "joint": np.array(kinds.verdicts(given, p_both)) == kinds.SUPPORTED,
@@ -322,12 +328,13 @@ def summary(found: list[dict[str, Floats]], planted: Floats | None) -> dict[str,
 def differences(seed: int, paths: tuple[Path, ...]) -> float:
     """Is any pair of kinds said to differ where robustness is independent of all?"""
     of = board(*paths)
-    counts, fast, members, scales = of.pairs
-    every, start, scores = fast(fast.ranks(of.normal(np.random.default_rng([seed, 17])))), 0, []
+    fast, members, scales = of.pairs
+    ranks = fast.ranks(of.normal(np.random.default_rng([seed, 17])))
+    every, start, scores = fast.scores(ranks, of.family), 0, []
     for member in members:
         part = slice(start, start := start + len(member))
-        both = kinds.pool(every[:, part], counts[:, part], member, USED)
-        scores.append(both.score[:, 0] - both.score[:, 1])
+        both = kinds.summed(every[:, part], member)
+        scores.append(both[:, 0] - both[:, 1])
     p = kinds.largest(np.stack(scores, axis=1), scales, families.Signs(FLIPS, seed))
     return float((p <= kinds.ERROR).any())
 
@@ -354,7 +361,8 @@ def leaf(seed: int, family: Floats, rho: float) -> dict[str, float]:
     one, signs = np.ones((1, 1), bool), families.Signs(FLIPS, seed)
     raw = kinds.pool(controlled.leafwise(a[None], b, family), sizes, one)
     pooled = kinds.pool(controlled.leafwise(x[None], y, family, controlled.Control(clean)), sizes, one, USED)
-    p, p_raw = (kinds.largest(v.score, np.ones(1), signs) for v in (pooled, raw))
+    scores = (kinds.scores(x[None], y, family, clean), kinds.scores(a[None], b, family))
+    p, p_raw = (kinds.largest(v, np.ones(1), signs) for v in scores)
     said = kinds.verdicts(pooled, p)[0]
     low, high = kinds.interval(pooled.z, pooled.error, pooled.free)
     inner, outer = kinds.interval(pooled.z, pooled.error, pooled.free, kinds.EQUIVALENCE)

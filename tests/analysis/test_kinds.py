@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 from scipy.stats import t as student
 
-from alignsec.analysis import control, families, kinds
+from alignsec.analysis import control, families, kinds, splines
 
 FAMILY = np.repeat(np.arange(8), [9, 7, 6, 5, 4, 4, 3, 2])
 
@@ -16,9 +16,7 @@ FAMILY = np.repeat(np.arange(8), [9, 7, 6, 5, 4, 4, 3, 2])
 def pooled_of(z: list[float], error: list[float]) -> kinds.Pooled:
     count = len(z)
     nothing = np.zeros((2, count))
-    return kinds.Pooled(
-        np.array(z), np.array(error), np.full(count, 20.0), nothing, nothing, nothing > 0, nothing
-    )
+    return kinds.Pooled(np.array(z), np.array(error), np.full(count, 20.0), nothing, nothing > 0, nothing)
 
 
 def leaves(rng: np.random.Generator, count: int, family: np.ndarray = FAMILY) -> np.ndarray:
@@ -91,14 +89,43 @@ def test_on_complete_balanced_data_a_mixed_model_gives_nearly_the_same() -> None
     assert found.rho[0] == pytest.approx(model.fit().fe_params[0], abs=0.05)
 
 
-def test_a_family_adds_nothing_to_a_kind_that_scores_none_of_it(
+def test_scores_of_families_are_sums_of_products_of_what_the_control_leaves(
     study: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    x, y, member = study
-    found = kinds.pool(control.leafwise(x, y, FAMILY), counts_of(x), member)
-    assert found.score[7, 2] == pytest.approx(0, abs=1e-15)
-    assert abs(found.score[:7, 2]).min() > 0
-    assert found.score.sum(0) == pytest.approx(found.z, abs=0.15)
+    x, y, _ = study
+    clean = leaves(np.random.default_rng(6), 1)[0] + y
+    for given in (None, clean):
+        found = kinds.scores(x, y, FAMILY, given)
+        for leaf, values in enumerate(x):
+            have = np.isfinite(values)
+            design = np.ones((have.sum(), 1))
+            if given is not None:
+                basis = splines.basis(
+                    (rankdata(given[have]) - 1) / (have.sum() - 1), control.bends(have.sum())
+                )
+                design = np.column_stack([design, basis])
+            a, b = (
+                rankdata(v[have]) - design @ np.linalg.lstsq(design, rankdata(v[have]), rcond=None)[0]
+                for v in (values, y)
+            )
+            rho = a @ b / math.sqrt((a @ a) * (b @ b))
+            each = [(a * b)[FAMILY[have] == f].sum() / (a @ b) * math.atanh(rho) for f in range(8)]
+            assert found[:, leaf] == pytest.approx(each, abs=1e-12)
+        rho = control.leafwise(x, y, FAMILY, None if given is None else control.Control(given))
+        assert found.sum(0) == pytest.approx(np.arctanh(rho[0]), abs=1e-12)
+
+
+def test_scores_sum_to_the_corrected_correlation_where_the_control_is_noisy(
+    study: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    x, y, _ = study
+    clean = 1 / (1 + np.exp(-leaves(np.random.default_rng(6), 1)[0] - y))
+    rho = control.leafwise(x, y, FAMILY, control.Control(clean, np.full(len(y), 80.0)))
+    plain = control.leafwise(x, y, FAMILY, control.Control(clean))
+    found = kinds.scores(x, y, FAMILY, clean) + kinds.correction(rho, plain, counts_of(x))
+    assert abs(rho - plain).max() > 0.01
+    assert found.sum(0) == pytest.approx(np.arctanh(rho[0]), abs=0.05)
+    assert not kinds.correction(plain, plain, counts_of(x)).any()
 
 
 def test_the_largest_of_flipped_sums_equals_a_loop_over_all_patterns_stepped_down() -> None:
@@ -252,7 +279,8 @@ def simulated(seed: int, rho: float) -> list[str]:
         control.leafwise(x, y, family, control.Control(clean)), counts_of(x, family), member, 3
     )
     scale = kinds.spread(x, family, found.leaves, clean)
-    return kinds.verdicts(found, kinds.largest(found.score, scale, families.Signs(1000, seed)))
+    score = kinds.summed(kinds.scores(x, y, family, clean), found.leaves)
+    return kinds.verdicts(found, kinds.largest(score, scale, families.Signs(1000, seed)))
 
 
 def test_kinds_that_robustness_has_nothing_to_do_with_are_rarely_supported_and_often_called_small() -> None:
