@@ -28,6 +28,8 @@ from alignsec.analysis import families, kinds, splines
 ICC = 0.45
 FLIPS = 2_000
 STRONGEST = 5
+PLANTED = (0.4, 0.6)
+USED = controlled.CURVE - 1
 Floats = np.ndarray
 
 
@@ -70,6 +72,14 @@ class Fast:
         y = self._left(ranks)
         with np.errstate(invalid="ignore", divide="ignore"):
             return ((self.x * y).sum(-1) / np.sqrt((y**2).sum(-1))).T
+
+    def scores(self, ranks: Floats, family: Floats) -> Floats:
+        """(F, L) `kinds.scores` of the target."""
+        y = self._left(ranks)[:, 0]
+        product = self.x[:, 0] * y / np.sqrt((y**2).sum(-1, keepdims=True))
+        rho = product.sum(-1)
+        each = family == np.arange(family.max() + 1)[:, None]
+        return each @ (product * (np.arctanh(rho) / rho)[:, None]).T
 
     @staticmethod
     def _one(row: Floats, keep: Floats) -> Floats:
@@ -126,11 +136,8 @@ class Board:
     @cached_property
     def counts(self) -> Floats:
         """(F, L) models."""
-        return self._counts(self.x)
-
-    def _counts(self, x: Floats) -> Floats:
         each = self.family == np.arange(self.family.max() + 1)[:, None]
-        return each.astype(int) @ np.isfinite(x).T.astype(int)
+        return each.astype(int) @ np.isfinite(self.x).T.astype(int)
 
     @cached_property
     def raw(self) -> Fast:
@@ -156,7 +163,7 @@ class Board:
         )
 
     @cached_property
-    def pairs(self) -> tuple[Floats, Fast, list[Floats], Floats]:
+    def pairs(self) -> tuple[Fast, list[Floats], Floats]:
         """Leaves of each pair of kinds over the models that have half of both, and what `largest` needs."""
         rows, members, scales = [], [], []
         scored = np.isfinite(self.x)
@@ -167,7 +174,7 @@ class Board:
             members.append(self.member[which][:, [a, b]])
             scales.append(kinds.spread_of_difference(rows[-1], self.family, members[-1], self.clean))
         x = np.concatenate(rows)
-        return self._counts(x), Fast(x, self.family, self.clean), members, np.array(scales)
+        return Fast(x, self.family, self.clean), members, np.array(scales)
 
     def normal(self, rng: np.random.Generator, icc: float = ICC) -> Floats:
         """(n,) standard normal, alike within families."""
@@ -190,20 +197,17 @@ class Board:
         left = mean - design @ np.linalg.lstsq(design, mean, rcond=None)[0]
         return left / left.std()
 
-    def planted(self, k: int, rho: float) -> tuple[float, Floats]:
-        """Share of the kind's score in the target, and the true mean z of every kind given clean accuracy."""
-        loads = np.linspace(0.1, 0.95, 18)
-        reached = np.tanh([self.truth(k, a, 10)[k] for a in loads])
-        load = rho if reached.max() < rho else float(np.interp(rho, reached, loads))
-        return load, self.truth(k, load, 200)
-
-    def truth(self, k: int, load: float, draws: int) -> Floats:
-        """Mean over draws of every kind's z given clean accuracy."""
+    def loads(self, k: int) -> Floats:
+        """Share of a kind's score in the target that gives its mean correlation each value of `PLANTED`."""
         rng = np.random.default_rng(1_000 + k)
-        score = self.score(k)
-        made = [load * score + math.sqrt(1 - load**2) * self.normal(rng) for _ in range(draws)]
-        rho = [self.given(self.given.ranks(y)) for y in made]
-        return np.mean([kinds.pool(r, self.counts, self.member).z for r in rho], axis=0)
+        grid = np.linspace(0.15, 0.95, 9)
+        score, noise = self.score(k), [self.normal(rng) for _ in range(6)]
+        reached = []
+        for load in grid:
+            made = [load * score + math.sqrt(1 - load**2) * e for e in noise]
+            rho = [self.given(self.given.ranks(y)) for y in made]
+            reached.append(np.mean([kinds.pool(r, self.counts, self.member).rho[k] for r in rho]))
+        return np.array([r if max(reached) < r else np.interp(r, reached, grid) for r in PLANTED])
 
 
 def _clean(wide: pd.DataFrame, others: list[str]) -> Floats:
@@ -228,73 +232,111 @@ def board(*paths: Path) -> Board:
     return Board.read(*paths)
 
 
-@lru_cache
-def truths(paths: tuple[Path, ...], k: int, rho: float) -> tuple[float, Floats]:
-    """One of each process."""
-    return board(*paths).planted(k, rho)
+def loads(k: int, paths: tuple[Path, ...]) -> Floats:
+    """`Board.loads` of a kind."""
+    return board(*paths).loads(k)
 
 
-def study(
-    seed: int, paths: tuple[Path, ...], rho: float, icc: float, differences: bool = False
-) -> dict[str, float]:
-    """What one study says of the kinds, and whether it is right."""
+def study(seed: int, paths: tuple[Path, ...], load: Floats, icc: float) -> dict[str, Floats]:
+    """What one study says of the kinds, (K,) each; `load` of the kind whose turn it is, 0: of none."""
     of = board(*paths)
     rng = np.random.default_rng([seed, 17])
     k = seed % len(of.names)
-    load, truth = truths(paths, k, rho) if rho else (0.0, np.zeros(len(of.names)))
-    y = load * of.score(k) + math.sqrt(1 - load**2) * of.normal(rng, icc)
+    y = load[k] * of.score(k) + math.sqrt(1 - load[k] ** 2) * of.normal(rng, icc)
     ranks = of.raw.ranks(y)
     signs = families.Signs(FLIPS, seed)
     raw = kinds.pool(of.raw(ranks), of.counts, of.member)
-    given = kinds.pool(of.given(ranks), of.counts, of.member, controlled.CURVE - 1)
-    p_raw = kinds.largest(raw.score, of.scales[0], signs)
-    p = kinds.largest(given.score, of.scales[1], signs)
-    said = np.array(kinds.verdicts(given, p))
-    raw_said = np.array(kinds.verdicts(raw, p_raw))
-    alone = np.array([kinds.largest(given.score[:, [j]], of.scales[1][[j]], signs)[0] for j in range(len(p))])
+    given = kinds.pool(of.given(ranks), of.counts, of.member, USED)
+    inside = kinds.pool(of.inside(ranks), np.where(of.counts > 1, of.counts, 0), of.member, USED)
+    score, raw_score = (kinds.summed(f.scores(ranks, of.family), of.member) for f in (of.given, of.raw))
+    p = kinds.largest(score, of.scales[1], signs)
+    p_raw = kinds.largest(raw_score, of.scales[0], signs)
     low, high = kinds.interval(given.z, given.error, given.free)
-    inside = kinds.pool(
-        of.inside(ranks), np.where(of.counts > 1, of.counts, 0), of.member, controlled.CURVE - 1
-    )
-    within = kinds.within_verdicts(given.rho, *kinds.interval(inside.z, inside.error, inside.free))
     best_low, best_high = kinds.strongest(given, STRONGEST)
-    best = np.isfinite(best_low)
-    true = np.tanh(truth)
-    other = np.arange(len(p)) != k if rho else np.ones(len(p), bool)
-    found = {
-        "any, raw": (raw_said == kinds.SUPPORTED).any(),
-        "any, given": (said == kinds.SUPPORTED).any(),
-        "p, raw": (p_raw <= kinds.ERROR).any(),
-        "p, given": (p <= kinds.ERROR).any(),
-        "each test": (alone <= 0.05)[other].mean() if not rho else alone[k] <= 0.05,
-        "covers": ((low <= true) & (true <= high)).mean(),
-        "strongest cover": ((best_low <= true) & (true <= best_high))[best].mean(),
-        "plain strongest cover": ((low <= true) & (true <= high))[best].mean(),
-        "smaller": (said == kinds.smaller(kinds.MARGIN))[np.abs(true) < 0.05].mean() if not rho else math.nan,
-        "contradicted": (np.array(within) == kinds.CONTRADICTED)[np.abs(true) > 0.1].mean()
-        if rho
-        else math.nan,
+    within = kinds.within_verdicts(given.rho, *kinds.interval(inside.z, inside.error, inside.free))
+    said = np.array(kinds.verdicts(given, p))
+    alone = [kinds.largest(score[:, [j]], of.scales[1][[j]], signs)[0] for j in range(len(p))]
+    both = kinds.largest(np.hstack([score, raw_score]), np.hstack(of.scales[::-1]), signs)
+    p_both, raw_both = both[: len(p)], both[len(p) :]
+    return {
+        "joint": np.array(kinds.verdicts(given, p_both)) == kinds.SUPPORTED,
+        "raw_joint": np.array(kinds.verdicts(raw, raw_both)) == kinds.SUPPORTED,
+        "z": given.z,
+        "low": low,
+        "high": high,
+        "best_low": best_low,
+        "best_high": best_high,
+        "p": p,
+        "raw_p": p_raw,
+        "alone": np.array(alone),
+        "supported": said == kinds.SUPPORTED,
+        "raw_supported": np.array(kinds.verdicts(raw, p_raw)) == kinds.SUPPORTED,
+        "smaller": said == kinds.smaller(kinds.MARGIN),
+        "contradicted": np.array(within) == kinds.CONTRADICTED,
+        "detectable": kinds.detectable(given, len(p)),
     }
-    if rho:
-        found |= {"planted": said[k] == kinds.SUPPORTED, "planted, true": true[k], "kind": k}
-        for name, least, most in (
-            ("< .05", 0, 0.05),
-            (".05-.15", 0.05, 0.15),
-            (".15-.25", 0.15, 0.25),
-            ("> .25", 0.25, 1),
-        ):
-            some = other & (abs(true) >= least) & (abs(true) < most)
-            found[f"others {name}"] = (said[some] == kinds.SUPPORTED).mean() if some.any() else math.nan
-    if differences:
-        counts, fast, members, scales = of.pairs
-        every, start, scores = fast(fast.ranks(y)), 0, []
-        for member in members:
-            part = slice(start, start := start + len(member))
-            both = kinds.pool(every[:, part], counts[:, part], member, controlled.CURVE - 1)
-            scores.append(both.score[:, 0] - both.score[:, 1])
-        p = kinds.largest(np.stack(scores, axis=1), scales, signs)
-        found["differences"] = (p <= kinds.ERROR).any()
-    return {name: float(value) for name, value in found.items()}
+
+
+def summary(found: list[dict[str, Floats]], planted: Floats | None) -> dict[str, float]:
+    """Shares of studies; `planted` (S,): the kind planted in each."""
+    all_of = {name: np.array([f[name] for f in found]) for name in found[0]}  # (S, K)
+    z, supported = all_of["z"], all_of["supported"]
+    n, count = z.shape
+    true = np.zeros((n, count))
+    mine = np.zeros((n, count), bool)
+    if planted is not None:
+        mine[np.arange(n), planted] = True
+        for k in range(count):
+            if (planted == k).any():
+                true[planted == k] = np.tanh(z[planted == k].mean(0))
+    best = np.isfinite(all_of["best_low"])
+    covers = (all_of["low"] <= true) & (true <= all_of["high"])
+    adjusted = (all_of["best_low"] <= true) & (true <= all_of["best_high"])
+    both = (all_of["p"] <= kinds.ERROR).any(1) | (all_of["raw_p"] <= kinds.ERROR).any(1)
+    shown = {
+        "covers": covers.mean(),
+        "five strongest": adjusted[best].mean(),
+        "same, plain": covers[best].mean(),
+    }
+    if planted is None:
+        return {
+            "any p ≤ .05, raw": (all_of["raw_p"] <= kinds.ERROR).any(1).mean(),
+            "given": (all_of["p"] <= kinds.ERROR).any(1).mean(),
+            "either": both.mean(),
+            "joint": (all_of["joint"] | all_of["raw_joint"]).any(1).mean(),
+            "any supported, raw": all_of["raw_supported"].any(1).mean(),
+            "supported": supported.any(1).mean(),
+            "each test": (all_of["alone"] <= 0.05).mean(),
+            "smaller": all_of["smaller"].mean(),
+            **shown,
+        }
+    shown |= {
+        "planted": supported[mine].mean(),
+        "joint": all_of["joint"][mine].mean(),
+        "its rho": true[mine].mean(),
+        "detectable": np.nanmean(all_of["detectable"][mine]),
+        "test alone": (all_of["alone"] <= 0.05)[mine].mean(),
+        "contradicted": all_of["contradicted"][mine].mean(),
+    }
+    for low, high in ((0, 0.05), (0.05, 0.15), (0.15, 0.25), (0.25, 1)):
+        some = ~mine & (abs(true) >= low) & (abs(true) < high)
+        if some.any():
+            shown[f"others {low:g} to {high:g}"] = supported[some].mean()
+    return shown
+
+
+def differences(seed: int, paths: tuple[Path, ...]) -> float:
+    """Is any pair of kinds said to differ where robustness is independent of all?"""
+    of = board(*paths)
+    fast, members, scales = of.pairs
+    ranks = fast.ranks(of.normal(np.random.default_rng([seed, 17])))
+    every, start, scores = fast.scores(ranks, of.family), 0, []
+    for member in members:
+        part = slice(start, start := start + len(member))
+        both = kinds.summed(every[:, part], member)
+        scores.append(both[:, 0] - both[:, 1])
+    p = kinds.largest(np.stack(scores, axis=1), scales, families.Signs(FLIPS, seed))
+    return float((p <= kinds.ERROR).any())
 
 
 # ---- one leaf that every model has -------------------------------------------------------------------------
@@ -316,14 +358,20 @@ def leaf(seed: int, family: Floats, rho: float) -> dict[str, float]:
     half = math.sqrt(0.5)
     x, y = half * a + half * clean, half * b + half * clean
     sizes = np.bincount(family)[:, None]
-    correlations = controlled.leafwise(x[None], y, family, controlled.Control(clean))
-    pooled = kinds.pool(correlations, sizes, np.ones((1, 1), bool), controlled.CURVE - 1)
-    p = kinds.largest(pooled.score, np.ones(1), families.Signs(FLIPS, seed))
+    one, signs = np.ones((1, 1), bool), families.Signs(FLIPS, seed)
+    raw = kinds.pool(controlled.leafwise(a[None], b, family), sizes, one)
+    pooled = kinds.pool(controlled.leafwise(x[None], y, family, controlled.Control(clean)), sizes, one, USED)
+    scores = (kinds.scores(x[None], y, family, clean), kinds.scores(a[None], b, family))
+    p, p_raw = (kinds.largest(v, np.ones(1), signs) for v in scores)
     said = kinds.verdicts(pooled, p)[0]
     low, high = kinds.interval(pooled.z, pooled.error, pooled.free)
     inner, outer = kinds.interval(pooled.z, pooled.error, pooled.free, kinds.EQUIVALENCE)
+    raw_inner, raw_outer = kinds.interval(raw.z, raw.error, raw.free, kinds.EQUIVALENCE)
     return {
-        "rejects": float(p[0] <= 0.05),
+        "raw, rejects": float(p_raw[0] <= 0.05),
+        "raw, smaller": float(raw_inner[0] > -kinds.MARGIN and raw_outer[0] < kinds.MARGIN),
+        "given, rejects": float(p[0] <= 0.05),
+        "jackknife rejects": float(low[0] > 0 or high[0] < 0),
         "covers": float(low[0] <= rho <= high[0]),
         "smaller": float(inner[0] > -kinds.MARGIN and outer[0] < kinds.MARGIN),
         "verdict smaller": float(said == kinds.smaller(kinds.MARGIN)),
@@ -343,28 +391,31 @@ def main() -> None:
     paths = (given.families, given.leaderboard, given.kinds)
     seeds = range(given.seed, given.seed + given.studies)
     with ProcessPoolExecutor(given.jobs) as pool:
-        for label, rho, icc in (
-            ("independent", 0.0, ICC),
-            ("independent, families less alike", 0.0, 0.1),
-            ("independent, families more alike", 0.0, 0.8),
-            ("one kind, .4", 0.4, ICC),
-            ("one kind, .6", 0.6, ICC),
+        names = board(*paths).names
+        none = np.zeros(len(names))
+        shares = np.array(list(pool.map(partial(loads, paths=paths), range(len(names)))))  # (K, 2)
+        for label, load, icc in (
+            ("independent", none, ICC),
+            ("independent, families less alike", none, 0.1),
+            ("independent, families more alike", none, 0.8),
+            ("one kind, .4", shares[:, 0], ICC),
+            ("one kind, .6", shares[:, 1], ICC),
         ):
-            one = partial(study, paths=paths, rho=rho, icc=icc)
-            table = pd.DataFrame(list(pool.map(one, seeds, chunksize=20)))
-            _show(label, table.drop(columns="kind", errors="ignore"))
-            if rho:
-                of = table.groupby("kind")["planted"].mean()
-                names = board(*paths).names
-                print("; ".join(f"{names[int(k)]} {share:.0%}" for k, share in of.items()), flush=True)
+            one = partial(study, paths=paths, load=load, icc=icc)
+            found = list(pool.map(one, seeds, chunksize=20))
+            planted = np.array(seeds) % len(names) if load.any() else None
+            _show(label, len(found), summary(found, planted))
+            if planted is not None:
+                mine = np.array([f["supported"][k] for f, k in zip(found, planted, strict=True)])
+                each = [f"{name} {mine[planted == k].mean():.0%}" for k, name in enumerate(names)]
+                print("; ".join(each), flush=True)
         family = board(*paths).family
         for label, code in (("233 models", family), ("180 drawn", _drawn(family, 180))):
             for rho in (0.0, 0.3, 0.4):
                 table = pd.DataFrame(list(pool.map(partial(leaf, family=code, rho=rho), seeds, chunksize=20)))
-                _show(f"{label}, one leaf, {rho:.1f}", table)
-        one = partial(study, paths=paths, rho=0.0, icc=ICC, differences=True)
-        some = pd.DataFrame(list(pool.map(one, seeds[: given.differences], chunksize=5)))
-        _show("differences, independent", some[["differences"]])
+                _show(f"{label}, one leaf, {rho:.1f}", len(table), dict(table.mean()))
+        any_pair = list(pool.map(partial(differences, paths=paths), seeds[: given.differences], chunksize=5))
+        _show("pairs of kinds, independent", len(any_pair), {"any": float(np.mean(any_pair))})
 
 
 def _drawn(family: Floats, n: int) -> Floats:
@@ -372,9 +423,9 @@ def _drawn(family: Floats, n: int) -> Floats:
     return np.unique(some, return_inverse=True)[1]
 
 
-def _show(label: str, table: pd.DataFrame) -> None:
-    cells = [f"{name} {table[name].mean():.3f}" for name in table if table[name].notna().any()]
-    print(f"| {label} | {len(table)} | " + " | ".join(cells) + " |", flush=True)
+def _show(label: str, count: int, said: dict[str, float]) -> None:
+    cells = [f"{name} {value:.3f}" for name, value in said.items()]
+    print(f"| {label} | {count} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,16 @@ class _Rows:
             [controlled.leafwise(part, self.y, self.family, **given) for part in parts], axis=1
         )
 
+    def scores(self, x: "Floats", rho: "Floats") -> "Floats":
+        """Scores of families (F, L) given the control; `rho`: of `leafwise`."""
+        if self.control is None:
+            return kinds.scores(x, self.y, self.family)
+        found = kinds.scores(x, self.y, self.family, self.control.value)
+        if self.control.images is None:
+            return found
+        plain = self.leafwise(x, control=controlled.Control(self.control.value))
+        return found + kinds.correction(rho, plain, self.counts(x))
+
     @property
     def used(self) -> int:
         """Degrees of freedom of the control beyond a straight line's."""
@@ -233,7 +243,9 @@ def _of_kinds(
     groups = _hypotheses(leaves)
     counts = taken.counts(taken.x)
     raw = kinds.pool(taken.leafwise(taken.x, control=None), counts, member)
-    given = raw if taken.control is None else kinds.pool(taken.leafwise(taken.x), counts, member, taken.used)
+    rho = taken.leafwise(taken.x)
+    given = kinds.pool(rho, counts, member, taken.used)
+    scores = (taken.scores(taken.x, rho), kinds.scores(taken.x, taken.y, taken.family))
     every = (taken.family[:, None] == np.arange(taken.family.max() + 1)).astype(float)
     paired = np.where(counts > 1, counts, 0)  # a family of one says nothing of what goes on within families
     inside = kinds.pool(taken.leafwise(taken.x, covariates=every), paired, member, taken.used)
@@ -244,7 +256,7 @@ def _of_kinds(
         columns |= {f"{prefix}low": list(low), f"{prefix}high": list(high)}
     for group in dict.fromkeys(groups.values()):
         chosen = np.array([groups[name] == group for name in names])
-        _test(columns, chosen, taken, (given, raw), signs, margin)
+        _test(columns, chosen, taken, ((given, scores[0]), (raw, scores[1])), signs, margin)
     columns |= _without_clusters(taken, member, given)
     said = kinds.within_verdicts(given.rho, *(np.array(columns[f"within_{e}"]) for e in ("low", "high")))
     models = [np.isfinite(taken.x[given.leaves[:, k]]).any(0) for k in range(len(names))]
@@ -275,7 +287,7 @@ def _test(
     columns: dict[str, list[Any]],
     chosen: "Mask",
     taken: _Rows,
-    pooled: tuple[kinds.Pooled, kinds.Pooled],
+    estimates: "tuple[tuple[kinds.Pooled, Floats], tuple[kinds.Pooled, Floats]]",
     signs: families.Signs,
     margin: float,
 ) -> None:
@@ -283,12 +295,12 @@ def _test(
     import numpy as np
 
     where = np.flatnonzero(chosen)
-    for prefix, every in zip(("", "raw_"), pooled, strict=True):
+    for prefix, (every, score) in zip(("", "raw_"), estimates, strict=True):
         of = _only(every, where)
         scale = kinds.spread(
             taken.x, taken.family, of.leaves, None if prefix or taken.control is None else taken.control.value
         )
-        p = kinds.largest(of.score, scale, signs)
+        p = kinds.largest(kinds.summed(score, of.leaves), scale, signs)
         filled: dict[str, Sequence[Any]] = {f"{prefix}p": list(p)}
         if not prefix:
             low, high = kinds.strongest(of, STRONGEST)
@@ -312,7 +324,6 @@ def _only(pooled: kinds.Pooled, where: "Ints") -> kinds.Pooled:
         pooled.error[where],
         pooled.free[where],
         pooled.without[:, where],
-        pooled.score[:, where],
         pooled.leaves[:, where],
         pooled.sizes[:, where],
     )
@@ -401,8 +412,10 @@ def _of_pairs(
         row = {**shared, "kind": names[a], "other": names[b], "n": int(common.sum()), "note": ""}
         row["n_families"] = len(set(taken.family[common]))
         rows.append(row)
-        both = kinds.pool(taken.leafwise(x), taken.counts(x), member[which][:, [a, b]], taken.used)
-        scores.append(both.score[:, 0] - both.score[:, 1])
+        rho = taken.leafwise(x)
+        both = kinds.pool(rho, taken.counts(x), member[which][:, [a, b]], taken.used)
+        score = kinds.summed(taken.scores(x, rho), both.leaves)
+        scores.append(score[:, 0] - score[:, 1])
         value = None if taken.control is None else taken.control.value
         scales.append(kinds.spread_of_difference(x, taken.family, both.leaves, value))
         row |= {"rho": both.rho[0], "other_rho": both.rho[1]} | kinds.difference(both, taken.used)

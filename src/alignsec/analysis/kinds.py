@@ -15,7 +15,8 @@ doi:10.1198/016214504000001907.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alignsec.analysis import families
+from alignsec.analysis import families, splines
+from alignsec.analysis.control import bends
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ ERROR = 0.05  # family-wise: any kind called supported that is not
 MARGIN = 0.3  # smallest correlation of interest
 EQUIVALENCE = 0.9  # level of the interval that must lie inside the margin
 POWER = 0.8
+_NOTHING = 1e-9
 ALIKE = 0.45  # intraclass correlation taken for `spread`; the median of the leaderboard's leaves
 SUPPORTED, UNKNOWN = "supported", "cannot tell"
 CONTRADICTED, AGREES = "contradicted", "agrees"
@@ -51,7 +53,6 @@ class Pooled:
     error: "Floats"  # its standard error, by the jackknife over families
     free: "Floats"  # degrees of freedom of its t
     without: "Floats"  # (F, K) z without each family
-    score: "Floats"  # (F, K) what each family adds to z
     leaves: "Mask"  # (L, K) which leaves are in it
     sizes: "Floats"  # (F, K) models of each family, the mean over the leaves
 
@@ -78,13 +79,10 @@ def pool(rho: "Floats", counts: "Ints", member: "Mask", used: int = 0) -> Pooled
     -------
     Pooled
         Leaves whose own families allow no test (`families.objection`), or that are NaN in any row, are in no
-        kind. With n models, n_f of them in family f, a leaf's score of that family is
-        z - (1 - n_f / n) z_without: what its models add to z, since z is a sum over models divided by n. No
-        error where the kind's families allow no interval.
+        kind. No error where the kind's families allow no interval.
     """
     import numpy as np
 
-    total = counts.sum(0)
     fine = [not families.objection(c[c > 0], interval=False) for c in counts.T]
     leaves = member & (np.array(fine, bool) & np.isfinite(rho).all(0))[:, None]
     many = leaves.sum(0)
@@ -92,12 +90,11 @@ def pool(rho: "Floats", counts: "Ints", member: "Mask", used: int = 0) -> Pooled
         weight = np.where(many > 0, leaves / many, 0.0)
     z = np.arctanh(np.nan_to_num(rho).clip(-1 + 1e-12, 1 - 1e-12))
     kinds = np.where(many > 0, z @ weight, np.nan)
-    score = np.where(many > 0, (z[0] - (1 - counts / np.maximum(total, 1)) * z[1:]) @ weight, np.nan)
     sizes = counts @ weight
     error, free = np.full(len(many), np.nan), np.full(len(many), np.nan)
     for k in np.flatnonzero(many):
         error[k], free[k] = _jackknife(kinds[1:, k], sizes[:, k], used)
-    return Pooled(kinds[0], error, free, kinds[1:], score, leaves, sizes)
+    return Pooled(kinds[0], error, free, kinds[1:], leaves, sizes)
 
 
 def _jackknife(without: "Floats", sizes: "Floats", used: int) -> tuple[float, float]:
@@ -175,6 +172,59 @@ def detectable(pooled: Pooled, tests: int, power: float = POWER) -> "Floats":
 # ---- one test for all kinds --------------------------------------------------------------------------------
 
 
+def scores(x: "Floats", y: "Floats", family: "Ints", control: "Floats | None" = None) -> "Floats":
+    """What each family adds to the correlation of each leaf with the target, as Fisher's z: (F, L).
+
+    Sums over a family's models of the product of centred ranks, net of the spline of the control's ranks.
+
+    Parameters
+    ----------
+    x : (L, n) float64, NaN where a model has none
+    y : (n,) float64, finite
+    family : (n,) int, 0 to F - 1
+    control : (n,) float64, finite, taken as exact; None: nothing is held fixed
+    """
+    import numpy as np
+
+    found = np.zeros((int(family.max()) + 1, len(x)))
+    for leaf, values in enumerate(x):
+        have = np.isfinite(values)
+        if have.sum() < 2:
+            continue
+        a, b = _left(np.stack([values[have], y[have]]), None if control is None else control[have])
+        products = a * b / max(np.sqrt((a @ a) * (b @ b)), _NOTHING)
+        # of small correlations 1; z and rho are one test, but kinds of several leaves are means of z
+        rho = min(abs(products.sum()), 1 - 1e-12)
+        found[:, leaf] = np.bincount(family[have], products, len(found)) * (np.arctanh(rho) / max(rho, 1e-12))
+    return found
+
+
+def correction(rho: "Floats", plain: "Floats", counts: "Ints") -> "Floats":
+    """What the correction of a noisy control adds to `scores`: (F, L).
+
+    Parameters
+    ----------
+    rho, plain : (1 + F, L) float64, corrected and not, as of `control.leafwise`
+    counts : (F, L) int, models of each family; with n models, n_f of them in family f, that family's part of
+        z is z - (1 - n_f / n) z_without
+    """
+    import numpy as np
+
+    z, z_plain = (np.arctanh(r.clip(-1 + 1e-12, 1 - 1e-12)) for r in (rho, plain))
+    more = z - z_plain
+    found: Floats = more[0] - (1 - counts / np.maximum(counts.sum(0), 1)) * more[1:]
+    return np.where(np.isfinite(found), found, 0.0)
+
+
+def summed(score: "Floats", leaves: "Mask") -> "Floats":
+    """Scores of kinds (F, K) from those of their leaves (F, L), NaN of a kind without one."""
+    import numpy as np
+
+    many = leaves.sum(0)
+    found: Floats = np.where(many > 0, score @ (leaves / np.maximum(many, 1)), np.nan)
+    return found
+
+
 def spread(x: "Floats", family: "Ints", leaves: "Mask", control: "Floats | None" = None) -> "Floats":
     """Relative size of each kind's sampling error, from its scores and models and not from the target: (K,).
 
@@ -187,7 +237,7 @@ def spread(x: "Floats", family: "Ints", leaves: "Mask", control: "Floats | None"
     x : (L, n) float64, NaN where a model has none
     family : (n,) int, 0 to F - 1
     leaves : (L, K) bool
-    control : (n,) float64 or None; of ranks, what is left beside a straight line counts
+    control : (n,) float64, finite, or None
     """
     return _size(_loads(x, leaves, control), family)
 
@@ -212,18 +262,29 @@ def _size(weights: "Floats", family: "Ints") -> "Floats":
 def _loads(x: "Floats", leaves: "Mask", control: "Floats | None") -> "Floats":
     """What each model's target is multiplied by in a kind's mean correlation, (K, n)."""
     import numpy as np
-    from scipy.stats import rankdata
 
     loads = np.zeros(x.shape)
     for row in np.flatnonzero(leaves.any(1)):
-        have = np.isfinite(x[row]) & (True if control is None else np.isfinite(control))
-        rank = rankdata(x[row, have]) - (have.sum() + 1) / 2
-        if control is not None:
-            z = rankdata(control[have]) - (have.sum() + 1) / 2
-            rank -= z * (rank @ z) / max(z @ z, 1e-300)
-        loads[row, have] = rank / np.sqrt(max(rank @ rank, 1e-300) * have.sum())
+        have = np.isfinite(x[row])
+        (rank,) = _left(x[row, have][None], None if control is None else control[have])
+        loads[row, have] = rank / np.sqrt(max(rank @ rank, _NOTHING) * have.sum())
     found: Floats = (leaves / np.maximum(leaves.sum(0), 1)).T @ loads
     return found
+
+
+def _left(values: "Floats", control: "Floats | None") -> "Floats":
+    """Centred ranks of (k, n) values, net of the spline of the control's ranks."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    n = values.shape[1]
+    ranks: Floats = rankdata(values, axis=1) - (n + 1) / 2
+    if control is None or n < 3:
+        return ranks
+    basis = splines.basis((rankdata(control) - 1) / (n - 1), bends(n))
+    design = np.linalg.qr(basis - basis.mean(0))[0]
+    left: Floats = ranks - (ranks @ design) @ design.T
+    return left
 
 
 def largest(score: "Floats", scale: "Floats", signs: families.Signs) -> "Floats":

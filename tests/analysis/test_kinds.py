@@ -1,0 +1,296 @@
+"""Pooled correlations, the test of all kinds, verdicts: against loops written out, on simulated studies."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata, spearmanr
+from scipy.stats import t as student
+
+from alignsec.analysis import control, families, kinds, splines
+
+FAMILY = np.repeat(np.arange(8), [9, 7, 6, 5, 4, 4, 3, 2])
+
+
+def pooled_of(z: list[float], error: list[float]) -> kinds.Pooled:
+    count = len(z)
+    nothing = np.zeros((2, count))
+    return kinds.Pooled(np.array(z), np.array(error), np.full(count, 20.0), nothing, nothing > 0, nothing)
+
+
+def leaves(rng: np.random.Generator, count: int, family: np.ndarray = FAMILY) -> np.ndarray:
+    shared = rng.standard_normal((count, family.max() + 1))
+    return shared[:, family] + rng.standard_normal((count, len(family)))
+
+
+def counts_of(x: np.ndarray, family: np.ndarray = FAMILY) -> np.ndarray:
+    return np.stack([np.isfinite(x[:, family == f]).sum(1) for f in range(family.max() + 1)])
+
+
+@pytest.fixture
+def study() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Five leaves with gaps, a target, and three kinds of two, two and one leaf."""
+    rng = np.random.default_rng(3)
+    x = leaves(rng, 5)
+    x[0, 3] = x[1, FAMILY == 5] = x[4, FAMILY == 7] = np.nan
+    y = x[2] + leaves(rng, 1)[0]
+    member = np.zeros((5, 3), bool)
+    member[[0, 1, 2, 3, 4], [0, 0, 1, 1, 2]] = True
+    return x, y, member
+
+
+def test_a_pooled_correlation_and_its_jackknife_equal_a_loop_written_out(
+    study: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    x, y, member = study
+    found = kinds.pool(control.leafwise(x, y, FAMILY), counts_of(x), member)
+    for k in range(3):
+
+        def mean_z(keep: np.ndarray, k: int = k) -> float:
+            total = []
+            for leaf in np.flatnonzero(member[:, k]):
+                both = keep & np.isfinite(x[leaf])
+                total.append(math.atanh(spearmanr(x[leaf][both], y[both]).statistic))
+            return sum(total) / len(total)
+
+        scored = np.isfinite(x[member[:, k]]).any(0)
+        present = [f for f in range(8) if scored[f == FAMILY].any()]
+        without = [mean_z(f != FAMILY) for f in present]
+        middle = sum(without) / len(without)
+        error = math.sqrt((len(present) - 1) / len(present) * sum((z - middle) ** 2 for z in without))
+        assert found.z[k] == pytest.approx(mean_z(FAMILY >= 0), abs=1e-12)
+        assert found.error[k] == pytest.approx(error, abs=1e-12)
+        sizes = np.array([np.isfinite(x[member[:, k]][:, f == FAMILY]).sum(1).mean() for f in present])
+        assert found.free[k] == pytest.approx((len(sizes) + sizes.sum() ** 2 / (sizes**2).sum()) / 2 - 1)
+        low, high = kinds.interval(found.z, found.error, found.free)
+        half = student.ppf(0.975, found.free[k]) * error
+        assert (low[k], high[k]) == pytest.approx(
+            (math.tanh(mean_z(FAMILY >= 0) - half), math.tanh(mean_z(FAMILY >= 0) + half)), abs=1e-12
+        )
+
+
+def test_on_complete_balanced_data_a_mixed_model_gives_nearly_the_same() -> None:
+    statsmodels = pytest.importorskip("statsmodels.api")
+    rng = np.random.default_rng(5)
+    family = np.repeat(np.arange(20), 8)
+    y = leaves(rng, 1, family)[0]
+    x = np.stack([share * y + leaves(rng, 1, family)[0] for share in (0.3, 0.5, 0.6, 0.8, 1.0, 0.4)])
+    found = kinds.pool(control.leafwise(x, y, family), counts_of(x, family), np.ones((6, 1), bool))
+
+    def standard(v: np.ndarray) -> np.ndarray:
+        ranks = v.argsort(-1).argsort(-1).astype(float)
+        return (ranks - ranks.mean(-1, keepdims=True)) / ranks.std(-1, keepdims=True)
+
+    stacked = standard(x).ravel()[:, None]  # a slope of standardised ranks is a correlation; one per leaf
+    model = statsmodels.MixedLM(
+        np.tile(standard(y), 6), stacked, groups=np.repeat(np.arange(6), len(y)), exog_re=stacked
+    )
+    assert found.rho[0] == pytest.approx(model.fit().fe_params[0], abs=0.05)
+
+
+def test_scores_of_families_are_sums_of_products_of_what_the_control_leaves(
+    study: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    x, y, _ = study
+    clean = leaves(np.random.default_rng(6), 1)[0] + y
+    for given in (None, clean):
+        found = kinds.scores(x, y, FAMILY, given)
+        for leaf, values in enumerate(x):
+            have = np.isfinite(values)
+            design = np.ones((have.sum(), 1))
+            if given is not None:
+                basis = splines.basis(
+                    (rankdata(given[have]) - 1) / (have.sum() - 1), control.bends(have.sum())
+                )
+                design = np.column_stack([design, basis])
+            a, b = (
+                rankdata(v[have]) - design @ np.linalg.lstsq(design, rankdata(v[have]), rcond=None)[0]
+                for v in (values, y)
+            )
+            rho = a @ b / math.sqrt((a @ a) * (b @ b))
+            each = [(a * b)[FAMILY[have] == f].sum() / (a @ b) * math.atanh(rho) for f in range(8)]
+            assert found[:, leaf] == pytest.approx(each, abs=1e-12)
+        rho = control.leafwise(x, y, FAMILY, None if given is None else control.Control(given))
+        assert found.sum(0) == pytest.approx(np.arctanh(rho[0]), abs=1e-12)
+
+
+def test_scores_sum_to_the_corrected_correlation_where_the_control_is_noisy(
+    study: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    x, y, _ = study
+    clean = 1 / (1 + np.exp(-leaves(np.random.default_rng(6), 1)[0] - y))
+    rho = control.leafwise(x, y, FAMILY, control.Control(clean, np.full(len(y), 80.0)))
+    plain = control.leafwise(x, y, FAMILY, control.Control(clean))
+    found = kinds.scores(x, y, FAMILY, clean) + kinds.correction(rho, plain, counts_of(x))
+    assert abs(rho - plain).max() > 0.01
+    assert found.sum(0) == pytest.approx(np.arctanh(rho[0]), abs=0.05)
+    assert not kinds.correction(plain, plain, counts_of(x)).any()
+
+
+def test_the_largest_of_flipped_sums_equals_a_loop_over_all_patterns_stepped_down() -> None:
+    rng = np.random.default_rng(11)
+    score, scale = rng.standard_normal((7, 4)) + np.array([1.2, 0, 0.5, 0]), np.array([1.0, 2.0, 0.5, 1.0])
+    observed = abs(score.sum(0)) / scale
+    order = sorted(range(4), key=lambda k: -observed[k])
+    expected, before = {}, 0.0
+    patterns = [np.array(p) for p in itertools.product([1, -1], repeat=7)]
+    for i, k in enumerate(order):
+        hits = sum(
+            max(abs((p * score[:, j]).sum()) / scale[j] for j in order[i:]) >= observed[k] - 1e-12
+            for p in patterns
+        )
+        before = max(before, hits / len(patterns))
+        expected[k] = before
+    found = kinds.largest(score, scale, families.Signs(1000, 0))
+    assert found == pytest.approx([expected[k] for k in range(4)], abs=1e-15)
+
+
+def test_drawn_patterns_agree_with_all_of_them() -> None:
+    rng = np.random.default_rng(2)
+    score = np.vstack([rng.standard_normal((12, 3)) + 0.4, np.zeros((30, 3))])
+    every = kinds.largest(score, np.ones(3), families.Signs(100, 0))
+    # a family of next to nothing makes one too many for all patterns
+    score[12:] = 1e-9
+    drawn = kinds.largest(score, np.ones(3), families.Signs(20_000, 0))
+    assert drawn == pytest.approx(every, abs=0.012)
+    assert (drawn >= 1 / 20_001).all()
+
+
+def test_a_kind_without_an_estimate_is_no_hypothesis() -> None:
+    rng = np.random.default_rng(2)
+    score = rng.standard_normal((9, 3))
+    alone = kinds.largest(score[:, :2], np.ones(2), families.Signs(100, 0))
+    score[:, 2] = np.nan
+    found = kinds.largest(score, np.array([1.0, 1.0, 0.0]), families.Signs(100, 0))
+    assert list(found[:2]) == list(alone)
+    assert np.isnan(found[2])
+
+
+def test_spread_is_the_error_of_a_target_that_has_to_do_with_nothing() -> None:
+    rng = np.random.default_rng(9)
+    family = np.repeat(np.arange(30), 6)
+    x = leaves(rng, 6, family)
+    x[1] = x[0] + 0.3 * x[1]
+    x[2, 60:] = np.nan
+    member = np.zeros((6, 4), bool)
+    member[[0, 1, 2, 3, 4, 5], [0, 0, 1, 2, 2, 3]] = True
+    made = [
+        math.sqrt(kinds.ALIKE) * rng.standard_normal(30)[family]
+        + math.sqrt(1 - kinds.ALIKE) * rng.standard_normal(len(family))
+        for _ in range(300)
+    ]
+    simulated = np.std(
+        [kinds.pool(control.leafwise(x, y, family), counts_of(x, family), member).z for y in made], axis=0
+    )
+    assert kinds.spread(x, family, member) == pytest.approx(simulated, rel=0.2)
+    assert kinds.spread(x, family, member, made[0]) == pytest.approx(simulated, rel=0.2)
+
+
+def test_leaves_of_too_few_families_are_in_no_kind() -> None:
+    rng = np.random.default_rng(4)
+    x = leaves(rng, 3)
+    x[1, FAMILY > 3] = np.nan
+    y = leaves(rng, 1)[0]
+    member = np.array([[True, False], [True, False], [False, True]])
+    found = kinds.pool(control.leafwise(x, y, FAMILY), counts_of(x), member)
+    assert found.leaves[:, 0].tolist() == [True, False, False]
+    assert found.z[0] == pytest.approx(math.atanh(spearmanr(x[0], y).statistic))
+    member = np.array([[False, True], [True, False], [False, True]])
+    assert np.isnan(kinds.pool(control.leafwise(x, y, FAMILY), counts_of(x), member).z[0])
+
+
+@pytest.mark.parametrize(
+    ("z", "error", "p", "verdict"),
+    [
+        (0.5, 0.1, 0.01, "supported"),
+        (-0.5, 0.1, 0.01, "supported"),
+        (0.5, 0.1, 0.051, "cannot tell"),
+        (0.15, 0.1, 0.01, "cannot tell"),  # the interval has 0 in it
+        (0.05, 0.1, 0.6, "smaller than .3"),
+        (0.15, 0.1, 0.6, "cannot tell"),  # 90 % interval to .31
+        (0.0, math.nan, 0.6, "cannot tell"),
+    ],
+)
+def test_verdicts(z: float, error: float, p: float, verdict: str) -> None:
+    assert kinds.verdicts(pooled_of([z], [error]), np.array([p])) == [verdict]
+
+
+def test_the_margin_decides_what_is_small_and_is_named() -> None:
+    assert kinds.verdicts(pooled_of([0.05], [0.1]), np.array([0.6]), margin=0.2) == ["cannot tell"]
+    assert kinds.verdicts(pooled_of([0.0], [0.1]), np.array([0.6]), margin=0.2) == ["smaller than .2"]
+
+
+def test_the_strongest_have_wider_intervals_as_benjamini_and_yekutieli_say() -> None:
+    pooled = pooled_of([0.1, -0.6, 0.4, 0.9, 0.2], [0.1, 0.1, 0.1, math.nan, 0.1])
+    low, high = kinds.strongest(pooled, 2)
+    half = student.ppf(1 - 0.05 * 2 / 4 / 2, 20) * 0.1  # 2 of the 4 that have an interval
+    assert np.isnan(low[[0, 3, 4]]).all()
+    assert low[1] == pytest.approx(math.tanh(-0.6 - half))
+    assert high[2] == pytest.approx(math.tanh(0.4 + half))
+
+
+def test_what_is_detectable_is_found_with_that_power() -> None:
+    pooled = pooled_of([0.0], [0.1])
+    z = math.atanh(kinds.detectable(pooled, 1)[0])
+    drawn = z + 0.1 * np.random.default_rng(1).standard_t(20, 20_000)
+    assert (drawn > student.ppf(0.975, 20) * 0.1).mean() == pytest.approx(0.8, abs=0.01)
+    assert kinds.detectable(pooled, 16)[0] > kinds.detectable(pooled, 1)[0]
+
+
+def test_the_difference_of_two_kinds_is_jackknifed_itself() -> None:
+    rng = np.random.default_rng(8)
+    x = leaves(rng, 1)
+    x = np.vstack([x, x + 0.01 * leaves(rng, 1)])  # nearly the same, so their difference is known well
+    y = x[0] + leaves(rng, 1)[0]
+    both = kinds.pool(control.leafwise(x, y, FAMILY), counts_of(x), np.eye(2, dtype=bool))
+    found = kinds.difference(both)
+    assert found["difference"] == pytest.approx(math.tanh(both.z[0] - both.z[1]))
+    assert (
+        found["high"] - found["low"]
+        < 0.2
+        * (
+            kinds.interval(both.z, both.error, both.free)[1]
+            - kinds.interval(both.z, both.error, both.free)[0]
+        ).min()
+    )
+
+
+# ---- simulated studies -------------------------------------------------------------------------------------
+
+SIZES = [30, 20, 15, 12, 10, 8, 8, 6, 5, 4, 3, 3, 2, 2, 2, 1, 1, 1, 1, 1]
+
+
+def simulated(seed: int, rho: float) -> list[str]:
+    """Verdicts given clean accuracy of eight kinds, some scores missing; the first carries `rho`."""
+    rng = np.random.default_rng([seed, 1])
+    family = np.repeat(np.arange(len(SIZES)), SIZES)
+
+    def normal(count: int) -> np.ndarray:
+        shared = rng.standard_normal((count, len(SIZES)))[:, family]
+        return math.sqrt(0.45) * shared + math.sqrt(0.55) * rng.standard_normal((count, len(family)))
+
+    common, clean = normal(8), normal(1)[0]
+    x = (0.8 * common[:, None] + 0.6 * normal(16).reshape(8, 2, -1) + 0.5 * clean).reshape(16, -1)
+    y = rho * common[0] + math.sqrt(1 - rho**2) * normal(1)[0] + 0.5 * clean
+    x[2:6, rng.random(len(family)) < 0.3] = np.nan
+    member = np.repeat(np.eye(8, dtype=bool), 2, axis=0)
+    found = kinds.pool(
+        control.leafwise(x, y, family, control.Control(clean)), counts_of(x, family), member, 3
+    )
+    scale = kinds.spread(x, family, found.leaves, clean)
+    score = kinds.summed(kinds.scores(x, y, family, clean), found.leaves)
+    return kinds.verdicts(found, kinds.largest(score, scale, families.Signs(1000, seed)))
+
+
+def test_kinds_that_robustness_has_nothing_to_do_with_are_rarely_supported_and_often_called_small() -> None:
+    said = [simulated(seed, 0.0) for seed in range(60)]
+    assert sum("supported" in study for study in said) <= 8  # 5 % of 60, and four standard errors more
+    small = sum(study.count("smaller than .3") for study in said)
+    assert small >= 0.25 * 8 * 60  # of 134 models
+
+
+def test_a_planted_kind_is_supported_and_the_others_are_not() -> None:
+    said = [simulated(seed, 0.7) for seed in range(30)]
+    assert sum(study[0] == "supported" for study in said) >= 24
+    assert sum("supported" in study[1:] for study in said) <= 6
