@@ -62,7 +62,8 @@ def test_the_layout_alone_spells_the_names_of_a_studys_files(suffix: str) -> Non
     found = [
         str(p.relative_to(SOURCE))
         for p in MODULES
-        if p.name != "layout.py" and spelled.search(re.sub(r'""".*?"""', "", p.read_text(), flags=re.S))
+        if p.name not in ("layout.py", "folders.py")
+        and spelled.search(re.sub(r'""".*?"""', "", p.read_text(), flags=re.S))
     ]
     assert found == []
 

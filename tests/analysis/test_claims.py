@@ -12,6 +12,7 @@ import pytest
 from alignsec.analysis import claims, kinds
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.schemas import SCHEMAS
 from alignsec.study.records import Plan
 
 SIZES = [24, 18, 14, 12, 10, 8, 8, 6, 5, 4, 3, 3, 2, 2, 2, 1, 1]
@@ -210,7 +211,7 @@ def test_the_table_has_its_schema_and_comes_back_from_a_file(
         tables.validate(frame, kind)
         tables.write_csv(frame, tmp_path / "t.csv")
         back = tables.read_csv(tmp_path / "t.csv")
-        assert list(back.columns) == list(tables.SCHEMAS[kind])
+        assert list(back.columns) == list(SCHEMAS[kind])
         number = "rho" if kind == "kinds" else "difference"
         assert back[number].dropna().tolist() == frame[number].dropna().tolist()
 

@@ -14,6 +14,7 @@ from alignsec.analysis.correlate import correlate, write
 from alignsec.cli import app
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.schemas import SCHEMAS
 
 TARGETS = ["clean_top1", "robust_top1@1/255", "robust_top1@L2:0.5"]
 ESTIMATES = ["rho", "p", "q", "pearson_r", "r2", "slope", "intercept", "p_ols"]
@@ -104,7 +105,7 @@ def test_rows_keep_the_order_of_the_tree_and_hold_the_schema() -> None:
     table = correlate(models(leaves), tree(leaves), TARGETS[::-1])
     assert table["benchmark"].tolist() == [b for b in ["root", *leaves] for _ in TARGETS]
     assert table["target"].tolist() == TARGETS[::-1] * 4
-    assert list(table.columns) == list(tables.SCHEMAS["correlations"])
+    assert list(table.columns) == list(SCHEMAS["correlations"])
     tables.validate(table, "correlations")
     tables.validate(correlate(models(leaves), tree(leaves), []), "correlations")
 

@@ -13,6 +13,7 @@ import pytest
 
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.schemas import SCHEMAS
 from alignsec.robustness import summarise
 from alignsec.robustness.gather import gather
 from alignsec.study import records
@@ -404,7 +405,7 @@ def test_top5_of_ten_classes_is_no_target_unless_asked_for(
     files = Models(tmp_path)
     for model, count in classes.items():
         tables.write(
-            attack(model, [0.001], top5=asked)[list(tables.SCHEMAS["attack"])],
+            attack(model, [0.001], top5=asked)[list(SCHEMAS["attack"])],
             files.attack(model, "0000"),
             "attack",
         )

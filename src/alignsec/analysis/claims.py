@@ -10,6 +10,7 @@ from alignsec.analysis import families, kinds
 from alignsec.analysis import rows as selecting
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.schemas import SCHEMAS
 from alignsec.study import targets as naming
 from alignsec.study.kinds import ENGINEERING
 from alignsec.study.records import Plan
@@ -431,5 +432,5 @@ def _of_pairs(
 def _table(rows: Sequence[Mapping[str, Any]], schema: str) -> "pd.DataFrame":
     import pandas as pd
 
-    frame = pd.DataFrame(rows, columns=list(tables.SCHEMAS[schema]))
-    return frame.astype({name: tables.dtype(*spec) for name, spec in tables.SCHEMAS[schema].items()})
+    frame = pd.DataFrame(rows, columns=list(SCHEMAS[schema]))
+    return frame.astype({name: tables.dtype(*spec) for name, spec in SCHEMAS[schema].items()})

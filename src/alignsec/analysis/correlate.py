@@ -12,6 +12,7 @@ from alignsec.analysis.parents import with_exported
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
+from alignsec.ground.schemas import SCHEMAS
 from alignsec.study.layout import correlations_of
 from alignsec.study.targets import clean, control_of, is_of_correct, is_share
 from alignsec.study.targets import kind as kind_of
@@ -158,7 +159,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     """The rows as a table of kind ``correlations``, with p corrected for their number per kind of target."""
     import pandas as pd
 
-    schema = tables.SCHEMAS["correlations"]
+    schema = SCHEMAS["correlations"]
     frame = pd.DataFrame(rows, columns=list(schema))
     frame["target_kind"] = [kind_of(target) for target in frame["target"]]
     frame = frame.astype({name: tables.dtype(*spec) for name, spec in schema.items()})

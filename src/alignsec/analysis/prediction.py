@@ -11,6 +11,7 @@ from alignsec.analysis import splines
 from alignsec.analysis.control import bends
 from alignsec.analysis.correlate import MINIMUM
 from alignsec.ground import tables
+from alignsec.ground.schemas import SCHEMAS
 from alignsec.study.targets import control_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def predict(
             row: dict[str, Any] = {"level": level, "group": group, "target": target, "control": control}
             row |= {"predictors": len(members), "benchmarks": sum(map(len, members.values())), "note": ""}
             rows.append(row | _row(total, scores, target, control, flips, seed))
-    schema = tables.SCHEMAS["prediction"]
+    schema = SCHEMAS["prediction"]
     frame = pd.DataFrame(rows, columns=list(schema))
     return frame.astype({name: tables.dtype(*spec) for name, spec in schema.items()})
 

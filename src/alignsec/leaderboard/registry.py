@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.tables import SCHEMAS, unescaped
+from alignsec.ground.schemas import SCHEMAS
+from alignsec.ground.tables import unescaped
 from alignsec.ground.tabular import read_table
 
 if TYPE_CHECKING:

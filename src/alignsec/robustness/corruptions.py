@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.reasons import Excluded, memory_excludes
-from alignsec.ground.tables import SCHEMAS, empty, read, write
+from alignsec.ground.schemas import SCHEMAS
+from alignsec.ground.tables import empty, read, write
 from alignsec.study.records import write_status
 from alignsec.zoo import running
 
