@@ -187,7 +187,7 @@ def _answer(found: Found, n: Numbers) -> str:
                 "median over kinds) to be found."
             )
         else:
-            needed = n("models needed for an interval", MODELS, "alignsec.analysis.families", "d")
+            needed = n("models needed for an interval", MODELS, "docs/statistics.md", "d")
             lines.append(f"An interval needs {needed} models, so none is given for these kinds.")
     return "\n\n".join(lines)
 
