@@ -384,7 +384,10 @@ def write(table: "pd.DataFrame", out: Path) -> None:
 
 def _is_own(path: Path) -> bool:
     """Is the file one benchmark's part of a gathered table, as its content and name say?"""
+    import pandas as pd
+
     if tables.kind_of(path) != "correlations":
         return False
-    held = set(tables.read(path, "correlations")["benchmark"])
+    # no more than this column: an earlier version of the table has others
+    held = set(pd.read_parquet(path, columns=["benchmark"])["benchmark"])
     return len(held) == 1 and correlations_of(path, held.pop()) == path

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from alignsec.report.figures import COLUMN, PAGE, message, style, target_label
-from alignsec.study.targets import middle
+from alignsec.report.reading import middle_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,8 +72,8 @@ def components(
 
 
 def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
-    """The models, coloured by the middle epsilon."""
-    target = middle(tables["correlations"]["target"])
+    """The models, coloured by the target that there is room for."""
+    target = middle_of(tables["total"], tables["correlations"]["target"])
     return {"tsne": draw(tables["total"], tables["benchmarks"], target, **options)}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from alignsec.report.figures import CATEGORY_COLORS, COLUMN, message, short, style, target_label
-from alignsec.study.targets import middle
+from alignsec.report.reading import middle_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,9 +14,9 @@ NAMED = 5  # benchmarks with their name beside them: those where within and betw
 
 
 def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
-    """The leaves with the middle epsilon."""
+    """The leaves with the target that there is room for."""
     table = tables["correlations"]
-    return {"within_between": draw(table, middle(table["target"]), **options)}
+    return {"within_between": draw(table, middle_of(tables["total"], table["target"]), **options)}
 
 
 def draw(correlations: "pd.DataFrame", target: str) -> "Figure":
