@@ -136,10 +136,13 @@ def drawn_text(figure: Figure) -> str:
 def test_the_forest_is_the_table(study: findings.Study) -> None:
     figure = forest.draw(study.correlations, MIDDLE, rows=20)
     mine = study.correlations[study.correlations["is_leaf"] & (study.correlations["target"] == MIDDLE)]
-    best = mine.loc[mine["rho"].abs().sort_values(ascending=False, kind="stable").index[:20]]
+    best = forest.chosen(mine, "partial_rho", 20)
+    assert set(mine.loc[(mine["q"] < 0.05) | (mine["partial_q"] < 0.05), "benchmark"]) <= set(
+        best["benchmark"]
+    )
     labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert [int(re.search(r"\((\d+)\)$", t)[1]) for t in labels] == best["n"].tolist()  # type: ignore[index]
-    for axes, column in zip(figure.axes, ("rho", "partial"), strict=True):
+    for axes, column in zip(figure.axes, ("partial", "rho"), strict=True):
         (lines,) = (c for c in axes.collections if c.get_gid() == "interval")
         ends = np.array([s[:, 0] for s in lines.get_segments()])
         np.testing.assert_allclose(ends, best[[f"{column}_low", f"{column}_high"]].astype(float))
@@ -151,9 +154,14 @@ def test_the_forest_is_the_table(study: findings.Study) -> None:
 def test_within_between_p_values_and_curves_are_the_tables(study: findings.Study) -> None:
     mine = study.correlations[study.correlations["is_leaf"] & (study.correlations["target"] == MIDDLE)]
     axes = within_between.draw(study.correlations, MIDDLE).axes[0]
-    points = np.concatenate([c.get_offsets() for c in axes.collections])
+    bars = [c for c in axes.collections if c.get_gid() == "interval"]
+    points = np.concatenate([c.get_offsets() for c in axes.collections if c.get_gid() != "interval"])
     wanted = mine[["rho_between", "rho_within"]].dropna().to_numpy()
     np.testing.assert_allclose(points[np.lexsort(points.T)], wanted[np.lexsort(wanted.T)])
+    ends = {(round(y0, 9), round(y1, 9)) for bar in bars for (_, y0), (_, y1) in bar.get_segments()}
+    known = mine[["rho_within_low", "rho_within_high"]].dropna().round(9)
+    assert len(ends) == within_between.NAMED
+    assert ends <= set(known.itertuples(index=False, name=None))
 
     figure = p_values.draw(study.correlations)
     leaves = study.correlations[study.correlations["is_leaf"]]
@@ -183,7 +191,7 @@ def test_the_missingness_map_is_the_leaderboard(data_dir: Path, study: findings.
 
 
 def test_components_of_completed_scores_do_not_show_missingness(study: findings.Study) -> None:
-    place, shares = tsne.components(study.total, study.benchmarks)
+    place, shares, _ = tsne.components(study.total, study.benchmarks)
     assert len(place) > 150 and 0.3 < shares[0] < 0.9 and shares[1] < shares[0]
     assert tsne.components(study.total.head(3), study.benchmarks)[0].empty
     complete = study.total.assign(**{b: study.total[b].rank() for b in study.benchmarks["benchmark"]}).fillna(

@@ -82,8 +82,9 @@ def correlate(
     -------
     Table of kind ``correlations``, one row per benchmark x target, benchmarks in the order of their table,
     targets as given. `rho`: Spearman over all models with both, as `pandas.DataFrame.corr`. `rho_low,
-    rho_high, p, lofo_low, lofo_high, rho_within, rho_between, n_effective`: see `families.estimate`;
-    `lofo_family`: whose absence moves rho most; `families_effective`: see `families.effective`.
+    rho_high, p, lofo_low, lofo_high, rho_within, rho_within_low, rho_within_high, rho_between, n_effective`:
+    see `families.estimate`; `lofo_family`: whose absence moves rho most; `families_effective`: see
+    `families.effective`.
     `rho_corrected`: rho over the root of the target's reliability. `partial_*`: Spearman given clean accuracy
     (`control`, of reliability `control_reliability`), over the `partial_n` models that have all three, see
     `control.given`; null where the target is clean accuracy. `leaderboard_*`: the same given Brain-Score's
@@ -285,6 +286,8 @@ def _plain(found: families.Estimates, i: int, sizes: "Ints", names: Sequence[str
         "lofo_high": found.lofo_high[i],
         "lofo_family": names[which] if which >= 0 else None,
         "rho_within": found.within[i],
+        "rho_within_low": found.within_low[i],
+        "rho_within_high": found.within_high[i],
         "rho_between": found.between[i],
         "families_effective": families.effective(sizes),
         "n_effective": found.n_effective[i],
@@ -385,7 +388,10 @@ def write(table: "pd.DataFrame", out: Path) -> None:
 
 def _is_own(path: Path) -> bool:
     """Is the file one benchmark's part of a gathered table, as its content and name say?"""
+    import pandas as pd
+
     if tables.kind_of(path) != "correlations":
         return False
-    held = set(tables.read(path, "correlations")["benchmark"])
+    # no more than this column: an earlier version of the table has others
+    held = set(pd.read_parquet(path, columns=["benchmark"])["benchmark"])
     return len(held) == 1 and correlations_of(path, held.pop()) == path

@@ -38,6 +38,8 @@ class Estimates:
     lofo_high: "Floats"
     lofo_family: "Ints"  # index of the family whose absence moves rho most, -1 where none
     within: "Floats"
+    within_low: "Floats"
+    within_high: "Floats"
     between: "Floats"
     n_effective: "Floats"
 
@@ -90,9 +92,11 @@ def estimate(
         (`degrees_of_freedom`). `p`: two-sided sign-flip test of family score sums: each family's centred
         ranks of y change sign together, rho is computed again, its denominator included; p is the share of
         patterns with |rho| at least as large, the observed one counted. `within`: correlation of ranks about
-        their family's mean, `between`: of the families' mean ranks weighted by size. `n_effective`: n divided
-        by the design effect 1 + (sum n_f^2 / n - 1) icc_x icc_y, intraclass correlations of the ranks from
-        one-way ANOVA. NaN where `objection` has one, and where something left out leaves a constant.
+        their family's mean, `within_low, within_high` its interval, from leaving out one family of two models
+        or more; null given a control. `between`: of the families' mean ranks weighted by size. `n_effective`:
+        n divided by the design effect 1 + (sum n_f^2 / n - 1) icc_x icc_y, intraclass correlations of the
+        ranks from one-way ANOVA. NaN where `objection` has one, and where something left out leaves a
+        constant.
 
     Sources: jackknife of clusters, Cameron and Miller (2015), doi:10.3368/jhr.50.2.317; sign-flipped scores,
     Hemerik, Goeman and Finos (2020), doi:10.1111/rssb.12369; within and between, Bland and Altman (1995),
@@ -120,7 +124,11 @@ def estimate(
     within, between = _within_between(dx, dy, family, sizes)
     shared = np.clip(_icc(dx[None], family, sizes), 0, 1) * np.clip(_icc(dy, family, sizes), 0, 1)
     design = 1 + ((sizes**2).sum() / n - 1) * np.nan_to_num(shared)
-    return Estimates(rho, low, high, p, lofo_low, lofo_high, which, within, between, n / design)
+    inner = np.full((2, count), np.nan)
+    if control is None:
+        inner[:] = _within_interval(within, ranks, family, sizes)
+    return Estimates(rho, low, high, p, lofo_low, lofo_high, which, within, inner[0], inner[1], between,
+                     n / design)  # fmt: skip
 
 
 # ---- correlations, of all models and without each family ---------------------------------------------------
@@ -315,6 +323,27 @@ def _within_between(dx: "Floats", dy: "Floats", family: "Ints", sizes: "Ints") -
     within = r(dx - mx[family], dy - my[:, family], np.ones(len(dx))) if len(dx) - len(sizes) >= 3 else nan
     between = r(mx, my, sizes.astype(float)) if len(sizes) >= 4 else nan
     return within, between
+
+
+def _within_interval(
+    within: "Floats", ranks: "Floats", family: "Ints", sizes: "Ints"
+) -> tuple["Floats", "Floats"]:
+    """Interval of the correlation within families (T,), from the ranks of `_ranks_without`.
+
+    A family of one says nothing of what goes on within families: it counts for nothing here.
+    """
+    import numpy as np
+
+    paired = np.flatnonzero(sizes > 1)
+    if objection(sizes[paired], interval=True):
+        return np.full(len(within), np.nan), np.full(len(within), np.nan)
+    without = []
+    for left in paired:
+        kept = family != left
+        code = family[kept] - (family[kept] > left)
+        dx, dy = ranks[1 + left, 0, kept], ranks[1 + left, 1:, kept].T
+        without.append(_within_between(dx, dy, code, np.delete(sizes, left))[0])
+    return _interval(within, np.array(without), sizes[paired])
 
 
 def _icc(rows: "Floats", family: "Ints", sizes: "Ints") -> "Floats":

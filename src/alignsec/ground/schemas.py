@@ -95,6 +95,8 @@ SCHEMAS: dict[str, Schema] = {
         "lofo_high": ("float", True),
         "lofo_family": ("str", True),
         "rho_within": ("float", True),
+        "rho_within_low": ("float", True),
+        "rho_within_high": ("float", True),
         "rho_between": ("float", True),
         "pearson_r": ("float", True),
         "r2": ("float", True),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.study import targets as names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,3 +32,21 @@ def _table(study: "Layout", name: str) -> "pd.DataFrame":
     if not path.is_file():
         raise AlignsecError(f"{path} is not there: run the study first, or give the folder of another")
     return tables.read_csv(path) if path.suffix == ".csv" else tables.read(path, _KINDS.get(name, name))
+
+
+def at_floor(total: "pd.DataFrame", targets: Iterable[str]) -> dict[str, float]:
+    """Share of the models that a target puts at 0, of those that have it."""
+    columns = dict.fromkeys(targets)
+    return {t: float((total[t].dropna() == 0).mean()) for t in columns if total[t].notna().any()}
+
+
+def middle_of(total: "pd.DataFrame", targets: Iterable[str]) -> str:
+    """The target to show where there is room for one (`alignsec.study.targets.middle`), off the floor.
+
+    Parameters
+    ----------
+    total : table of kind ``total_scores``
+    targets : columns of `total`
+    """
+    every = list(targets)
+    return names.middle(every, at_floor(total, every))

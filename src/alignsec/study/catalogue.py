@@ -61,13 +61,13 @@ class Figure:
 FIGURES: dict[str, Figure] = {
     "kinds": Figure("alignsec.report.figures.kinds", ("kinds",)),
     "heatmap": Figure("alignsec.report.figures.heatmap", ("correlations", "benchmarks")),
-    "forest": Figure("alignsec.report.figures.forest", ("correlations",)),
+    "forest": Figure("alignsec.report.figures.forest", ("correlations", "total")),
     "scatter": Figure(
         "alignsec.report.figures.scatter", ("total", "correlations"),
         files=("scatter_average", "scatter_neural", "scatter_behavior", "scatter_engineering"),
     ),
     "curves": Figure("alignsec.report.figures.curves", ("robustness", "total"), keys=("zoo.sheet",)),
-    "within_between": Figure("alignsec.report.figures.within_between", ("correlations",)),
+    "within_between": Figure("alignsec.report.figures.within_between", ("correlations", "total")),
     "p_values": Figure("alignsec.report.figures.p_values", ("correlations",)),
     "tsne": Figure(
         "alignsec.report.figures.tsne", ("total", "correlations", "benchmarks"),

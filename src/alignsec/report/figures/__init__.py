@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignsec.study.targets import label as target_label
-from alignsec.study.targets import radius
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CATEGORY_COLORS", "COLUMN", "LEVEL", "PAGE", "family_styles", "message", "save", "style",
-           "target_colors", "target_label"]  # fmt: skip
+__all__ = ["CATEGORY_COLORS", "COLUMN", "LEVEL", "PAGE", "family_styles", "message", "save", "style", "target_label"]  # fmt: skip
 
 # Okabe and Ito's colours, told apart with any common colour blindness
 CATEGORY_COLORS = {"neural": "#0072B2", "behavior": "#D55E00", "engineering": "#009E73", None: "#555555"}
@@ -58,16 +56,6 @@ def style() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
         yield
-
-
-def target_colors(targets: Sequence[str]) -> dict[str, tuple[float, float, float, float]]:
-    """A colour for each target: from light to dark with epsilon, the same in every figure of a study."""
-    import matplotlib as mpl
-    import numpy as np
-
-    ordered = sorted(targets, key=lambda t: (radius(t) is None, radius(t) or 0.0, targets.index(t)))
-    shades = mpl.colormaps["viridis"](np.linspace(0.85, 0.05, max(len(ordered), 2)))
-    return {t: tuple(c) for t, c in zip(ordered, shades, strict=False)}
 
 
 def family_styles(families: Iterable[str], most: int = len(_FAMILIES)) -> dict[str, tuple[str, str]]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis.correlate import targets_of
 from alignsec.report.figures import CATEGORY_COLORS, LEVEL, PAGE, by_category, short, style, target_label
+from alignsec.study.targets import by_kind, source_of, with_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     Cells = npt.NDArray[np.float64]
 
 SIZE = 6.0  # points, of the benchmarks' names
+WIDEST = 58  # letters of a benchmark's name; no name of the leaderboard of 2025 is longer
 PER_PANEL = 80  # rows; more go into a second panel, so that the figure fits a page
 
 
@@ -39,7 +41,7 @@ def draw(
     annotate: bool = False,
     colormap: str = "vlag",
 ) -> "Figure":
-    """Rows: benchmarks, indented by depth, parents bold; columns: targets; colour: rho from -1 to 1.
+    """Rows: benchmarks, indented by depth, parents bold; columns: targets by kind; colour: rho, -1 to 1.
 
     A dot marks a cell with q (leaves) or p (parents) of .05 and above, a cross one that allows no test; grey:
     no estimate. More than `PER_PANEL` benchmarks are drawn in two panels, parted at a parent.
@@ -50,7 +52,8 @@ def draw(
     from matplotlib.figure import Figure
 
     order = list(benchmarks["benchmark"])
-    targets = targets_of(correlations)
+    kinds = by_kind(targets_of(correlations))
+    targets = [t for of_kind in kinds.values() for t in of_kind]
 
     def grid(column: str) -> "Cells":
         wide = correlations.pivot(index="benchmark", columns="target", values=column)
@@ -59,11 +62,11 @@ def draw(
     rho, p, q, n = grid("rho"), grid("p"), grid("q"), grid("n")
     level = np.where(benchmarks["is_leaf"].to_numpy(bool)[:, None], q, p)
     parts = _parts(list(benchmarks["is_leaf"]))
-    names = short(order, 44) if len(parts) > 1 else {name: name for name in order}
+    names = short(order, WIDEST)
     longest = max(b - a for a, b in parts)
     with style():
         height = (0.135 if len(parts) == 1 else 0.112) * longest + 1.9
-        width = 4.0 + 0.34 * len(targets) if len(parts) == 1 else max(PAGE, 4.6 + 0.22 * len(targets))
+        width = 4.0 + 0.34 * len(targets) if len(parts) == 1 else max(PAGE, 5.1 + 0.28 * len(targets))
         figure = Figure(figsize=(width, height), layout="constrained")
         colours = mpl.colormaps[colormap].with_extremes(bad="0.82")
         panels = figure.subplots(1, len(parts), squeeze=False)[0]
@@ -72,13 +75,7 @@ def draw(
             _mark(axes, rho[a:b], level[a:b], annotate)
             _name(axes, benchmarks.iloc[a:b], [names[n] for n in order[a:b]], len(targets),
                   whole=len(parts) == 1)  # fmt: skip
-            axes.set_xticks(range(len(targets)))
-            axes.set_xticklabels(
-                [target_label(t) for t in targets], rotation=60, ha="left", rotation_mode="anchor",
-                fontsize=7 if len(parts) == 1 else 5.5,
-            )  # fmt: skip
-            axes.xaxis.tick_top()
-            axes.tick_params(axis="x", length=0)
+            _columns(axes, kinds, 7 if len(parts) == 1 else 5.5)
             axes.spines[:].set_visible(False)
             axes.set_ylim(longest - 0.5, -0.5)  # rows of both panels are of one height
         bar = figure.colorbar(
@@ -89,9 +86,32 @@ def draw(
         models = n[np.isfinite(rho)]
         ends = dict.fromkeys(f"{v:.0f}" for v in (models.min(), models.max())) if len(models) else ()
         of = f"; n = {' to '.join(ends)} models" if ends else ""
-        bar.set_label(f"Spearman ρ with the target{of}\n{mark}; grey: no estimate", fontsize=6.5)
+        source = _shared_source(targets)
+        whose = f" ({source})" if source else ""
+        bar.set_label(f"Spearman ρ with the target{whose}{of}\n{mark}; grey: no estimate", fontsize=6.5)
         bar.outline.set_visible(False)
         return figure
+
+
+def _shared_source(targets: Sequence[str]) -> str | None:
+    """The source of all targets, where they have one in common."""
+    sources = {source_of(t) for t in targets}
+    return sources.pop() if len(sources) == 1 else None
+
+
+def _columns(axes: "Axes", kinds: Mapping[str, Sequence[str]], size: float) -> None:
+    """Targets above the columns, with a rule between their kinds; a source of all is said once, below."""
+    targets = [t for of_kind in kinds.values() for t in of_kind]
+    shared = _shared_source(targets)
+    labels = short((target_label(with_source(t, None) if shared else t) for t in targets), 44)
+    axes.set_xticks(range(len(targets)))
+    axes.set_xticklabels(list(labels.values()), rotation=90, ha="center", va="bottom", fontsize=size)
+    axes.xaxis.tick_top()
+    axes.tick_params(axis="x", length=0)
+    at = 0
+    for of_kind in list(kinds.values())[:-1]:
+        at += len(of_kind)
+        axes.axvline(at - 0.5, color="white", linewidth=2.5, gid="kind")
 
 
 def _parts(is_leaf: Sequence[bool]) -> list[tuple[int, int]]:
@@ -125,7 +145,7 @@ def _mark(axes: "Axes", rho: "Cells", level: "Cells", annotate: bool) -> None:
 def _name(axes: "Axes", benchmarks: "pd.DataFrame", names: Sequence[str], count: int, *, whole: bool) -> None:
     """`names` left of the rows, indented by depth; categories and the rules between them."""
     axes.set_yticks([])
-    size, step = (SIZE, 7.0) if whole else (SIZE - 1, 4.0)
+    size, step = (SIZE, 7.0) if whole else (SIZE - 0.7, 3.5)
     weights = ["normal" if is_leaf else "bold" for is_leaf in benchmarks["is_leaf"]]
     # in points, measured: spaces and an average width per letter differ between bold and normal
     indents = [step * int(d) for d in benchmarks["depth"]]

@@ -1,17 +1,22 @@
-"""Robust accuracy on one alignment score, with the least-squares line of every epsilon."""
+"""Robust accuracy on one alignment score: a panel per target, with the least-squares line and its band."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from alignsec.report.figures import COLUMN, family_styles, message, p_text, style, target_colors, target_label
-from alignsec.study.targets import robust
+from alignsec.report.figures import COLUMN, OTHER, PAGE, family_styles, message, p_text, style, target_label
+from alignsec.study.targets import is_share, ladders, mean_name, robust
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARKERS = 6  # families with a marker of their own; more cannot be told apart at this size
+    Floats = npt.NDArray[np.float64]
+
+ACROSS, MOST = 3, 12  # panels beside each other, and in all
+GRID = 60  # points that a line and its band are drawn through
 
 
 def numbers(row: Any) -> str:
@@ -30,10 +35,19 @@ def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -
     total, table = tables["total"], tables["correlations"]
     return {
         f"scatter_{kind}": draw(
-            total, table, f"{kind}_vision", robust(table["target"]), title=f"{kind} alignment", **options
+            total, table, f"{kind}_vision", _shown(table["target"]), title=f"{kind} alignment", **options
         )
         for kind in ("average", "neural", "behavior", "engineering")
     }
+
+
+def _shown(targets: "pd.Series") -> list[str]:
+    """Every accuracy under attack, its mean over epsilons first; without one, all targets."""
+    every = list(dict.fromkeys(targets))
+    found: list[str] = []
+    for ladder in ladders(every):
+        found += [t for t in (mean_name(ladder[0]), *ladder) if t in every]
+    return (found or robust(every))[:MOST]
 
 
 def draw(
@@ -45,66 +59,140 @@ def draw(
     title: str | None = None,
     point_size: float = 18,
 ) -> "Figure":
-    """One point per model and target, one colour per target, one marker per large family; line and numbers of
-    `correlations`."""
+    """One point per model, colour and marker by family, the same in all drawings of a study; line and numbers
+    of `correlations`, with a 95 % band from leaving out one family at a time."""
     import numpy as np
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
     with style():
         if benchmark not in total.columns:
             return message(f"The leaderboard has no {benchmark}.")
         x = total[benchmark].to_numpy(float)
-        rows = correlations[correlations["benchmark"] == benchmark].set_index("target")
-        if not any(np.isfinite(x * total[t].to_numpy(float)).any() for t in targets):
+        values = {t: total[t].to_numpy(float) for t in targets}
+        if not any(np.isfinite(x * y).any() for y in values.values()):
             return message(f"No model has both {benchmark} and a robustness value.")
+        rows = correlations[correlations["benchmark"] == benchmark].set_index("target")
         family = total["family"].to_numpy(dtype=str)
-        markers = {f: m for f, (_, m) in family_styles(family[np.isfinite(x)], MARKERS).items()}
-        figure = Figure(figsize=(COLUMN, 3.9), layout="constrained")
-        axes = figure.add_subplot()
-        handles = []
-        for target, colour in target_colors(targets).items():
-            y = total[target].to_numpy(float)
-            both = np.isfinite(x) & np.isfinite(y)
-            row = rows.loc[target]
-            label = f"{target_label(target)}: n = {row['n']}"
-            if np.isfinite(row["slope"]):
-                label = f"{target_label(target)}:\n{numbers(row)}"
-                ends = np.array([x[both].min(), x[both].max()])
-                axes.plot(
-                    ends, row["intercept"] + row["slope"] * ends, color=colour, linewidth=1.2, gid=target
-                )
-            shown = {"other": both & ~np.isin(family, list(markers))}
-            for name, chosen in (shown | {f: both & (family == f) for f in markers}).items():
-                if chosen.any():
-                    axes.scatter(
-                        x[chosen], y[chosen], s=point_size, color=[colour], alpha=0.75, linewidths=0,
-                        marker=markers.get(name, "o"), gid=f"{target} {name}",
-                    )  # fmt: skip
-            handles.append(
-                Line2D([], [], color=colour, marker="o", markersize=3.5, linewidth=1.2, label=label)
-            )
-        axes.set_xlabel(f"alignment: {benchmark}")
-        axes.set_ylabel("accuracy under attack")
-        axes.set_ylim(-0.03, 1.03)
-        axes.set_title(title or benchmark, loc="left")
-        figure.legend(
-            handles=handles, loc="outside lower left", frameon=False, handletextpad=0.4, borderaxespad=0.1
-        )
-        if markers:
-            _name(axes, markers)
+        # of all models with robustness, whatever this drawing shows of them: so siblings agree
+        styles = family_styles(family[np.isfinite(np.stack(list(values.values()))).any(0)])
+        across = 2 if len(targets) == 4 else min(ACROSS, len(targets))
+        down = -(-len(targets) // across)
+        size = (COLUMN, 3.4) if len(targets) == 1 else (PAGE, 2.35 * down + 0.6)
+        figure = Figure(figsize=size, layout="constrained")
+        grid = list(figure.subplots(down, across, squeeze=False).flat)
+        for axes, (target, y) in zip(grid, values.items(), strict=False):
+            _panel(axes, (x, y, family), target, rows.loc[target], styles, point_size)
+        for axes in grid[len(targets) :]:
+            axes.remove()
+        for axes in grid[: len(targets)]:
+            axes.set_xlabel(f"alignment: {benchmark}")
+        figure.suptitle(title or benchmark, x=0.01, ha="left", fontsize=9, fontweight="bold")
+        shown = family[np.isfinite(x) & np.isfinite(np.stack(list(values.values()))).any(0)]
+        _name(figure, [str(f) for f in shown], styles, 6 if across > 1 else 3)
         return figure
 
 
-def _name(axes: "Axes", markers: Mapping[str, str]) -> None:
-    """The families' markers."""
+def _panel(
+    axes: "Axes",
+    models: tuple["Floats", "Floats", "npt.NDArray[np.str_]"],
+    target: str,
+    row: Any,
+    styles: Mapping[str, tuple[str, str]],
+    point_size: float,
+) -> None:
+    """One target: points, line and band."""
+    import numpy as np
+
+    x, y, family = models
+    both = np.isfinite(x) & np.isfinite(y)
+    axes.set_title(f"{target_label(target)}\n{_lines(row)}", loc="left", fontsize=6.5)
+    axes.set_ylabel("accuracy" if is_share(target) else target_label(target))
+    if not both.any():
+        return
+    if np.isfinite(row["slope"]):
+        along = np.linspace(x[both].min(), x[both].max(), GRID)
+        line = row["intercept"] + row["slope"] * along
+        bound = (0.0, 1.0) if is_share(target) else (0.0, np.inf)
+        ends = band(x[both], y[both], family[both], along)
+        if ends is not None:
+            axes.fill_between(along, *np.clip(ends, *bound), color="0.85", linewidth=0, gid="band", zorder=0)
+        # no accuracy is below 0 or above 1, and no line says so
+        inside = (line >= bound[0]) & (line <= bound[1])
+        axes.plot(along[inside], line[inside], color="0.2", linewidth=1.1, gid=target, zorder=1)
+    for name, (colour, marker) in {**styles, "other": OTHER}.items():
+        chosen = both & ((family == name) if name in styles else ~np.isin(family, list(styles)))
+        if chosen.any():
+            axes.scatter(x[chosen], y[chosen], s=point_size, color=colour, alpha=0.8, edgecolors="white",
+                         linewidths=0.3, marker=marker, gid=f"{target} {name}", zorder=2)  # fmt: skip
+    top = 1.06 * float(y[both].max()) or 1.0
+    axes.set_ylim(-0.03 * top, top)
+
+
+def _lines(row: Any) -> str:
+    """The numbers, in two lines as a narrow panel needs them."""
+    import pandas as pd
+
+    if pd.isna(row["slope"]):
+        return f"n = {row['n']}\n"
+    first, _, rest = numbers(row).partition(", ")
+    estimate, _, tail = rest.partition("], ")
+    return f"{estimate}]\n{first}, {tail}" if tail else f"{rest}\n{first}"
+
+
+def band(
+    x: "Floats", y: "Floats", family: "npt.NDArray[np.str_]", along: "Floats"
+) -> tuple["Floats", "Floats"] | None:
+    """95 % band of the least-squares line of y on x, delete-one-family jackknife with t quantiles.
+
+    Parameters
+    ----------
+    x, y, family : (n,), finite
+    along : (k,) places on x
+
+    Returns
+    -------
+    Lower and upper end, (k,) each; None where families are too few for an interval (`families.objection`), or
+    where without one of them x is constant.
+    """
+    import numpy as np
+    from scipy.stats import t as student
+
+    from alignsec.analysis import families
+
+    _, code = np.unique(family, return_inverse=True)
+    sizes = np.bincount(code)
+    if families.objection(sizes, interval=True):
+        return None
+    fits = []
+    for left in (None, *range(len(sizes))):
+        kept = code != left if left is not None else np.ones(len(x), bool)
+        if np.ptp(x[kept]) == 0:
+            return None
+        fits.append(np.polyval(np.polyfit(x[kept], y[kept], 1), along))
+    whole, without = fits[0], np.stack(fits[1:])
+    count = len(sizes)
+    error = np.sqrt((count - 1) / count * ((without - without.mean(0)) ** 2).sum(0))
+    half = student.ppf((1 + families.LEVEL) / 2, families.degrees_of_freedom(sizes)) * error
+    return whole - half, whole + half
+
+
+def _name(
+    figure: "Figure", shown: Sequence[str], styles: Mapping[str, tuple[str, str]], columns: int
+) -> None:
+    """Colour and marker of the families that have a point."""
     from matplotlib.lines import Line2D
 
-    kinds = [
-        Line2D([], [], color="0.35", marker=m, markersize=3.5, linestyle="", label=f)
-        for f, m in [*markers.items(), ("other", "o")]
-    ]
-    axes.legend(
-        handles=kinds, fontsize=5.5, frameon=False, ncols=2, loc="best", handletextpad=0.1, columnspacing=0.6,
-        labelspacing=0.25,
-    )  # fmt: skip
+    handles = [
+        Line2D([], [], color=colour, marker=marker, markersize=4, linestyle="",
+               label=f"{name} ({shown.count(name)})")
+        for name, (colour, marker) in styles.items() if name in shown
+    ]  # fmt: skip
+    rest = sum(f not in styles for f in shown)
+    if rest:
+        handles.append(
+            Line2D(
+                [], [], color=OTHER[0], marker=OTHER[1], markersize=4, linestyle="", label=f"other ({rest})"
+            )
+        )
+    figure.legend(handles=handles, loc="outside lower left", frameon=False, ncols=columns, handletextpad=0.2,
+                  columnspacing=0.8)  # fmt: skip
