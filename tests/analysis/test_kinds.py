@@ -89,6 +89,13 @@ def test_on_complete_balanced_data_a_mixed_model_gives_nearly_the_same() -> None
     assert found.rho[0] == pytest.approx(model.fit().fe_params[0], abs=0.05)
 
 
+def fixed(control_: np.ndarray | None, n: int) -> np.ndarray:
+    columns = np.ones((n, 1))
+    if control_ is None:
+        return columns
+    return np.column_stack([columns, splines.basis((rankdata(control_) - 1) / (n - 1), control.bends(n))])
+
+
 def test_scores_of_families_are_sums_of_products_of_what_the_control_leaves(
     study: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
@@ -98,21 +105,19 @@ def test_scores_of_families_are_sums_of_products_of_what_the_control_leaves(
         found = kinds.scores(x, y, FAMILY, given)
         for leaf, values in enumerate(x):
             have = np.isfinite(values)
-            design = np.ones((have.sum(), 1))
-            if given is not None:
-                basis = splines.basis(
-                    (rankdata(given[have]) - 1) / (have.sum() - 1), control.bends(have.sum())
-                )
-                design = np.column_stack([design, basis])
-            a, b = (
-                rankdata(v[have]) - design @ np.linalg.lstsq(design, rankdata(v[have]), rcond=None)[0]
-                for v in (values, y)
-            )
-            rho = a @ b / math.sqrt((a @ a) * (b @ b))
-            each = [(a * b)[FAMILY[have] == f].sum() / (a @ b) * math.atanh(rho) for f in range(8)]
-            assert found[:, leaf] == pytest.approx(each, abs=1e-12)
+            design = fixed(None if given is None else given[have], have.sum())
+            hat = design @ np.linalg.pinv(design)
+            a, b = (rankdata(v[have]) - hat @ rankdata(v[have]) for v in (values, y))
+            a, b = a / np.linalg.norm(a), b / np.linalg.norm(b)
+            for f in range(8):
+                of = FAMILY[have] == f
+                assert found.sums[f, leaf] == pytest.approx(a[of] @ b[of], abs=1e-12)
+                # (I - H_ff)^(-1/2) of the family's residuals, as Bell and McCaffrey write it
+                root, turn = np.linalg.eigh(np.eye(of.sum()) - hat[np.ix_(of, of)])
+                adjusted = (turn * root.clip(1 - kinds._MOST) ** -0.5) @ turn.T @ b[of]
+                assert found.flipped[f, leaf] == pytest.approx(a[of] @ adjusted, abs=1e-9)
         rho = control.leafwise(x, y, FAMILY, None if given is None else control.Control(given))
-        assert found.sum(0) == pytest.approx(np.arctanh(rho[0]), abs=1e-12)
+        assert found.sums.sum(0) == pytest.approx(rho[0], abs=1e-12)
 
 
 def test_scores_sum_to_the_corrected_correlation_where_the_control_is_noisy(
@@ -121,50 +126,73 @@ def test_scores_sum_to_the_corrected_correlation_where_the_control_is_noisy(
     x, y, _ = study
     clean = 1 / (1 + np.exp(-leaves(np.random.default_rng(6), 1)[0] - y))
     rho = control.leafwise(x, y, FAMILY, control.Control(clean, np.full(len(y), 80.0)))
-    plain = control.leafwise(x, y, FAMILY, control.Control(clean))
-    found = kinds.scores(x, y, FAMILY, clean) + kinds.correction(rho, plain, counts_of(x))
-    assert abs(rho - plain).max() > 0.01
-    assert found.sum(0) == pytest.approx(np.arctanh(rho[0]), abs=0.05)
-    assert not kinds.correction(plain, plain, counts_of(x)).any()
+    exact = control.leafwise(x, y, FAMILY, control.Control(clean))
+    plain = kinds.scores(x, y, FAMILY, clean)
+    found = kinds.corrected(plain, rho, exact, counts_of(x))
+    assert abs(rho - exact).max() > 0.005
+    assert found.sums.sum(0) == pytest.approx(rho[0], abs=1e-12)
+    assert (kinds.corrected(plain, exact, exact, counts_of(x)).flipped == plain.flipped).all()
 
 
-def test_the_largest_of_flipped_sums_equals_a_loop_over_all_patterns_stepped_down() -> None:
-    rng = np.random.default_rng(11)
-    score, scale = rng.standard_normal((7, 4)) + np.array([1.2, 0, 0.5, 0]), np.array([1.0, 2.0, 0.5, 1.0])
-    observed = abs(score.sum(0)) / scale
-    order = sorted(range(4), key=lambda k: -observed[k])
-    expected, before = {}, 0.0
-    patterns = [np.array(p) for p in itertools.product([1, -1], repeat=7)]
+def raw_scores(sums: np.ndarray) -> kinds.Scores:
+    return kinds.Scores(sums, sums, np.zeros((*sums.shape, 1)))
+
+
+def test_the_largest_of_flipped_sums_equals_a_loop_over_all_patterns_stepped_down(
+    study: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    x, y, member = study
+    clean = leaves(np.random.default_rng(6), 1)[0]
+    scores, scale = kinds.scores(x, y, FAMILY, clean), np.array([1.0, 0.8, 1.2])
+    weight = kinds.weights(member)
+    observed = abs(np.arctanh(scores.sums.sum(0)) @ weight) / scale
+
+    def drawn(pattern: np.ndarray, k: int) -> float:
+        total = 0.0
+        for leaf in np.flatnonzero(member[:, k]):
+            left = 1 - sum((pattern @ scores.taken[:, leaf, j]) ** 2 for j in range(scores.taken.shape[2]))
+            rho = (pattern @ scores.flipped[:, leaf]) / math.sqrt(left)
+            total += math.atanh(max(min(rho, 1 - 1e-12), 1e-12 - 1)) / member[:, k].sum()
+        return abs(total) / scale[k]
+
+    order = sorted(range(3), key=lambda k: -observed[k])
+    every = [[drawn(np.array([1, *p]), k) for k in range(3)] for p in itertools.product([1, -1], repeat=7)]
+    before, expected = 0.0, {}
     for i, k in enumerate(order):
-        hits = sum(
-            max(abs((p * score[:, j]).sum()) / scale[j] for j in order[i:]) >= observed[k] - 1e-12
-            for p in patterns
-        )
-        before = max(before, hits / len(patterns))
-        expected[k] = before
-    found = kinds.largest(score, scale, families.Signs(1000, 0))
-    assert found == pytest.approx([expected[k] for k in range(4)], abs=1e-15)
+        hits = sum(max(row[j] for j in order[i:]) >= observed[k] - 1e-9 for row in every)
+        before = expected[k] = max(before, max(hits, 1) / len(every))
+    found = kinds.largest(scores, weight, scale, families.Signs(1000, 0))
+    assert found == pytest.approx([expected[k] for k in range(3)], abs=1e-15)
+    assert len(set(found)) > 1
 
 
 def test_drawn_patterns_agree_with_all_of_them() -> None:
     rng = np.random.default_rng(2)
-    score = np.vstack([rng.standard_normal((12, 3)) + 0.4, np.zeros((30, 3))])
-    every = kinds.largest(score, np.ones(3), families.Signs(100, 0))
-    # a family of next to nothing makes one too many for all patterns
-    score[12:] = 1e-9
-    drawn = kinds.largest(score, np.ones(3), families.Signs(20_000, 0))
+    sums = np.vstack([rng.standard_normal((12, 3)) + 0.4, np.zeros((30, 3))]) / 20
+    every = kinds.largest(raw_scores(sums), np.eye(3), np.ones(3), families.Signs(100, 0))
+    # families of next to nothing make too many for all patterns
+    sums[12:] = 1e-9
+    drawn = kinds.largest(raw_scores(sums), np.eye(3), np.ones(3), families.Signs(20_000, 0))
     assert drawn == pytest.approx(every, abs=0.012)
     assert (drawn >= 1 / 20_001).all()
 
 
 def test_a_kind_without_an_estimate_is_no_hypothesis() -> None:
-    rng = np.random.default_rng(2)
-    score = rng.standard_normal((9, 3))
-    alone = kinds.largest(score[:, :2], np.ones(2), families.Signs(100, 0))
-    score[:, 2] = np.nan
-    found = kinds.largest(score, np.array([1.0, 1.0, 0.0]), families.Signs(100, 0))
+    scores = raw_scores(np.random.default_rng(2).standard_normal((9, 3)) / 20)
+    signs = families.Signs(100, 0)
+    alone = kinds.largest(scores, np.eye(3)[:, :2], np.ones(2), signs)
+    weight = kinds.weights(np.eye(3, 4, dtype=bool)[:, [0, 1, 3]])
+    found = kinds.largest(scores, weight, np.array([1.0, 1.0, 0.0]), signs)
     assert list(found[:2]) == list(alone)
     assert np.isnan(found[2])
+
+
+def test_sums_of_leaves_of_their_own_stand_beside_each_other() -> None:
+    found = kinds.beside([np.array([1.0, -1.0]), np.array([0.5, 0.5, -1.0])])
+    assert found.T.tolist() == [[1, -1, 0, 0, 0], [0, 0, 0.5, 0.5, -1]]
+    one = kinds.beside([np.array([math.nan, math.nan]), np.array([1.0])])
+    assert np.isnan(one[:, 0]).any()
+    assert np.isfinite(one[:, 1]).all()
 
 
 def test_spread_is_the_error_of_a_target_that_has_to_do_with_nothing() -> None:
@@ -279,8 +307,10 @@ def simulated(seed: int, rho: float) -> list[str]:
         control.leafwise(x, y, family, control.Control(clean)), counts_of(x, family), member, 3
     )
     scale = kinds.spread(x, family, found.leaves, clean)
-    score = kinds.summed(kinds.scores(x, y, family, clean), found.leaves)
-    return kinds.verdicts(found, kinds.largest(score, scale, families.Signs(1000, seed)))
+    p = kinds.largest(
+        kinds.scores(x, y, family, clean), kinds.weights(found.leaves), scale, families.Signs(1000, seed)
+    )
+    return kinds.verdicts(found, p)
 
 
 def test_kinds_that_robustness_has_nothing_to_do_with_are_rarely_supported_and_often_called_small() -> None:

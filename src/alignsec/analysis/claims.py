@@ -78,15 +78,15 @@ class _Rows:
             [controlled.leafwise(part, self.y, self.family, **given) for part in parts], axis=1
         )
 
-    def scores(self, x: "Floats", rho: "Floats") -> "Floats":
-        """Scores of families (F, L) given the control; `rho`: of `leafwise`."""
+    def scores(self, x: "Floats", rho: "Floats") -> kinds.Scores:
+        """Scores of families given the control; `rho`: of `leafwise`."""
         if self.control is None:
             return kinds.scores(x, self.y, self.family)
         found = kinds.scores(x, self.y, self.family, self.control.value)
         if self.control.images is None:
             return found
         plain = self.leafwise(x, control=controlled.Control(self.control.value))
-        return found + kinds.correction(rho, plain, self.counts(x))
+        return kinds.corrected(found, rho, plain, self.counts(x))
 
     @property
     def used(self) -> int:
@@ -102,7 +102,7 @@ def claims(
     covariates: "pd.DataFrame | None" = None,
     options: Options | None = None,
 ) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Every kind of benchmarks against the primary target of every kind of target, and pairs of kinds.
+    """Every kind of benchmarks against the primary target of every kind of target but clean accuracy.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def claims(
         ``differences`` (a row per pair of human-likeness kinds and target, primary rows). Kinds of area
         ``engineering`` are accuracies: they are hypotheses of their own (`hypotheses`), and the family-wise
         p of the human-likeness kinds does not count them. `rho, low, high, p`: given the control, and raw
-        where there is none (the target is clean accuracy); see `kinds.pool, largest, interval`; `verdict`:
+        where there is none; see `kinds.pool, largest, interval`; `verdict`:
         `kinds.verdicts`. `within_*`: the same with families held fixed, over one model of each network.
         `strongest_*`: interval of the `STRONGEST` of their hypotheses, adjusted for that choice. `super_*`:
         range of rho without one super-family, and the one without which it differs most; no interval.
@@ -136,6 +136,8 @@ def claims(
     found: list[dict[str, Any]] = []
     pairs: list[dict[str, Any]] = []
     for target in plan["primary"].values():
+        if naming.kind(target) == "clean":
+            continue
         for which, models in selections(rows, naming.source_of(target)).items():
             part = total[total["model"].isin(models)]
             shared: dict[str, Any] = {"target": target, "rows": which, "margin": plan["margin"]}
@@ -145,7 +147,7 @@ def claims(
                 found += _empty(leaves, shared)
                 continue
             found += _of_kinds(taken, leaves, shared, signs, plan["margin"])
-            if which == PRIMARY and naming.kind(target) != "clean":
+            if which == PRIMARY:
                 pairs += _of_pairs(taken, leaves, shared, signs)
     return _table(found, "kinds"), _table(pairs, "differences")
 
@@ -169,7 +171,7 @@ def _check(total: "pd.DataFrame", plan: Plan) -> None:
 
 def _control(target: str, total: "pd.DataFrame", plan: Plan) -> str | None:
     own = naming.control_of(target, [str(c) for c in total])
-    return own if plan["control"] is None or naming.kind(target) == "clean" else plan["control"]
+    return own if plan["control"] is None else plan["control"]
 
 
 def _rows(
@@ -288,7 +290,7 @@ def _test(
     columns: dict[str, list[Any]],
     chosen: "Mask",
     taken: _Rows,
-    estimates: "tuple[tuple[kinds.Pooled, Floats], tuple[kinds.Pooled, Floats]]",
+    estimates: tuple[tuple[kinds.Pooled, kinds.Scores], tuple[kinds.Pooled, kinds.Scores]],
     signs: families.Signs,
     margin: float,
 ) -> None:
@@ -301,7 +303,7 @@ def _test(
         scale = kinds.spread(
             taken.x, taken.family, of.leaves, None if prefix or taken.control is None else taken.control.value
         )
-        p = kinds.largest(kinds.summed(score, of.leaves), scale, signs)
+        p = kinds.largest(score, kinds.weights(of.leaves), scale, signs)
         filled: dict[str, Sequence[Any]] = {f"{prefix}p": list(p)}
         if not prefix:
             low, high = kinds.strongest(of, STRONGEST)
@@ -405,7 +407,7 @@ def _of_pairs(
     wanted = [k for k, name in enumerate(names) if groups[name] == HUMAN]
     scored = np.isfinite(taken.x)
     mostly = {k: scored[member[:, k]].mean(0) >= 0.5 for k in wanted}
-    rows, scores, scales = [], [], []
+    rows, scores, scales, weight = [], [], [], []
     for a, b in combinations(wanted, 2):
         which = np.flatnonzero(member[:, a] | member[:, b])
         common = mostly[a] & mostly[b]
@@ -415,15 +417,16 @@ def _of_pairs(
         rows.append(row)
         rho = taken.leafwise(x)
         both = kinds.pool(rho, taken.counts(x), member[which][:, [a, b]], taken.used)
-        score = kinds.summed(taken.scores(x, rho), both.leaves)
-        scores.append(score[:, 0] - score[:, 1])
+        scores.append(taken.scores(x, rho))
+        weight.append(kinds.weights(both.leaves) @ np.array([1.0, -1.0]))
         value = None if taken.control is None else taken.control.value
         scales.append(kinds.spread_of_difference(x, taken.family, both.leaves, value))
         row |= {"rho": both.rho[0], "other_rho": both.rho[1]} | kinds.difference(both, taken.used)
         if not np.isfinite(row["low"]):
             row["note"] = "no interval: too few models or families have both"
     if rows:
-        p = kinds.largest(np.stack(scores, axis=1), np.array(scales), signs)
+        every = kinds.Scores(*(np.concatenate(part, axis=1) for part in zip(*scores, strict=True)))
+        p = kinds.largest(every, kinds.beside(weight), np.array(scales), signs)
         for row, value in zip(rows, p, strict=True):
             row["p"] = value
     return rows
