@@ -2,6 +2,7 @@
 made of the rest. Also the findings, the tables and every figure of such a study."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,17 +117,70 @@ def test_the_tables(study: findings.Study) -> None:
 def test_the_summary_says_the_tables_numbers(study: findings.Study) -> None:
     text = summary.markdown(study, "planted")
     leaves = study.correlations[
-        study.correlations["is_leaf"] & study.correlations["target"].str.startswith("robust_top1@")
+        study.correlations["is_leaf"]
+        & study.correlations["target"].str.startswith("robust_top1@")
+        & (study.correlations["category"] != "engineering")
     ]
     kept = leaves.loc[leaves["partial_q"] < 0.05, "benchmark"].nunique()
-    assert f"Of 106 leaf benchmarks, {kept} remain at q < .05 after controlling clean accuracy" in text
+    assert (
+        f"Adversarial Linf: of 81 leaf benchmarks of human-likeness, {kept} remain at q < .05 after "
+        "controlling clean accuracy for at least one of 3 targets"
+    ) in text
     best = leaves.loc[leaves["partial_rho"].where(leaves["partial_q"] < 0.05).abs().idxmax()]
     assert f"the strongest are {best['benchmark']} (ρ = {best['rho']:.2f} [" in text
+    assert (
+        "81 leaf benchmarks of human-likeness (and 25 engineering benchmarks, which are accuracies)" in text
+    )
+    assert "Engineering benchmarks (accuracies) and AutoAttack top-1" in text
     assert "2 models: head of 365" in text
     assert "Attacks on 1 model warned: gradients may be masked." in text
     row = at(study, "average_vision")
     assert f"ρ = {row['rho']:.2f} [{row['rho_low']:.2f}, {row['rho_high']:.2f}]".replace("-", "−") in text
     assert "nan" not in text
+
+
+def test_no_engineering_accuracy_is_counted_as_human_likeness(study: findings.Study) -> None:
+    """Accuracies that follow robustness exactly change nothing but the sentences about accuracies."""
+    table = study.correlations.copy()
+    mine = table["is_leaf"] & (table["category"] == "engineering")
+    table.loc[mine, ["rho", "partial_rho"]] = 0.99
+    table.loc[mine, ["p", "q", "partial_p", "partial_q"]] = 1e-6
+    louder = replace(study, correlations=table)
+    pd.testing.assert_frame_equal(findings.predictors(louder), findings.predictors(study))
+    assert not findings.predictors(study)["category"].eq("engineering").any()
+
+    def of_people(text: str) -> list[str]:
+        return [line for line in text.splitlines() if not line.startswith(("- Engineering", "- Counting"))]
+
+    said = summary.markdown(louder, "planted")
+    assert of_people(said) == of_people(summary.markdown(study, "planted"))
+    assert "Engineering, adversarial Linf: 25 of 25 accuracies" in said
+
+
+def test_what_attacked_and_what_its_source_warns_of_is_said(study: findings.Study) -> None:
+    made = {
+        "bed": {
+            "title": "A bed", "citation": "Somebody (2020)", "licence": "MIT",
+            "cautions": ["Half is missing"],
+            "targets": {"pgd_top1@1/255[bed]": {
+                "attack": "PGD", "steps": 100, "what": "one start", "images": "5,000",
+                "cautions": ["It attacks the prediction"]}},
+        }
+    }  # fmt: skip
+    named = {t: t.replace("robust_top1", "pgd_top1") + "[bed]" for t in study.targets if "robust_top1" in t}
+    theirs = replace(
+        study,
+        total=study.total.rename(columns=named),
+        robustness=study.robustness.replace({"target": named}),
+        correlations=study.correlations.replace({"target": named}),
+        sources=made,
+    )
+    text = summary.markdown(theirs, "planted")
+    line = next(line for line in text.splitlines() if line.startswith("- PGD top-1, ε = 0.001 (bed); "))
+    assert line.endswith("PGD of 100 steps: one start; images: 5,000; A bed. It attacks the prediction.")
+    assert "- bed: A bed; Somebody (2020). Licence: MIT. Half is missing." in text
+    assert "AutoAttack, of correct, ε = 0.001" in text
+    assert f"AutoAttack; images: {planted.IMAGES}; this study's own." in summary.markdown(study, "planted")
 
 
 def drawn_text(figure: Figure) -> str:

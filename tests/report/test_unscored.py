@@ -74,5 +74,6 @@ def test_tables_figures_and_explorer_are_made_and_captions_say_it(tmp_path: Path
         (study.robustness, "robustness", "robustness"), (study.correlations, "correlations", "correlations"),
     ):  # fmt: skip
         tables.write(frame, getattr(layout, name), kind)
+    tables.write_csv(tables.empty("kinds"), layout.kinds)
     for name in catalogue.FIGURES:
         assert drawing.draw(name, layout.root)

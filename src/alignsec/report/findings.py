@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alignsec.analysis import effective
 from alignsec.analysis.correlate import targets_of
 from alignsec.analysis.parents import PREFIX, leaves_below
 from alignsec.ground import tables
-from alignsec.report import latex, reading
+from alignsec.report import described, latex, reading
 from alignsec.study import targets as names
 from alignsec.study.layout import Layout
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREDICTORS = 15  # rows of the table of strongest predictors
+ENGINEERING = "engineering"  # category of benchmarks that are accuracies, and no human-likeness
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Study:
 
     Parameters
     ----------
-    total, benchmarks, robustness, correlations : tables of the kinds ``total_scores``, ``benchmarks``, …
+    total, benchmarks, robustness, correlations : tables of the kinds ``total_scores``, ``benchmarks``, …;
+        `robustness` with the means over epsilons that were made for the analysis (`Layout.targets`)
     excluded : model, step, reason
     duplicates : what one row per weights changes (`alignsec.analysis.duplicates.compare`)
     warnings : what makes verdicts doubtful (`alignsec.robustness.summarise.doubts`)
     names : what became of every name (`alignsec.analysis.names`); None of tables that are no whole study
+    sources : what published sources say of their targets (`alignsec.report.described.read`)
     """
 
     total: "pd.DataFrame"
@@ -41,11 +45,15 @@ class Study:
     duplicates: "pd.DataFrame"
     warnings: "pd.DataFrame"
     names: "pd.DataFrame | None" = None
+    sources: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "Study":
         """The study below a folder ``results/<study>``; `AlignsecError` where a table is missing."""
-        return cls(**reading.read(Layout(folder), [f.name for f in fields(cls)]))
+        study = Layout(folder)
+        wanted = [f.name for f in fields(cls) if f.name not in ("robustness", "sources")]
+        read = reading.read(study, [*wanted, "targets"])
+        return cls(robustness=read.pop("targets"), sources=described.read(study), **read)
 
     @property
     def targets(self) -> list[str]:
@@ -54,8 +62,22 @@ class Study:
 
     @property
     def attacked(self) -> list[str]:
-        """Accuracies under attack, smallest epsilon first; empty where there is none."""
+        """Accuracies under one attack in one norm of one source, smallest epsilon first; none: empty."""
         return [t for t in names.robust(self.targets) if names.radius(t) is not None]
+
+    @property
+    def middle(self) -> str | None:
+        """The target to show where there is room for one (`reading.middle_of`)."""
+        every = targets_of(self.correlations)
+        return reading.middle_of(self.total, every) if every else None
+
+    @property
+    def images(self) -> dict[str, float]:
+        """Images per model of each target, the median; of those where it is known."""
+        counted = self.robustness.dropna(subset=["n"]) if len(self.robustness) else self.robustness
+        if counted.empty:
+            return {}
+        return {str(t): float(n) for t, n in counted.groupby("target")["n"].median().items()}
 
     @property
     def aligned(self) -> bool:
@@ -76,17 +98,45 @@ class Study:
 
 
 def predictors(study: Study, rows: int = PREDICTORS) -> "pd.DataFrame":
-    """The leaves of largest |partial rho| (|rho| where nothing was controlled) with the middle epsilon's
-    accuracy."""
-    table = study.correlations
-    mine = table[(table["target"] == names.middle(study.targets)) & table["is_leaf"] & table["rho"].notna()]
+    """The leaves of largest |partial rho| (|rho| where nothing was controlled) with `Study.middle`.
+
+    Beside them effective robustness (`alignsec.analysis.effective`). Leaves of engineering benchmarks are
+    accuracies: how well they go with another accuracy says nothing of human-likeness, and none is here.
+    """
+    table = human(study.correlations)
+    mine = table[(table["target"] == study.middle) & table["is_leaf"] & table["rho"].notna()]
     strength = mine["partial_rho"].fillna(mine["rho"] if mine["partial_rho"].isna().all() else math.nan).abs()
     order = strength.dropna().sort_values(ascending=False, kind="stable").index[:rows]
-    return mine.loc[
+    found = mine.loc[
         order,
         ["benchmark", "category", "n", "n_families", "rho", "rho_low", "rho_high", "q", "partial_rho",
          "partial_q", "rho_within", "rho_between"],
     ]  # fmt: skip
+    beyond = effective.table(study.total, list(found["benchmark"]), [study.middle] if study.middle else [])
+    return found.merge(
+        beyond[["benchmark", "rho"]].rename(columns={"rho": "effective_rho"}), how="left", on="benchmark"
+    )
+
+
+def human(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows that are about human-likeness: all but those of engineering benchmarks."""
+    return table[table["category"] != ENGINEERING]
+
+
+def effective_table(study: Study) -> "pd.DataFrame":
+    """Every benchmark with effective robustness, beside the partial correlation, for a target of each kind.
+
+    The baseline is fitted on the models of the study.
+    """
+    targets = [
+        t
+        for kind, of_kind in names.by_kind(study.targets).items()
+        if kind not in ("clean", "other")
+        for t in [reading.middle_of(study.total, of_kind)]
+    ]
+    found = effective.table(study.total, list(study.benchmarks["benchmark"]), targets)
+    partial = study.correlations[["benchmark", "target", "partial_rho"]]
+    return found.merge(partial, how="left", on=["benchmark", "target"])
 
 
 def aggregates(study: Study) -> "pd.DataFrame":
@@ -162,19 +212,25 @@ def all_tables(study: Study) -> Mapping[str, tuple["pd.DataFrame", str]]:
     wide = study.robustness
     shown = ["benchmark", "target", "n", "n_families", "rho", "rho_low", "rho_high", "p", "q", "partial_rho",
              "partial_p", "partial_q", "r2", "slope"]  # fmt: skip
-    middle = names.label(names.middle(study.targets)) if study.targets else ""
+    middle = names.label(study.middle) if study.middle else ""
     models = wide.pivot(index="model", columns="target", values="value")[study.targets].reset_index()
     lacking = "" if study.aligned else "No model has alignment scores, so nothing could be estimated. "
     return {
         "correlations": (
             every[shown],
             f"{lacking}Alignment benchmarks against robustness: Spearman rho with 95 % intervals and tests "
-            "over families, raw and given clean accuracy; q over leaves and targets.",
+            "over families, raw and given clean accuracy; q over leaves and targets of one kind.",
         ),
         "predictors": (
             predictors(study),
-            f"{lacking}The leaf benchmarks most correlated with {middle} given clean accuracy; within and "
-            "between families.",
+            f"{lacking}The leaf benchmarks of human-likeness most correlated with {middle} given clean "
+            "accuracy; within and between families; with effective robustness.",
+        ),
+        "effective": (
+            effective_table(study),
+            f"{lacking}Alignment benchmarks and effective robustness: accuracy beyond what the line of logit "
+            "accuracy on logit clean accuracy of all models of the study predicts, beside the partial "
+            "correlation.",
         ),
         "aggregates": (
             aggregates(study),

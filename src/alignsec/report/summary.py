@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from alignsec.analysis.names import FATES, counts, mostly_unmatched
 from alignsec.analysis.parents import PREFIX
 from alignsec.ground import tables
-from alignsec.report.findings import Study, aggregates, target_table
+from alignsec.report import described
+from alignsec.report.findings import ENGINEERING, Study, aggregates, human, target_table
 from alignsec.study import targets as names
 from alignsec.study.layout import Layout
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEVEL = 0.05
+APART = 0.1  # of rho and r: what both exceed
 NAMED = 5  # benchmarks that a sentence names
 UNMATCHED = 10  # unmatched names that are listed
 LISTED = 50  # models that are listed with their accuracies
@@ -31,6 +33,7 @@ def markdown(study: Study, name: str) -> str:
     parts = [
         (f"# Findings of the study {name}", [*_lost(study), *_scope(study)]),
         ("## Which human-likeness goes with robustness", _leaves(study)),
+        ("## What the targets are", _targets(study)),
         ("## Averages", _averages(study)),
         ("## Models and families", _families(study)),
         ("## Models without alignment scores", _accuracies(study)),
@@ -63,69 +66,101 @@ def _count(count: int, noun: str, plural: str = "") -> str:
 def _scope(study: Study) -> list[str]:
     from alignsec.analysis.correlate import effective_tests
 
-    leaves = list(study.benchmarks.loc[study.benchmarks["is_leaf"], "benchmark"])
+    leaves = list(human(study.benchmarks[study.benchmarks["is_leaf"]])["benchmark"])
+    every = int(study.benchmarks["is_leaf"].sum())
     table = study.correlations[study.correlations["is_leaf"]]
     some = study.total[
         study.total[study.targets].notna().any(axis=1) & study.total[leaves].notna().any(axis=1)
     ]
-    tested = int(table["p"].notna().sum())
     if not study.aligned:
         return [
             "No model of the study has alignment scores, so nothing is said of human-likeness; the models' "
             "accuracies are below."
         ]
+    kinds = ", ".join(f"{len(t)} {kind}" for kind, t in names.by_kind(study.targets).items())
+    accuracies = f" (and {every - len(leaves)} engineering benchmarks, which are accuracies)"
     return [
         f"{_count(len(some), 'model')} of {_count(some['family'].nunique(), 'family', 'families')} have "
-        f"both alignment scores and robustness; {_count(len(leaves), 'leaf benchmark')}, "
-        f"{_count(len(study.targets), 'target')}, {_count(tested, 'test')}.",
+        f"both alignment scores and robustness; {_count(len(leaves), 'leaf benchmark')} of human-likeness"
+        f"{accuracies if every > len(leaves) else ''}; {_count(len(study.targets), 'target')} ({kinds}); "
+        f"{_count(int(table['p'].notna().sum()), 'test')}.",
         f"The leaves are correlated: they are worth {effective_tests(some, leaves):.0f} independent "
         "benchmarks (Li and Ji 2005).",
     ]
 
 
 def _leaves(study: Study) -> list[str]:
-    table = study.correlations
-    mine = table[table["target"].isin(study.attacked) & table["is_leaf"]]
-    count = mine["benchmark"].nunique()
+    """What leaves say, a kind of adversarial target at a time; description, corrected within the kind."""
     if not study.aligned:
         return []
-    if not study.attacked:
-        return ["The robustness table has no accuracy under attack."]
+    table = study.correlations
+    lines: list[str] = []
+    for kind, targets in names.by_kind(study.targets).items():
+        accuracies = [t for t in targets if kind.startswith("adversarial") and names.is_top1(t)]
+        mine = table[table["target"].isin(accuracies) & table["is_leaf"]]
+        if len(mine):
+            lines += _of_kind(kind, mine)
+    return lines or ["The robustness table has no accuracy under attack."]
+
+
+def _of_kind(kind: str, mine: "pd.DataFrame") -> list[str]:
+    count = human(mine)["benchmark"].nunique()
+    leaves = f"of {_count(count, 'leaf benchmark')} of human-likeness"
+    head = f"{kind[0].upper()}{kind[1:]}"
     if mine["p"].notna().sum() == 0:
-        strongest = mine.loc[mine["rho"].abs().sort_values(ascending=False).index].head(NAMED)
+        strongest = human(mine).sort_values("rho", key=abs, ascending=False, kind="stable").head(NAMED)
         listed = "; ".join(_of(r) for _, r in strongest[strongest["rho"].notna()].iterrows())
         return [
-            f"None of {_count(count, 'leaf benchmark')} has enough families for a test, so nothing here is "
-            f"evidence. Largest correlations: {listed or 'none could be estimated'}."
+            f"{head}: none {leaves} has enough families for a test, so nothing here is evidence. Largest "
+            f"correlations: {listed or 'none could be estimated'}."
         ]
-    sure = mine[mine["q"] < LEVEL]
-    left = mine[mine["partial_q"] < LEVEL]
+    controlled = mine["partial_rho"].notna().any()
+    q = "partial_q" if controlled else "q"
+    left = human(mine)[human(mine)[q] < LEVEL]
+    given = " after controlling clean accuracy" if controlled else ""
     lines = [
-        f"Of {_count(count, 'leaf benchmark')}, {sure['benchmark'].nunique()} go with accuracy under attack "
-        "at q < .05 for at least one epsilon."
+        f"{head}: {leaves}, {left['benchmark'].nunique()} {'remain' if controlled else 'are'} at q < .05"
+        f"{given} for at least one of {_count(mine['target'].nunique(), 'target')}{_strongest(left)}. "
+        "Where nothing goes with robustness, at most 5 % of studies have any."
     ]
-    if mine["partial_rho"].isna().all():
-        lines.append("Clean accuracy was not measured, so nothing could be controlled for it.")
-    else:
+    if not controlled:
         lines.append(
-            f"Of {_count(count, 'leaf benchmark')}, {left['benchmark'].nunique()} remain at q < .05 after "
-            f"controlling clean accuracy{_strongest(left)}."
+            f"{head}: clean accuracy of the same source was not measured, so nothing could be controlled."
         )
-        flipped = mine[(mine["rho"] * mine["partial_rho"] < 0)]
-        lines.append(
-            f"Controlling clean accuracy changes the sign of {len(flipped)} of "
-            f"{int(mine['partial_rho'].notna().sum())} correlations."
-        )
-    for category, part in mine.groupby("category", sort=False):
-        q = "q" if mine["partial_rho"].isna().all() else "partial_q"
+    for category, part in human(mine).groupby("category", sort=False):
         kept = part[part[q] < LEVEL]
-        given = "" if q == "q" else " given clean accuracy"
+        positive = int((kept["rho"] > 0).groupby(kept["benchmark"]).any().sum())
         lines.append(
-            f"{str(category).capitalize()}: {kept['benchmark'].nunique()} of {part['benchmark'].nunique()} "
-            f"leaves at q < .05{given}, {int((kept['rho'] > 0).groupby(kept['benchmark']).any().sum())} of "
-            "them positive."
+            f"{str(category).capitalize()}, {kind}: {kept['benchmark'].nunique()} of "
+            f"{part['benchmark'].nunique()} leaves at q < .05{given}, {positive} of them positive."
         )
-    return lines
+    other = mine[mine["category"] == ENGINEERING]
+    if len(other):
+        lines.append(
+            f"Engineering, {kind}: {other.loc[other[q] < LEVEL, 'benchmark'].nunique()} of "
+            f"{other['benchmark'].nunique()} accuracies at q < .05{given}; they say nothing of "
+            "human-likeness."
+        )
+    return lines + _signs(head, human(mine))
+
+
+def _signs(head: str, mine: "pd.DataFrame") -> list[str]:
+    """Leaves whose rank correlation and Pearson's r point apart, both beyond `APART`."""
+    apart = mine[
+        (mine["rho"] * mine["pearson_r"] < 0) & (mine[["rho", "pearson_r"]].abs().min(axis=1) > APART)
+    ]
+    if apart.empty:
+        return []
+    listed = "; ".join(
+        f"{r['benchmark']} (ρ = {_number(r['rho'])}, r = {_number(r['pearson_r'])}, "
+        f"{names.label(r['target'])})"
+        for _, r in apart.head(NAMED).iterrows()
+    )
+    more = f"; {len(apart) - NAMED} more" if len(apart) > NAMED else ""
+    return [
+        f"{head}: ρ and Pearson's r disagree in sign, so a few models far from the others decide: "
+        f"{listed}{more}."
+    ]
 
 
 def _of(row: Any) -> str:
@@ -138,16 +173,23 @@ def _of(row: Any) -> str:
 def _strongest(rows: "pd.DataFrame") -> str:
     if rows.empty:
         return ""
-    best = rows.loc[rows["partial_rho"].abs().sort_values(ascending=False, kind="stable").index]
+    by = rows["partial_rho"].fillna(rows["rho"])
+    best = rows.loc[by.abs().sort_values(ascending=False, kind="stable").index]
     best = best.drop_duplicates("benchmark").head(NAMED)
     verb = "; the strongest is " if len(best) == 1 else "; the strongest are "
     return verb + "; ".join(_of(r) for _, r in best.iterrows())
 
 
+def _targets(study: Study) -> list[str]:
+    """What attacked, how and on which images, with every caution that a published source gives."""
+    of_interest = [t for t in study.targets if names.source_of(t) or names.kind(t).startswith("adversarial")]
+    return described.lines(of_interest, study.sources, study.images)
+
+
 def _averages(study: Study) -> list[str]:
-    if not study.attacked:
+    target = study.middle
+    if target is None or not names.kind(target).startswith("adversarial"):
         return []
-    target = names.middle(study.attacked)
     table = study.correlations[study.correlations["target"] == target].set_index("benchmark")
     lines = []
     for kind in ("average", "neural", "behavior", "engineering"):
@@ -155,8 +197,9 @@ def _averages(study: Study) -> list[str]:
         if name not in table.index or table.loc[name, "rho"] != table.loc[name, "rho"]:
             continue
         row: Any = table.loc[name]
+        what = "Engineering benchmarks (accuracies)" if kind == ENGINEERING else f"{kind} alignment"
         text = (
-            f"{kind.capitalize()} alignment and {names.label(target)}: ρ = {_with_interval(row)}, R² = "
+            f"{what[0].upper()}{what[1:]} and {names.label(target)}: ρ = {_with_interval(row)}, R² = "
             f"{_number(row['r2'])}, n = {row['n']}"
         )
         if row["partial_rho"] == row["partial_rho"]:
@@ -181,29 +224,30 @@ def _averages(study: Study) -> list[str]:
 
 
 def _families(study: Study) -> list[str]:
-    table = study.correlations
-    mine = table[table["target"].isin(study.attacked) & table["is_leaf"]]
+    table = human(study.correlations)
+    mine = table[(table["target"] == study.middle) & table["is_leaf"]]
     lines = []
     both = mine[mine["rho_within"].notna() & mine["rho_between"].notna()]
     if len(both):
-        opposed = both[both["rho_within"] * both["rho_between"] < 0]
-        lines.append(
-            f"Within families and between them the sign differs for {len(opposed)} of {len(both)} "
-            "correlations of leaves."
-        )
+        opposed = both[
+            ((both["rho_between"] > 0) & (both["rho_within_high"] < 0))
+            | ((both["rho_between"] < 0) & (both["rho_within_low"] > 0))
+        ]
         gap = (both["rho_within"] - both["rho_between"]).abs()
         row: Any = both.loc[gap.idxmax()]
         lines.append(
-            f"The largest difference: {row['benchmark']} with {names.label(row['target'])}, "
-            f"{_number(row['rho_within'])} within families, {_number(row['rho_between'])} between."
+            f"{names.label(row['target'])}: of {_count(len(both), 'leaf', 'leaves')} of human-likeness, "
+            f"{len(opposed)} have an interval within families that lies wholly on the other side of 0 than "
+            f"their correlation between families (by chance {_number(0.025 * len(both))}). The largest "
+            f"difference: {row['benchmark']}, {_number(row['rho_within'])} within families, "
+            f"{_number(row['rho_between'])} between."
         )
-    sure = mine[mine["q"] < LEVEL]
-    if len(sure):
-        hangs = sure[sure["lofo_low"] * sure["lofo_high"] < 0]
-        lines.append(
-            f"Of the {len(sure)} correlations at q < .05, {len(hangs)} change sign when one family is left "
-            "out."
+    hangs = mine[(mine["partial_q"] < LEVEL) & (mine["lofo_low"] * mine["lofo_high"] < 0)]
+    if len(hangs):
+        listed = ", ".join(
+            f"{r['benchmark']} (on {r['lofo_family']})" for _, r in hangs.head(NAMED).iterrows()
         )
+        lines.append(f"The sign hangs on one family for {listed}.")
     if len(study.duplicates):
         models = int((study.duplicates["n"] - study.duplicates["n_collapsed"]).max())
         moved = (study.duplicates["rho"] - study.duplicates["rho_collapsed"]).abs().max()
@@ -256,8 +300,9 @@ def _accuracies(study: Study) -> list[str]:
     """What was measured of the models that no correlation is over."""
     import pandas as pd
 
-    shown = [t for t in ("clean_top1", *(study.attacked or study.targets)) if t in study.targets]
-    shown = list(dict.fromkeys(shown))
+    every = study.targets
+    clean = names.control_of(study.attacked[0], every) if study.attacked else None
+    shown = list(dict.fromkeys([*([clean] if clean else []), *(study.attacked or every)]))
     cells = study.robustness.set_index(["model", "target"])["value"].to_dict()
     lines = []
     for model in study.unscored[:LISTED]:
@@ -305,8 +350,10 @@ def _caveats(study: Study) -> list[str]:
             f"{_count(untested['benchmark'].nunique(), 'leaf benchmark')} with too few models or fewer than "
             f"{FAMILIES} families, or with one that dominates: no test and no interval."
         )
-    if "clean_top1" not in study.targets:
-        lines.append("Clean accuracy was not measured, and it is the main confounder.")
+    alone = [t for t in study.targets if names.kind(t) != "clean" and not names.control_of(t, study.targets)]
+    if alone:
+        whose = "" if len(alone) == len(study.targets) else f" for {_count(len(alone), 'target')}"
+        lines.append(f"Clean accuracy was not measured{whose}, and it is the main confounder.")
     if table["p_ols"].notna().any():
         lines.append("R² and p_ols are of ordinary least squares, which takes models as independent.")
     lines.append("Families are those of the model sheet, or guessed from the names where there is none.")

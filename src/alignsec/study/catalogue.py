@@ -77,7 +77,16 @@ FIGURES: dict[str, Figure] = {
 }  # fmt: skip
 
 # of a study's findings, for a paper (`alignsec.report.findings.all_tables`)
-TABLES = ("correlations", "predictors", "aggregates", "targets", "duplicates", "models", "excluded")
+TABLES = (
+    "correlations",
+    "predictors",
+    "effective",
+    "aggregates",
+    "targets",
+    "duplicates",
+    "models",
+    "excluded",
+)
 
 CLUSTERS = {"htcondor": "alignsec.cluster.workflow"}
 

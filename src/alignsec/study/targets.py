@@ -299,6 +299,11 @@ def control_of(target: str, columns: Iterable[str]) -> str | None:
     return next((c for name in wanted if (c := with_source(name, source)) in known), None)
 
 
+def is_top1(target: str) -> bool:
+    """Is it an accuracy of the first answer?"""
+    return parts(target).measure.endswith("_top1")
+
+
 def is_share(target: str) -> bool:
     """Is the target a share in [0, 1] (and no distance)?"""
     return parts(target).measure != "median_distance"

@@ -13,7 +13,8 @@ from alignsec.study.targets import label as target_label
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["CATEGORY_COLORS", "COLUMN", "LEVEL", "PAGE", "family_styles", "message", "save", "style", "target_label"]  # fmt: skip
+__all__ = ["CATEGORY_COLORS", "COLUMN", "LEVEL", "PAGE", "family_styles", "message", "save", "style",
+           "target_label"]  # fmt: skip
 
 # Okabe and Ito's colours, told apart with any common colour blindness
 CATEGORY_COLORS = {"neural": "#0072B2", "behavior": "#D55E00", "engineering": "#009E73", None: "#555555"}
