@@ -16,8 +16,9 @@ from alignsec.analysis.correlate import correlate
 from alignsec.cli import app
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.schemas import SCHEMAS
 from alignsec.report import drawing, findings
-from alignsec.report.figures import message
+from alignsec.report.figures import kinds, message
 from alignsec.study import catalogue, config, sheet
 from alignsec.study.layout import Layout
 from tests.report.test_figures import BENCHMARKS, TARGETS
@@ -33,6 +34,28 @@ OTHER = {
     "curves": {"sheet": "models.tsv"},
 }
 RESOLVED = config.resolve({"study": "s", "zoo": {"sheet": "models.tsv"}})
+
+
+def kinds_table() -> pd.DataFrame:
+    """A supported kind, one that is too small, one that cannot be told, and one without an estimate."""
+    frame = pd.DataFrame(
+        {
+            "kind": ["a", "b", "c", "d"],
+            "name": ["a kind of a name that takes two lines of the figure", "b", "c", "d"],
+            "area": ["V1", "behavior", "engineering", "IT"],
+            "verdict": ["supported", "smaller than .3", "cannot tell", "cannot tell"],
+            "rho": [0.5, 0.05, 0.2, np.nan],
+            "low": [0.3, -0.1, -0.3, np.nan],
+            "high": [0.7, 0.2, 0.6, np.nan],
+            "raw_rho": [0.6, 0.1, 0.3, np.nan],
+            "within_rho": [0.4, np.nan, 0.1, np.nan],
+            "within_low": [0.2, np.nan, -0.2, np.nan],
+            "within_high": [0.6, np.nan, 0.5, np.nan],
+        }
+    )
+    frame = frame.assign(target=TARGETS[0], rows="primary", n=30, n_families=8, n_leaves=2, margin=0.3)
+    frame = frame.assign(hypotheses="human-likeness", control="clean_top1", within_verdict="", note="")
+    return frame.reindex(columns=list(SCHEMAS["kinds"]))
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +75,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tables.write(total, study.total, "total_scores")
     tables.write(BENCHMARKS, study.benchmarks, "benchmarks")
     tables.write(measured, study.robustness, "robustness")
+    tables.write(measured, study.targets, "robustness")
     tables.write(
         scores.assign(status=np.where(scores["score"].isna(), "missing", "scored")), study.scores, "scores"
     )
     tables.write(correlate(total, BENCHMARKS, TARGETS, flips=1000), study.correlations, "correlations")
+    tables.write_csv(kinds_table(), study.kinds)
     tables.write_csv(
         pd.DataFrame({"model": ["x"], "step": "preflight", "reason": "no classifier"}), study.excluded
     )
@@ -101,7 +126,7 @@ def test_every_section_of_looks_is_that_of_a_figure() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("heat", {}, "'heat' is not one of heatmap, forest"),
+        ("heat", {}, "'heat' is not one of kinds, heatmap, forest"),
         ("heatmap", {"anotate": True}, "no option 'anotate'; it has annotate, colormap"),
         ("p_values", {"rows": 3}, "no option 'rows'; it has none"),
         ("heatmap", {"colormap": "viridis"}, "option colormap: 'viridis' is not one of"),
@@ -167,3 +192,22 @@ def test_captions_say_the_configurations_values() -> None:
             assert "at least 0.5 of their scores" in said[0] and "at least 0.7 of their scores" in said[1]
         else:
             assert said[0] == said[1]
+
+
+def test_the_kinds_are_drawn_by_area_with_a_mark_for_each_verdict() -> None:
+    figure = kinds.draw(kinds_table())
+    axes = figure.axes[0]
+    said = [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()]
+    assert said == ["a kind of a name that takes two lines of the figure (30)", "b (30)", "c (30)"]
+    drawn = [line for line in axes.get_lines() if line.get_gid() == "estimate"]
+    assert [line.get_marker() for line in drawn] == ["D", "s", "o"]
+    assert [line.get_xdata()[0] for line in drawn] == [0.5, 0.05, 0.2]
+    intervals = [c.get_segments() for c in axes.collections if c.get_gid() == "interval"]
+    assert [tuple(seg[0][:, 0]) for seg in intervals] == [(0.3, 0.7), (-0.1, 0.2), (-0.3, 0.6)]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"supported", "smaller than the margin", "cannot tell", "|ρ| below .3"} <= set(legend)
+
+
+def test_no_kind_is_said_where_none_was_estimated() -> None:
+    figure = kinds.draw(tables.empty("kinds"))
+    assert "No kind of benchmarks has an estimate" in figure.texts[0].get_text()

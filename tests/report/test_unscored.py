@@ -67,6 +67,7 @@ def test_tables_figures_and_explorer_are_made_and_captions_say_it(tmp_path: Path
     assert models.loc["m3", "clean_top1"] == study.total.set_index("model").loc["m3", "clean_top1"]
     assert all(latex.table(frame, caption, name) for name, (frame, caption) in found.items())
     assert explorer.content(study, "own")["models"] == [f"m{i}" for i in range(6)]
+    tables.write_csv(tables.empty("kinds"), layout.kinds)
     scores = pd.DataFrame({"model": "z", "benchmark": ["A", "B", "C"], "score": 0.1, "status": "scored"})
     for frame, name, kind in (
         (study.total, "total", "total_scores"), (BENCHMARKS, "benchmarks", "benchmarks"),
