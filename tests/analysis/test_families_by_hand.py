@@ -426,7 +426,7 @@ def test_a_control_that_says_nothing_changes_no_rank_correlation() -> None:
     assert plain.p[0] == partial.p[0] == 1 / 64
 
 
-# ---- within families ----------------------------------------------------------------------------------------
+# ---- within families --------------------------------------------------------------------------------------
 
 
 def test_the_interval_within_families_leaves_out_every_family_of_two_or_more_written_out() -> None:
