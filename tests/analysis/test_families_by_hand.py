@@ -424,3 +424,39 @@ def test_a_control_that_says_nothing_changes_no_rank_correlation() -> None:
     plain, partial = estimate(x, x[::-1] ** 3, [4] * 7), estimate(x, x[::-1] ** 3, [4] * 7, control=z)
     assert plain.rho[0] == pytest.approx(-1) and partial.rho[0] == pytest.approx(-1)
     assert plain.p[0] == partial.p[0] == 1 / 64
+
+
+# ---- within families --------------------------------------------------------------------------------------
+
+
+def test_the_interval_within_families_leaves_out_every_family_of_two_or_more_written_out() -> None:
+    sizes = [5, 6, 4, 5, 3, 4, 1, 1]
+    x, y = noise(sum(sizes), seed=4)
+    code = of_sizes(sizes)
+
+    def within(kept: np.ndarray) -> float:
+        rx, ry = rankdata(x[kept]), rankdata(y[kept])
+        for f in np.unique(code[kept]):
+            mine = code[kept] == f
+            rx[mine] -= rx[mine].mean()
+            ry[mine] -= ry[mine].mean()
+        return float((rx @ ry) / math.sqrt((rx @ rx) * (ry @ ry)))
+
+    paired = [f for f, size in enumerate(sizes) if size > 1]
+    z = np.arctanh([within(code != f) for f in paired])
+    error = math.sqrt((len(paired) - 1) / len(paired) * ((z - z.mean()) ** 2).sum())
+    of = np.array([sizes[f] for f in paired])
+    freedom = (len(of) + of.sum() ** 2 / (of**2).sum()) / 2 - 1
+    half = student.ppf(0.975, freedom) * error
+    found = estimate(x, y, sizes)
+    whole = within(np.ones(len(x), bool))
+    assert found.within[0] == pytest.approx(whole, abs=1e-12)
+    assert found.within_low[0] == pytest.approx(math.tanh(math.atanh(whole) - half), abs=1e-12)
+    assert found.within_high[0] == pytest.approx(math.tanh(math.atanh(whole) + half), abs=1e-12)
+
+
+def test_families_of_one_give_no_interval_within_families() -> None:
+    sizes = [8, 8, 8, 8, 8, *[1] * 10]  # fifteen families, five with more than one model
+    found = estimate(*noise(sum(sizes)), sizes)
+    assert np.isfinite(found.low[0]) and np.isfinite(found.within[0])
+    assert np.isnan(found.within_low[0]) and np.isnan(found.within_high[0])

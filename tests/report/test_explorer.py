@@ -116,6 +116,7 @@ def test_every_choice_shows_the_numbers_of_the_table(
     tables.write_csv(study[2], tmp_path / "all.csv")
     every = pd.read_csv(tmp_path / "all.csv")
     checked = set()
+    page.locator("#exported").check()
     for row in every.itertuples():
         page.select_option("#target", row.target)
         names = page.locator("#tree button")
@@ -155,11 +156,21 @@ def test_a_family_left_out_is_left_out(
 
 
 def test_tree_finds_table_sorts_and_hover_names_models(page: Any) -> None:
+    names = "#table tbody tr td:nth-child(1)"
     page.locator("#search").fill("v1")
+    assert page.locator("#tree button").all_inner_texts() == ["V1"]
+    assert page.locator(names).all_inner_texts() == ["V1"]
+    assert page.locator("#rows").inner_text().startswith("1 of 6 benchmarks")
+    page.locator("#exported").check()
     assert page.locator("#tree button").all_inner_texts() == ["V1", "exported_V1"]
+    assert sorted(page.locator(names).all_inner_texts()) == ["V1", "exported_V1"]
+    page.locator("#exported").uncheck()
     page.locator("#search").fill("")
+    assert "exported_V1" not in page.locator(names).all_inner_texts()
     head = page.locator("#table th button")
-    column = [t.split()[0] for t in head.all_inner_texts()].index("rho")
+    column = [head.nth(i).get_attribute("data-column") for i in range(head.count())].index("rho")
+    assert head.nth(column).inner_text().startswith("ρ")
+    assert "Spearman" in head.nth(column).get_attribute("title")
 
     def rhos() -> list[float]:
         cells = page.locator(f"#table tbody tr td:nth-child({column + 1})").all_inner_texts()
@@ -173,6 +184,42 @@ def test_tree_finds_table_sorts_and_hover_names_models(page: Any) -> None:
     texts = page.evaluate("document.getElementById('plot').data.flatMap(t => t.text || [])")
     assert len(texts) == 60 and "m 7 (f7)" in texts
     assert page.evaluate("window.hacked") is None
+
+
+def test_a_target_says_what_attacked_and_no_list_mixes_kinds(page: Any) -> None:
+    page.select_option("#target", TARGETS[1])
+    assert page.locator("#about").inner_text().startswith("AutoAttack top-1, ε = 1/255: AutoAttack; ")
+    groups = page.locator("#target optgroup")
+    assert [groups.nth(i).get_attribute("label") for i in range(groups.count())] == [
+        "adversarial Linf", "clean",
+    ]  # fmt: skip
+
+
+COVERED = """
+() => [...document.querySelectorAll('button, select, input, #about, #sure, #chosen')].filter((e) => {
+  const box = e.getBoundingClientRect();
+  const [x, y] = [box.left + box.width / 2, box.top + box.height / 2];
+  if (!box.width || y > innerHeight || y < 0) return false;
+  const list = e.closest('nav, aside');
+  if (list && (y > list.getBoundingClientRect().bottom || y < list.getBoundingClientRect().top)) return false;
+  const top = document.elementFromPoint(x, y);
+  return x > innerWidth || !(e === top || e.contains(top) || top?.contains(e) && top.tagName === 'LABEL');
+}).map((e) => e.id || e.textContent)
+"""
+
+
+def test_nothing_is_covered_or_cut_off_on_a_small_screen(page: Any) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.wait_for_function("document.querySelector('#plot .main-svg').getBoundingClientRect().width < 800")
+    assert page.evaluate(COVERED) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    plot, sure, chosen = (
+        page.evaluate(f"(() => {{ const b = document.querySelector('{q}').getBoundingClientRect(); "
+                      "return [b.top, b.bottom]; })()")
+        for q in ("#plot .main-svg", "#sure", "#chosen")
+    )  # fmt: skip
+    main = page.evaluate("document.querySelector('main').getBoundingClientRect().bottom")
+    assert plot[1] <= chosen[0] + 1 and chosen[1] <= sure[0] + 1 and sure[1] <= main + 1
 
 
 def test_points_table_and_picture_can_be_kept(

@@ -75,6 +75,8 @@ def lines(targets: Iterable[str], sources: Sources, images: Mapping[str, float])
     every = list(targets)
     alike: dict[tuple[str, ...], list[str]] = {}
     for target in every:
+        if source_of(target) is not None and not entry(target, sources):
+            continue  # a table of the user's own names the source, and nothing says what it is
         alike.setdefault((about(target, sources, images.get(target)), *cautions(target, sources)), []).append(
             target
         )

@@ -7,15 +7,22 @@
   const rowOf = new Map(data.rows.map((r) => [r[0] + "\0" + r[1], r]));
   const kind = new Map(data.benchmarks.map((b) => [b.name, b]));
   const target = new Map(data.targets.map((t) => [t.name, t]));
-  const families = [...new Set(data.families)].sort();
-  const size = (f) => data.families.filter((g) => g === f).length;
+  // models that have any target, and their families: others never have a point
+  const measured = data.models.map((_, i) => data.targets.some((t) => data.values[t.name][i] !== null));
+  const families = [...new Set(data.families.filter((_, i) => measured[i]))].sort();
+  const size = (f) => data.families.filter((g, i) => g === f && measured[i]).length;
   const state = {
     benchmark: data.benchmarks.length ? data.benchmarks[0].name : null,
     target: data.start,
     shown: new Set(families),
     sort: "rho",
     down: true,
+    exported: false,
   };
+  const explained = new Map(data.heads.map((h) => [h.column, h]));
+  // What the search and the switch leave, in list and table alike.
+  const listed = (name) => (state.exported || !kind.get(name).exported || name === state.benchmark) &&
+    name.toLowerCase().includes(byId("search").value.trim().toLowerCase());
 
   // ---- numbers ----
   const mean = (v) => v.reduce((a, b) => a + b, 0) / v.length;
@@ -115,18 +122,17 @@
     }
     const share = target.get(state.target).share;
     return Plotly.react("plot", traces, {
-      margin: { l: 60, r: 10, t: 10, b: 50 }, hovermode: "closest",
-      xaxis: { title: { text: escape(state.benchmark) } },
-      yaxis: { title: { text: escape(label(state.target)) }, ...(share ? { range: [-0.03, 1.03] } : {}) },
-      legend: { orientation: "h", y: 1.02, yanchor: "bottom", font: { size: 11 } },
+      margin: { l: 60, r: 10, t: 10, b: 58 }, hovermode: "closest",
+      xaxis: { automargin: true, title: { text: escape(state.benchmark) } },
+      yaxis: { automargin: true, title: { text: escape(label(state.target)) }, ...(share ? { range: [-0.03, 1.03] } : {}) },
+      showlegend: false, // the families beside the plot have its colours
     }, { responsive: true, displaylogo: false });
   }
 
-  const shownColumns = ["benchmark", "n", "n_families", "rho", "rho_low", "rho_high", "p", "q", "partial_rho",
-    "partial_low", "partial_high", "partial_p", "partial_q", "rho_within", "rho_between", "r2", "note"];
+  const shownColumns = data.heads.map((h) => h.column);
   const cell = (row, c) => (c === "benchmark" ? row[0] : row[at[c]]);
-  function tableRows() {
-    const rows = data.rows.filter((r) => r[1] === state.target);
+  function tableRows(all) {
+    const rows = data.rows.filter((r) => r[1] === state.target && (all || listed(r[0])));
     const sign = state.down ? -1 : 1;
     return rows.sort((a, b) => {
       const u = cell(a, state.sort), v = cell(b, state.sort);
@@ -139,25 +145,30 @@
     head.replaceChildren(...shownColumns.map((c) => element("th", {
       ariaSort: c === state.sort ? (state.down ? "descending" : "ascending") : "none",
     }, element("button", {
-      textContent: c + (c === state.sort ? (state.down ? " ↓" : " ↑") : ""),
+      title: explained.get(c).about,
+      textContent: explained.get(c).name + (c === state.sort ? (state.down ? " ↓" : " ↑") : ""),
       onclick: () => {
         state.down = state.sort === c ? !state.down : c !== "benchmark";
         state.sort = c;
         table();
       },
     }))));
-    byId("table").tBodies[0].replaceChildren(...tableRows().map((row) => element("tr", {
+    head.querySelectorAll("button").forEach((b, i) => { b.dataset.column = shownColumns[i]; });
+    const rows = tableRows(false), all = tableRows(true).length;
+    byId("rows").textContent = `${rows.length} of ${all} benchmarks, ${label(state.target)}`;
+    byId("table").tBodies[0].replaceChildren(...rows.map((row) => element("tr", {
       className: row[0] === state.benchmark ? "current" : "", onclick: () => choose({ benchmark: row[0] }),
     }, ...shownColumns.map((c) => {
       const v = cell(row, c);
-      const text = ["p", "q", "partial_p", "partial_q"].includes(c) ? pText(v) : number(v);
+      const text = ["p", "q", "partial_p", "partial_q"].includes(c) ? pText(v)
+        : c.endsWith("_low") && v !== null ? `${number(v, 2)} to ${number(row[at[c.replace("_low", "_high")]], 2)}`
+        : number(v, 2);
       return element("td", { textContent: text, className: c === "note" ? "text" : "" });
     }))));
   }
   function tree() {
-    const wanted = byId("search").value.toLowerCase();
     byId("tree").replaceChildren(...data.benchmarks
-      .filter((b) => b.name.toLowerCase().includes(wanted))
+      .filter((b) => listed(b.name))
       .map((b) => {
         const button = element("button", {
           textContent: b.name, title: b.name, className: b.leaf ? "" : "parent",
@@ -180,6 +191,11 @@
         return element("li", {}, element("label", {}, box, dot, `${f} (${size(f)})`));
       }));
   }
+  function about() {
+    const said = target.get(state.target);
+    byId("about").replaceChildren(said.about ? `${said.label}: ${said.about}. ` : said.label,
+      ...said.cautions.map((c) => element("b", { textContent: c + " " })));
+  }
   function draw() {
     const chosen = selection();
     const row = rowOf.get(state.benchmark + "\0" + state.target);
@@ -196,6 +212,7 @@
     Object.assign(state, change);
     tree();
     table();
+    about();
     draw();
   }
 
@@ -215,12 +232,25 @@
     save("points.csv", [["model", "family", state.benchmark, state.target],
       ...chosen.index.map((i, k) => [data.models[i], data.families[i], chosen.x[k], chosen.y[k]])]);
   };
-  byId("table-csv").onclick = () => save("table.csv", [["benchmark", "target", ...data.columns], ...tableRows()]);
+  byId("table-csv").onclick = () => save("table.csv", [["benchmark", "target", ...data.columns], ...tableRows(true)]);
   byId("all").onclick = () => { state.shown = new Set(families); familyList(); draw(); };
   byId("none").onclick = () => { state.shown = new Set(); familyList(); draw(); };
-  byId("search").oninput = tree;
-  byId("target").append(...data.targets.map((t) => element("option", {
-    value: t.name, textContent: t.label, selected: t.name === state.target })));
+  byId("search").oninput = () => { tree(); table(); };
+  byId("exported").onchange = () => { state.exported = byId("exported").checked; tree(); table(); };
+  byId("switch").hidden = !data.benchmarks.some((b) => b.exported);
+  const words = { neural: "neural", behavior: "behavior", engineering: "engineering (accuracies, no human-likeness)" };
+  byId("categories").append(...Object.keys(words).filter((c) => data.benchmarks.some((b) => b.category === c)).map((c) => {
+    const word = element("span", { textContent: words[c] + " " });
+    word.style.color = data.categories[c];
+    return word;
+  }));
+  byId("heads").append(...data.heads.flatMap((h) => [
+    element("dt", { textContent: h.name }), element("dd", { textContent: h.about })]));
+  // one group of the list for each kind of target: no two kinds are to be compared
+  for (const of of new Set(data.targets.map((t) => t.kind))) {
+    byId("target").append(element("optgroup", { label: of }, ...data.targets.filter((t) => t.kind === of).map(
+      (t) => element("option", { value: t.name, textContent: t.label, selected: t.name === state.target }))));
+  }
   byId("target").onchange = (event) => choose({ target: event.target.value });
 
   familyList();

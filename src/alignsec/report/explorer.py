@@ -13,6 +13,7 @@ from typing import Any
 from alignsec.analysis.correlate import targets_of
 from alignsec.analysis.parents import with_exported
 from alignsec.ground import tables
+from alignsec.report import described
 from alignsec.report.findings import Study
 from alignsec.study import targets as names
 from alignsec.study.layout import Layout
@@ -23,6 +24,29 @@ COLUMNS = [
     "partial_n", "partial_rho", "partial_low", "partial_high", "partial_p", "partial_q", "lofo_low",
     "lofo_high", "lofo_family", "rho_within", "rho_between", "r2", "slope", "intercept", "p_ols", "note",
 ]  # fmt: skip
+
+# what the page's table shows: column, its name there, what it is
+HEADS = (
+    ("benchmark", "Benchmark", "Name on the leaderboard; bold in the list: a mean of others"),
+    ("n", "Models", "Models that have both the score and the target"),
+    ("n_families", "Families", "Families that these models come from"),
+    ("rho", "ρ", "Spearman's rank correlation of score and target over these models"),
+    ("rho_low", "95 % interval", "Of ρ, from leaving out one family at a time"),
+    ("p", "p", "Sign-flip test of ρ over families"),
+    ("q", "q", "p corrected over the leaves and the targets of one kind (Benjamini and Hochberg)"),
+    (
+        "partial_rho",
+        "ρ given clean",
+        "Rank correlation with the clean accuracy of the same source held fixed",
+    ),
+    ("partial_low", "95 % interval, given clean", "Of ρ given clean accuracy"),
+    ("partial_p", "p given clean", "Test of ρ given clean accuracy"),
+    ("partial_q", "q given clean", "That p corrected over the leaves and the targets of one kind"),
+    ("rho_within", "within families", "Correlation of the ranks about their family's mean"),
+    ("rho_between", "between families", "Correlation of the families' mean ranks, weighted by size"),
+    ("r2", "R²", "Of least squares, which takes models as independent"),
+    ("note", "Note", "Why something was not estimated, and what to be careful about"),
+)
 
 
 def write(folder: Path) -> Path:
@@ -62,7 +86,9 @@ def content(study: Study, name: str) -> dict[str, Any]:
     total, correlations = study.total, study.correlations
     tree = with_exported(study.benchmarks, total.columns)
     chosen = targets_of(correlations)
-    styles = family_styles(total["family"])
+    own = set(study.benchmarks["benchmark"])
+    # of the models with robustness, as in the figures
+    styles = family_styles(total.loc[total[chosen].notna().any(axis=1), "family"])
     rows = correlations[["benchmark", "target", *COLUMNS]].astype(object)
     return {
         "study": name,
@@ -72,13 +98,31 @@ def content(study: Study, name: str) -> dict[str, Any]:
         "other": OTHER[0],
         "categories": {str(k): v for k, v in CATEGORY_COLORS.items()},
         "benchmarks": [
-            {"name": b, "category": _plain(c), "depth": int(d), "leaf": bool(leaf)}
+            {
+                "name": b,
+                "category": _plain(c),
+                "depth": int(d),
+                "leaf": bool(leaf),
+                "exported": b not in own,
+            }
             for b, c, d, leaf in zip(
                 tree["benchmark"], tree["category"], tree["depth"], tree["is_leaf"], strict=True
             )
         ],
-        "targets": [{"name": t, "label": names.label(t), "share": names.is_share(t)} for t in chosen],
-        "start": names.middle(chosen) if chosen else None,
+        "targets": [
+            {
+                "name": t,
+                "label": names.label(t),
+                "kind": names.kind(t),
+                "share": names.is_share(t),
+                "about": described.about(t, study.sources, study.images.get(t)),
+                "cautions": described.cautions(t, study.sources),
+            }
+            for of_kind in names.by_kind(chosen).values()
+            for t in of_kind
+        ],
+        "start": study.middle,
+        "heads": [{"column": c, "name": name, "about": about} for c, name, about in HEADS],
         "values": {c: [_plain(v) for v in total[c]] for c in [*tree["benchmark"], *chosen]},
         "columns": COLUMNS,
         "rows": [[_plain(v) for v in r] for r in rows.itertuples(index=False, name=None)],

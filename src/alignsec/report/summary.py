@@ -149,6 +149,7 @@ def _signs(head: str, mine: "pd.DataFrame") -> list[str]:
     apart = mine[
         (mine["rho"] * mine["pearson_r"] < 0) & (mine[["rho", "pearson_r"]].abs().min(axis=1) > APART)
     ]
+    apart = apart.drop_duplicates("benchmark")
     if apart.empty:
         return []
     listed = "; ".join(
@@ -236,10 +237,10 @@ def _families(study: Study) -> list[str]:
         gap = (both["rho_within"] - both["rho_between"]).abs()
         row: Any = both.loc[gap.idxmax()]
         lines.append(
-            f"{names.label(row['target'])}: of {_count(len(both), 'leaf', 'leaves')} of human-likeness, "
-            f"{len(opposed)} have an interval within families that lies wholly on the other side of 0 than "
-            f"their correlation between families (by chance {_number(0.025 * len(both))}). The largest "
-            f"difference: {row['benchmark']}, {_number(row['rho_within'])} within families, "
+            f"{names.label(row['target'])}: of {_count(len(both), 'leaf', 'leaves')} of human-likeness, the "
+            "interval within families lies wholly on the other side of 0 than the correlation between "
+            f"families for {len(opposed)} (by chance about {0.025 * len(both):.0f}). The largest difference: "
+            f"{row['benchmark']}, {_number(row['rho_within'])} within families, "
             f"{_number(row['rho_between'])} between."
         )
     hangs = mine[(mine["partial_q"] < LEVEL) & (mine["lofo_low"] * mine["lofo_high"] < 0)]
