@@ -244,7 +244,7 @@ def test_imagenet_c_files_are_matched_and_not_resized_twice(tmp_path: Path) -> N
         corrupt.imagenet_c(frame, tmp_path / "c", "fog", 3)
     picture(tmp_path / "c" / "snow" / "2" / "n01443537" / "a.JPEG")
     picture(tmp_path / "c" / "snow" / "2" / "n01440764" / "b.JPEG")
-    with pytest.raises(AlignsecError, match="a is not there|a.JPEG is not there"):
+    with pytest.raises(AlignsecError, match=r"a\.JPEG is not there"):
         corrupt.imagenet_c(frame, tmp_path / "c", "snow", 2)
 
     class Bright(torch.nn.Module):

@@ -4,8 +4,10 @@ Both go through the same `PixelModel` with no second resize: on the fly, the pix
 are corrupted; files that have the model's input size already are taken as they are, others are resized to it
 once.
 
-Hendrycks and Dietterich 2019 (arXiv 1903.12261) define severities 1 to 5; the strengths here are for pixels
-in [0, 1] of any size, so figures on the fly are not comparable with ImageNet-C's files.
+Hendrycks and Dietterich 2019 (arXiv 1903.12261) define 19 corruptions of severities 1 to 5 for photographs. Of
+images of `photographs.LEAST` pixels and more, on the fly, these are made by their code (`photographs`).
+Smaller images (digits, CIFAR) get the functions here, whose strengths are for pixels in [0, 1] of any size:
+some bear the same names and are other corruptions, so figures of small images are not comparable.
 """
 
 import hashlib
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
+from alignsec.images import photographs
 from alignsec.images.shards import check_image, opened
 from alignsec.images.sources import SUFFIXES, imagenet, validation_stem
 from alignsec.images.walk import walk
@@ -86,11 +89,12 @@ def occlusion(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels
 
 def check_names(names: Sequence[str]) -> None:
     """Raise ``AlignsecError`` for a corruption that cannot be made on the fly."""
+    known = [*ON_THE_FLY, *(n for n in photographs.NAMES if n not in ON_THE_FLY)]
     for name in names:
-        if name not in ON_THE_FLY:
+        if name not in known:
             raise AlignsecError(
-                f"robustness.corruptions.names: {name!r} is not one of {', '.join(ON_THE_FLY)} "
-                f"(nearest: {closest(name, ON_THE_FLY)[0][0]}); others need robustness.corruptions.path"
+                f"robustness.corruptions.names: {name!r} is not one of {', '.join(known)} "
+                f"(nearest: {closest(name, known)[0][0]}); others need robustness.corruptions.path"
             )
 
 
@@ -99,15 +103,29 @@ def corrupt(images: "Pixels", name: str, severity: int, seed: int) -> "Pixels":
 
     Each image draws from a generator of its own (seed, corruption, severity and the image's bytes), so its
     corruption does not depend on which others are evaluated with it.
+
+    Raises
+    ------
+    AlignsecError
+        No corruption of that name, or none for images of this size.
     """
     import numpy as np
 
     check_names([name])
+    large = name in photographs.NAMES and len(images) > 0 and photographs.is_photograph(images[0])
+    if not large and name not in ON_THE_FLY:
+        raise AlignsecError(
+            f"robustness.corruptions.names: {name} is for images of {photographs.LEAST} pixels and more, these "
+            f"have {images.shape[-2]} × {images.shape[-1]}: take of {', '.join(ON_THE_FLY)}"
+        )
     out = np.empty_like(images)
     for i, image in enumerate(images):
         digest = hashlib.sha256(f"{seed}/{name}/{severity}/".encode() + image.tobytes()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-        out[i] = np.clip(ON_THE_FLY[name](image, severity, rng), 0, 1)
+        own = int.from_bytes(digest[:8], "big")
+        if large:
+            out[i] = photographs.corrupt(image, name, severity, own)
+        else:
+            out[i] = np.clip(ON_THE_FLY[name](image, severity, np.random.default_rng(own)), 0, 1)
     return out
 
 
