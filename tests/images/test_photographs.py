@@ -69,7 +69,7 @@ def constants(name: str) -> list[object]:
         lists = [n for n in ast.walk(node) if isinstance(n, ast.List) and len(n.elts) == 5]
         if lists:
             code = ast.unparse(lists[0]).replace("np.arange", "")
-            return list(eval(code))  # noqa: S307 -- numbers of a pinned package
+            return list(eval(code))  # numbers of a pinned package
     raise AssertionError(f"no constants found in {name}")
 
 

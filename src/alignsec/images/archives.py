@@ -90,8 +90,8 @@ def _uncompress(path: Path, copy: Path) -> None:
                 while block := source.read(1 << 24):
                     if shutil.disk_usage(copy.parent).free < SPARE + len(block):
                         raise AlignsecError(
-                            f"images.path: {path}: no room for it uncompressed in {copy.parent}: uncompress it "
-                            "elsewhere and name that, or set XDG_CACHE_HOME"
+                            f"images.path: {path}: no room for it uncompressed in {copy.parent}: uncompress "
+                            "it elsewhere and name that, or set XDG_CACHE_HOME"
                         )
                     out.write(block)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:

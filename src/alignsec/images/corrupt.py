@@ -4,8 +4,8 @@ Both go through the same `PixelModel` with no second resize: on the fly, the pix
 are corrupted; files that have the model's input size already are taken as they are, others are resized to it
 once.
 
-Hendrycks and Dietterich 2019 (arXiv 1903.12261) define 19 corruptions of severities 1 to 5 for photographs. Of
-images of `photographs.LEAST` pixels and more, on the fly, these are made by their code (`photographs`).
+Hendrycks and Dietterich 2019 (arXiv 1903.12261) define 19 corruptions of severities 1 to 5 for photographs.
+Of images of `photographs.LEAST` pixels and more, on the fly, these are made by their code (`photographs`).
 Smaller images (digits, CIFAR) get the functions here, whose strengths are for pixels in [0, 1] of any size:
 some bear the same names and are other corruptions, so figures of small images are not comparable.
 """
@@ -115,8 +115,8 @@ def corrupt(images: "Pixels", name: str, severity: int, seed: int) -> "Pixels":
     large = name in photographs.NAMES and len(images) > 0 and photographs.is_photograph(images[0])
     if not large and name not in ON_THE_FLY:
         raise AlignsecError(
-            f"robustness.corruptions.names: {name} is for images of {photographs.LEAST} pixels and more, these "
-            f"have {images.shape[-2]} × {images.shape[-1]}: take of {', '.join(ON_THE_FLY)}"
+            f"robustness.corruptions.names: {name} is for images of {photographs.LEAST} pixels and more, "
+            f"these have {images.shape[-2]} × {images.shape[-1]}: take of {', '.join(ON_THE_FLY)}"
         )
     out = np.empty_like(images)
     for i, image in enumerate(images):
@@ -154,7 +154,7 @@ def imagenet_c(manifest: "pd.DataFrame", folder: Path, name: str, severity: int)
     if missing:
         raise AlignsecError(
             f"robustness.corruptions.path: {root}: image {missing[0]} is not there ({len(missing)} missing): "
-            "files are found by class folder and name, so the folders are to be called as those of images.path"
+            "files are found by class folder and name, so call the folders as those of images.path"
         )
     synsets = imagenet().synsets
     found = []

@@ -60,8 +60,8 @@ def _check_labels(labels: "npt.NDArray[Any]", raw: "npt.NDArray[Any]", where: st
     bad = np.flatnonzero((labels < 0) | (labels > MAX_LABEL))
     if bad.size:
         raise AlignsecError(
-            f"{where}: label {labels[bad[0]]} of image {bad[0]} is out of range ({bad.size} such): labels count "
-            "from 0; -1 often stands for unknown: leave those images out"
+            f"{where}: label {labels[bad[0]]} of image {bad[0]} is out of range ({bad.size} such): labels "
+            "count from 0; -1 often stands for unknown: leave those images out"
         )
 
 

@@ -54,8 +54,8 @@ def rows(path: Path) -> list[tuple[str, Path, int, int]]:
         for i, label in enumerate(labels):
             if label is None or not 0 <= label <= MAX_LABEL:
                 raise AlignsecError(
-                    f"images.path: {file}: label {label} of row {i} is out of range: -1 often stands for unknown "
-                    "(a test split)"
+                    f"images.path: {file}: label {label} of row {i} is out of range: -1 often stands for "
+                    "unknown (a test split)"
                 )
             found.append((f"{file.stem}/{i:07d}", file, i, label))
     if not found:

@@ -1,8 +1,8 @@
 """ImageNet-C's corruptions of photographs, by a kept port of its authors' code (`imagecorruptions-imaug`).
 
-The port has the published constants of all but `elastic_transform`, which is made here. It differs from what made
-ImageNet-C's files in that motion blur (snow's as well) is its own rather than ImageMagick's, and frost draws of
-six textures (scaled by 1.1) rather than five.
+The port has the published constants of all but `elastic_transform`, which is made here. It differs from what
+made ImageNet-C's files in that motion blur (snow's as well) is its own rather than ImageMagick's, and frost
+draws of six textures (scaled by 1.1) rather than five.
 """
 
 from typing import TYPE_CHECKING
@@ -47,8 +47,8 @@ def corrupt(
         import imagecorruptions
     except ImportError as error:
         raise AlignsecError(
-            f"robustness.corruptions: {name} of photographs needs imagecorruptions-imaug ({error}): install the "
-            "extra `attack`"
+            f"robustness.corruptions: {name} of photographs needs imagecorruptions-imaug ({error}): install "
+            "the extra `attack`"
         ) from error
     levels = np.ascontiguousarray((image * 255).round().astype(np.uint8).transpose(1, 2, 0))
     if name == "elastic_transform":
@@ -78,7 +78,7 @@ ELASTIC = (
 def _elastic_transform(
     levels: "npt.NDArray[np.uint8]", severity: int, rng: "np.random.Generator"
 ) -> "npt.NDArray[np.uint8]":
-    """ImageNet-C's elastic transform of (H, W, C) grey levels: a random affine map, then smooth displacements.
+    """ImageNet-C's elastic transform of (H, W, C) grey levels: a random affine map, then a smooth bend.
 
     The library's is another one, with no affine map and weaker displacements.
     """

@@ -154,7 +154,7 @@ def _is_published(raw: bytes, file: File) -> bool:
 
 
 def opened(raw: bytes) -> "Image.Image":
-    """An image of one of `FORMATS`; no other decoder of Pillow's sees the bytes (EPS would run Ghostscript)."""
+    """An image of one of `FORMATS`; no other decoder of Pillow's sees the bytes (EPS runs Ghostscript)."""
     from PIL import Image
 
     return Image.open(io.BytesIO(raw), formats=FORMATS)

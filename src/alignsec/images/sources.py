@@ -34,7 +34,6 @@ def sha256_of(data: bytes) -> str:
 @lru_cache(maxsize=2)
 def arrays(source: str, path: str | None) -> tuple["Pixels", "Labels"]:
     """Images (N, C, H, W) float32 in [0, 1] and labels (N,) int64 of an array source."""
-    import numpy as np
 
     if source == "digits":
         from alignsec.ground.digits import digits
