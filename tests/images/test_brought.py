@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.images import corrupt, packing, shards, sources
 from alignsec.images.pixels import as_files, load
+from alignsec.report import summary
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +182,9 @@ def test_the_same_bytes_under_two_labels_are_told_and_stop_nothing(tmp_path: Pat
     told = "1 image under more than one label, byte for byte: ape/1.png (0), cat/2.png (1), cat/3.png (1)"
     assert told in frame.attrs["warnings"]
     assert shards.contradictions(frame[frame["label"] == 1]) == []
+    tables.write(frame, tmp_path / "manifest.parquet", "images")
+    (said,) = summary._images(tmp_path / "manifest.parquet")
+    assert told in said
 
 
 def test_corrupted_files_are_found_by_class_folder_and_name(tmp_path: Path) -> None:

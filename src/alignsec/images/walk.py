@@ -15,7 +15,7 @@ def walk(folder: Path) -> list[Path]:
         A link leads nowhere, or to a folder that it lies in.
     """
     found = []
-    chains = {str(folder): (_identity(folder),)}
+    chains: dict[str, tuple[tuple[int, int], ...]] = {str(folder): (_identity(folder),)}
     for here, folders, names in os.walk(folder, followlinks=True):
         chain = chains.pop(here)
         for name in folders:
