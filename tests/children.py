@@ -67,3 +67,24 @@ def pixel_sum(table: str) -> float:
         return np.stack([np.full((3, 2, 2), len(p.read_bytes()) / 1e6, dtype=np.float32) for p in paths])
 
     return float(load_pixels(tables.read(Path(table), "images"), preprocess)[0].sum())
+
+
+def same_path() -> dict[str, str]:
+    """The environment in which a process finds what this one finds."""
+    import os
+    import sys
+
+    return {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def corrupted_hashes(path: str) -> list[str]:
+    """SHA-256 of images (N, C, H, W) in a ``.npy`` file under corruptions of every kind of randomness."""
+    import hashlib
+
+    import numpy as np
+
+    from alignsec.images import corrupt
+
+    images = np.load(path)
+    names = ("impulse_noise", "frost", "fog", "snow", "elastic_transform", "glass_blur")
+    return [hashlib.sha256(corrupt.corrupt(images, n, 3, 0).tobytes()).hexdigest() for n in names]

@@ -138,7 +138,7 @@ def test_archives_that_reach_out_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AlignsecError, match="lies outside"):
         shards.size("folders", archive("c.tar", tarfile.TarInfo("/n01440764/a.JPEG")))
     (tmp_path / "d.tar").write_bytes(b"junk" * 500)
-    with pytest.raises(AlignsecError, match="not an uncompressed tar"):
+    with pytest.raises(AlignsecError, match="no tar archive, plain or gzipped"):
         shards.size("folders", str(tmp_path / "d.tar"))
     assert not (tmp_path.parent / "evil.JPEG").exists()
 
@@ -244,7 +244,7 @@ def test_imagenet_c_files_are_matched_and_not_resized_twice(tmp_path: Path) -> N
         corrupt.imagenet_c(frame, tmp_path / "c", "fog", 3)
     picture(tmp_path / "c" / "snow" / "2" / "n01443537" / "a.JPEG")
     picture(tmp_path / "c" / "snow" / "2" / "n01440764" / "b.JPEG")
-    with pytest.raises(AlignsecError, match="in the folder of label 1, its image has 0"):
+    with pytest.raises(AlignsecError, match=r"a\.JPEG is not there"):
         corrupt.imagenet_c(frame, tmp_path / "c", "snow", 2)
 
     class Bright(torch.nn.Module):

@@ -76,6 +76,7 @@ rule tables:
 rule summary:
     input:
         FOUND,
+        S.manifest if ATTACKS else [],
     output:
         report(
             S.summary,

@@ -60,4 +60,6 @@ def gather(
     from alignsec.study.layout import shard_tables
 
     parts = [tables.read(path, "images") for path in shard_tables(folder, count)]
-    tables.write(shards.gather(parts), out, "images")
+    whole = shards.gather(parts)
+    warn(shards.contradictions(whole))
+    tables.write(whole, out, "images")

@@ -4,18 +4,24 @@ Both go through the same `PixelModel` with no second resize: on the fly, the pix
 are corrupted; files that have the model's input size already are taken as they are, others are resized to it
 once.
 
-Hendrycks and Dietterich 2019 (arXiv 1903.12261) define severities 1 to 5; the strengths here are for pixels
-in [0, 1] of any size, so figures on the fly are not comparable with ImageNet-C's files.
+Hendrycks and Dietterich 2019 (arXiv 1903.12261) define 19 corruptions of severities 1 to 5 for photographs.
+Of images of `photographs.LEAST` pixels and more, on the fly, these are made by their code (`photographs`).
+Smaller images (digits, CIFAR) get the functions here, whose strengths are for pixels in [0, 1] of any size:
+some bear the same names and are other corruptions, so figures of small images are not comparable.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
-from alignsec.images.sources import SUFFIXES, imagenet
+from alignsec.images import photographs
+from alignsec.images.shards import check_image, opened
+from alignsec.images.sources import SUFFIXES, imagenet, validation_stem
+from alignsec.images.walk import walk
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,11 +89,12 @@ def occlusion(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels
 
 def check_names(names: Sequence[str]) -> None:
     """Raise ``AlignsecError`` for a corruption that cannot be made on the fly."""
+    known = [*ON_THE_FLY, *(n for n in photographs.NAMES if n not in ON_THE_FLY)]
     for name in names:
-        if name not in ON_THE_FLY:
+        if name not in known:
             raise AlignsecError(
-                f"robustness.corruptions.names: {name!r} is not one of {', '.join(ON_THE_FLY)} "
-                f"(nearest: {closest(name, ON_THE_FLY)[0][0]}); others need robustness.corruptions.path"
+                f"robustness.corruptions.names: {name!r} is not one of {', '.join(known)} "
+                f"(nearest: {closest(name, known)[0][0]}); others need robustness.corruptions.path"
             )
 
 
@@ -96,44 +103,86 @@ def corrupt(images: "Pixels", name: str, severity: int, seed: int) -> "Pixels":
 
     Each image draws from a generator of its own (seed, corruption, severity and the image's bytes), so its
     corruption does not depend on which others are evaluated with it.
-    """
-    import numpy as np
-
-    check_names([name])
-    out = np.empty_like(images)
-    for i, image in enumerate(images):
-        digest = hashlib.sha256(f"{seed}/{name}/{severity}/".encode() + image.tobytes()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-        out[i] = np.clip(ON_THE_FLY[name](image, severity, rng), 0, 1)
-    return out
-
-
-def imagenet_c(manifest: "pd.DataFrame", folder: Path, name: str, severity: int) -> list[Path]:
-    """Files of `<folder>/<corruption>/<severity>/<synset>/<file>` for the manifest's images, in order.
 
     Raises
     ------
     AlignsecError
-        The folder or an image is not there, or an image lies under the synset of another label.
+        No corruption of that name, or none for images of this size.
+    """
+    import numpy as np
+
+    check_names([name])
+    large = name in photographs.NAMES and len(images) > 0 and photographs.is_photograph(images[0])
+    if not large and name not in ON_THE_FLY:
+        raise AlignsecError(
+            f"robustness.corruptions.names: {name} is for images of {photographs.LEAST} pixels and more, "
+            f"these have {images.shape[-2]} × {images.shape[-1]}: take of {', '.join(ON_THE_FLY)}"
+        )
+    out = np.empty_like(images)
+    for i, image in enumerate(images):
+        digest = hashlib.sha256(f"{seed}/{name}/{severity}/".encode() + image.tobytes()).digest()
+        own = int.from_bytes(digest[:8], "big")
+        if large:
+            out[i] = photographs.corrupt(image, name, severity, own)
+        else:
+            out[i] = np.clip(ON_THE_FLY[name](image, severity, np.random.default_rng(own)), 0, 1)
+    return out
+
+
+def imagenet_c(manifest: "pd.DataFrame", folder: Path, name: str, severity: int) -> list[Path]:
+    """Files of `<folder>/<corruption>/<severity>/<class folder>/<file>` for the manifest's images, in order.
+
+    A file is that of the image whose class folder and name it has, whatever the suffix; ImageNet's validation
+    files are known by their number in any folder. The name alone never tells: many data sets number their
+    files anew in every class.
+
+    Raises
+    ------
+    AlignsecError
+        The folder or an image is not there, two files are equally near to one image, or an image lies under
+        the synset of another label.
     """
     root = folder / name / str(severity)
     if not root.is_dir():
         raise AlignsecError(f"robustness.corruptions.path: {root}: no such folder")
-    files = {p.stem: p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES}
-    missing = [i for i in manifest["image"] if Path(i).stem not in files]
+    files: dict[str, list[Path]] = {}
+    for path in walk(root):
+        if path.suffix.lower() in SUFFIXES:
+            files.setdefault(_key(PurePosixPath(path.relative_to(root).as_posix())), []).append(path)
+    wanted = [_key(PurePosixPath(i)) for i in manifest["image"]]
+    missing = [i for i, key in zip(manifest["image"], wanted, strict=True) if key not in files]
     if missing:
         raise AlignsecError(
-            f"robustness.corruptions.path: {root}: image {missing[0]} is not there ({len(missing)} missing)"
+            f"robustness.corruptions.path: {root}: image {missing[0]} is not there ({len(missing)} missing): "
+            "files are found by class folder and name, so call the folders as those of images.path"
         )
-    found = [files[Path(i).stem] for i in manifest["image"]]
     synsets = imagenet().synsets
-    for path, label in zip(found, manifest["label"], strict=True):
+    found = []
+    for image, key, label in zip(manifest["image"], wanted, manifest["label"], strict=True):
+        path = files[key][0]
+        if len(files[key]) > 1:
+            raise AlignsecError(
+                f"robustness.corruptions.path: {root}: {len(files[key])} files for image {image} "
+                f"({path}, {files[key][1]}): keep one"
+            )
         if synsets.get(path.parent.name, label) != label:
             raise AlignsecError(
                 f"robustness.corruptions.path: {path}: in the folder of label {synsets[path.parent.name]}, "
                 f"its image has {label}"
             )
+        found.append(path)
+    if repeated := [k for k, n in Counter(wanted).items() if n > 1]:
+        raise AlignsecError(
+            f"robustness.corruptions.path: {root}: {files[repeated[0]][0]} would stand for "
+            f"{wanted.count(repeated[0])} images"
+        )
     return found
+
+
+def _key(path: PurePosixPath) -> str:
+    """What an image and its corrupted file share."""
+    stem = validation_stem(path.stem)
+    return stem if stem in imagenet().labels else f"{path.parent.name}/{stem}"
 
 
 def pixels_of(paths: Sequence[Path], size: tuple[int, int]) -> "npt.NDArray[np.float32]":
@@ -146,7 +195,9 @@ def pixels_of(paths: Sequence[Path], size: tuple[int, int]) -> "npt.NDArray[np.f
 
     out = np.empty((len(paths), 3, *size), dtype=np.float32)
     for i, path in enumerate(paths):
-        with Image.open(path) as image:
+        raw = path.read_bytes()
+        check_image(raw, str(path))
+        with opened(raw) as image:
             rgb = image.convert("RGB")
         if (rgb.height, rgb.width) != size:
             rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)

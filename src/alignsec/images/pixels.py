@@ -1,16 +1,15 @@
 """The images of a manifest as files for a model's own preprocessing, and as pixels in [0, 1]."""
 
 import contextlib
-import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded, out_of_memory, told
 from alignsec.ground.tables import atomic
-from alignsec.images.shards import checksum
+from alignsec.images.shards import checksum, opened
 from alignsec.images.sources import array, here, is_array, read, sha256_of
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ def as_files(manifest: "pd.DataFrame") -> Iterator[list[Path]]:
     AlignsecError
         A file is gone or is not the one of the manifest.
     """
-    from PIL import Image
-
     with tempfile.TemporaryDirectory(prefix="alignsec-") as folder:
         paths = []
         for i, (place, expected) in enumerate(zip(manifest["path"], manifest["sha256"], strict=True)):
@@ -49,11 +46,11 @@ def as_files(manifest: "pd.DataFrame") -> Iterator[list[Path]]:
                 raise AlignsecError(
                     f"image {place} changed since the manifest was made: delete images/ and run again"
                 )
-            with Image.open(io.BytesIO(raw)) as image:
-                if image.mode == "RGB" and not place.startswith("tar:"):
+            with opened(raw) as image:
+                if image.mode == "RGB" and not place.startswith(("tar:", "parquet:")):
                     paths.append(Path(here(place)))
                 elif image.mode == "RGB":
-                    paths.append(Path(folder, f"{i:06d}{PurePosixPath(place).suffix}"))
+                    paths.append(Path(folder, f"{i:06d}.{str(image.format).lower()}"))
                     paths[-1].write_bytes(raw)
                 else:
                     paths.append(Path(folder, f"{i:06d}.png"))

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.images import packs
-from alignsec.images.sources import File, arrays, files_of, imagenet, read, sha256_of
+from alignsec.images.sources import File, arrays, files_of, imagenet, read, sha256_of, validation_stem
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
+    from PIL import Image
 
 COLUMNS = ["image", "path", "label", "sha256"]
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # whatever the suffix says
 MAX_PIXELS = 100_000_000  # of one image; the largest of ImageNet has 1.6e7
 
 
@@ -31,7 +33,7 @@ def size(source: str, path: str | None) -> int:
         return len(arrays(source, path)[1])
     if source == "packs":
         return packs.size(Path(str(path)))
-    return len(files_of(source, Path(str(path))))
+    return len(files_of(source, Path(str(path))).files)
 
 
 def order(labels: "npt.NDArray[Any]", seed: int, stratified: bool = False) -> "npt.NDArray[np.int64]":
@@ -93,10 +95,16 @@ def cut(
             for i in chosen.tolist()
         ]
     else:
-        files = files_of(source, Path(str(path)))
+        files, notes = files_of(source, Path(str(path)))
+        warnings += notes
         other = []
         for i in order(np.array([f.label for f in files]), seed, stratified)[start:stop].tolist():
-            raw = read(files[i].place)
+            try:
+                raw = read(files[i].place)
+            except OSError as error:
+                raise AlignsecError(
+                    f"images.path: {files[i].place}: cannot be read ({error.strerror})"
+                ) from error
             check_image(raw, files[i].place)
             if source == "imagenet-val" and not _is_published(raw, files[i]):
                 other.append(files[i].name)
@@ -107,8 +115,23 @@ def cut(
                 f" ({', '.join(other[:3])}{', …' if len(other) > 3 else ''}): resized or encoded again?"
             )
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame.attrs["warnings"] = warnings
+    frame.attrs["warnings"] = warnings + contradictions(frame)
     return frame
+
+
+def contradictions(manifest: "pd.DataFrame") -> list[str]:
+    """One text if some images have the same bytes under more than one label, else none.
+
+    ImageNet's validation set itself has such pairs: nothing stops for them.
+    """
+    labels = manifest.groupby("sha256")["label"].transform("nunique")
+    twins = manifest[labels > 1].sort_values(["sha256", "image"], kind="stable")
+    if twins.empty:
+        return []
+    n = twins["sha256"].nunique()
+    first = twins[twins["sha256"] == twins["sha256"].iloc[0]]
+    named = ", ".join(f"{r.image} ({r.label})" for r in first.head(3).itertuples())
+    return [f"{n} image{'s' if n > 1 else ''} under more than one label, byte for byte: {named}"]
 
 
 @lru_cache(maxsize=1)
@@ -119,7 +142,7 @@ def _stems() -> dict[str, str]:
 def _is_published(raw: bytes, file: File) -> bool:
     """Whether the bytes are the JPEG that the table has under this name; an error if they are another's."""
     found = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
-    stem = PurePosixPath(file.name).stem
+    stem = validation_stem(PurePosixPath(file.name).stem)
     if imagenet().sha1[stem] == found:
         return True
     if found in _stems():
@@ -130,18 +153,27 @@ def _is_published(raw: bytes, file: File) -> bool:
     return False
 
 
+def opened(raw: bytes) -> "Image.Image":
+    """An image of one of `FORMATS`; no other decoder of Pillow's sees the bytes (EPS runs Ghostscript)."""
+    from PIL import Image
+
+    return Image.open(io.BytesIO(raw), formats=FORMATS)
+
+
 def check_image(raw: bytes, place: str) -> None:
     """Raise ``AlignsecError`` for bytes that are no image that a model can be given: the file is named."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(raw)) as image:
+        with opened(raw) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise AlignsecError(
                     f"images.path: {place}: {width} × {height} pixels are more than {MAX_PIXELS:,}: refused"
                 )
-            if image.mode.startswith(("I", "F")):
+            # Pillow cuts a PNG of 16 bits per channel to 8 and calls it RGB; its header has the depth
+            deep = image.format == "PNG" and raw[24:25] == b"\x10"
+            if deep or image.mode.startswith(("I", "F")):
                 raise AlignsecError(
                     f"images.path: {place}: mode {image.mode} (above 8 bits per channel): convert it to "
                     "8-bit RGB"

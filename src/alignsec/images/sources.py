@@ -1,16 +1,19 @@
-"""Where labelled images come from: arrays, folders and tar archives, with ImageNet's own table of labels."""
+"""Where labelled images come from: arrays, folders, archives and Parquet, with ImageNet's table of labels."""
 
 import csv
 import hashlib
 import io
 import os
-import tarfile
+import re
 from functools import lru_cache
 from importlib import util
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
+from alignsec.images import archives, npz, parquet
+from alignsec.images.labels import folder_labels
+from alignsec.images.walk import walk
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     Labels = npt.NDArray[np.int64]
 
 SUFFIXES = {".jpeg", ".jpg", ".png"}
+CLASSES = "classes.txt"  # names of class folders, one a line: the first has label 0
 
 
 def sha256_of(data: bytes) -> str:
@@ -30,32 +34,13 @@ def sha256_of(data: bytes) -> str:
 @lru_cache(maxsize=2)
 def arrays(source: str, path: str | None) -> tuple["Pixels", "Labels"]:
     """Images (N, C, H, W) float32 in [0, 1] and labels (N,) int64 of an array source."""
-    import numpy as np
 
     if source == "digits":
         from alignsec.ground.digits import digits
 
         _, _, x, y = digits()
         return x, y
-    try:
-        with np.load(here(str(path)), allow_pickle=False) as file:
-            raw, labels = file["images"], file["labels"]
-    except (OSError, ValueError, KeyError) as error:
-        raise AlignsecError(
-            f"images.path: {path}: expected an .npz with arrays `images` and `labels` ({error})"
-        ) from error
-    if raw.ndim == 3:
-        raw = raw[:, None]
-    if raw.ndim != 4 or len(raw) != len(labels) or not np.issubdtype(labels.dtype, np.integer):
-        raise AlignsecError(
-            f"images.path: {path}: images {raw.shape} and labels {labels.shape} ({labels.dtype}) do not go "
-            "together"
-        )
-    if raw.dtype == np.uint8:
-        raw = raw.astype(np.float32) / 255
-    elif raw.min() < 0 or raw.max() > 1:
-        raise AlignsecError(f"images.path: {path}: float images must lie in [0, 1], or be uint8")
-    return raw.astype(np.float32), labels.astype(np.int64)
+    return npz.read(here(str(path)), str(path))
 
 
 class ImageNet(NamedTuple):
@@ -90,44 +75,13 @@ class File(NamedTuple):
     """One image file: its name in the source, where it is, its label."""
 
     name: str
-    place: str  # a path, or tar:<archive>!<member>
+    place: str  # a path, tar:<archive>!<member> or parquet:<file>!<row>
     label: int
 
 
 def _is_image(name: PurePosixPath) -> bool:
     # macOS leaves twins of every file, "._name", in archives
     return name.suffix.lower() in SUFFIXES and not name.name.startswith("._")
-
-
-@lru_cache(maxsize=4)
-def _members(archive: str) -> dict[str, tuple[int, int]]:
-    """Offset and size of every regular member of a tar archive that is not compressed.
-
-    Raises
-    ------
-    AlignsecError
-        Not such an archive, or one with a member that no data set needs: a link, a device, an absolute path
-        or one that leaves the archive.
-    """
-    found = {}
-    try:
-        with tarfile.open(archive, "r:") as tar:
-            for member in tar:
-                path = PurePosixPath(member.name)
-                if path.is_absolute() or ".." in path.parts:
-                    raise AlignsecError(
-                        f"images.path: {archive}: member {member.name!r} lies outside: refused"
-                    )
-                if member.isdir():
-                    continue
-                if not member.isfile():
-                    raise AlignsecError(
-                        f"images.path: {archive}: member {member.name!r} is a link or a device: refused"
-                    )
-                found[str(path)] = member.offset_data, member.size
-    except tarfile.TarError as error:
-        raise AlignsecError(f"images.path: {archive}: not an uncompressed tar archive ({error})") from error
-    return found
 
 
 def here(place: str) -> str:
@@ -143,62 +97,107 @@ def _locate(archive: str) -> str:
 
 
 def read(place: str) -> bytes:
-    """The bytes of an image file by its place: a path, or ``tar:<archive>!<member>``.
+    """The bytes of an image by its place: a path, ``tar:<archive>!<member>`` or ``parquet:<file>!<row>``.
 
     Raises
     ------
     OSError
         It is gone.
     """
-    if not place.startswith("tar:"):
+    kind, _, rest = place.partition(":")
+    if kind not in ("tar", "parquet"):
         return Path(here(place)).read_bytes()
-    archive, _, member = place.removeprefix("tar:").partition("!")
-    archive = _locate(archive)
-    try:
-        offset, size = _members(archive)[member]
-    except KeyError:
-        raise FileNotFoundError(2, "no such member", place) from None
-    with Path(archive).open("rb") as handle:
-        handle.seek(offset)
-        return handle.read(size)
+    file, _, member = rest.partition("!")
+    if kind == "parquet":
+        return parquet.read(here(file), int(member))
+    return archives.read(_locate(file), member)
+
+
+class Listing(NamedTuple):
+    """The images of a source, sorted by name, and what their labels rest on where that is not obvious."""
+
+    files: list[File]
+    notes: list[str]
 
 
 @lru_cache(maxsize=2)
-def files_of(source: str, path: Path) -> list[File]:
-    """The images below a folder or in a tar archive, sorted by name, labelled as the `source` says.
+def files_of(source: str, path: Path) -> Listing:
+    """The images below a folder, in a tar archive (.gz too) or in Parquet, labelled as the `source` says.
 
-    Labels come from the names of the files (``imagenet-val``) or of the folders that they lie in.
+    Labels come from the names of the files (``imagenet-val``), of the folders that they lie in (``folders``:
+    see `labels.folder_labels`) or from a column (``parquet``).
 
     Raises
     ------
     AlignsecError
-        There is nothing at `path`, no image in it, or one whose label is unknown.
+        There is nothing at `path`, no image in it, or one whose name or label is of no use.
     """
+    if not path.exists():
+        raise AlignsecError(f"images.path: {path}: no such file or folder")
+    if source == "parquet":
+        return Listing(
+            [File(name, f"parquet:{p}!{i}", label) for name, p, i, label in parquet.rows(path)], []
+        )
     if path.is_dir():
-        inside = sorted(p for p in path.rglob("*") if p.is_file())
-        named = [(PurePosixPath(p.relative_to(path).as_posix()), str(p)) for p in inside]
-    elif path.is_file():
-        named = [(PurePosixPath(m), f"tar:{path}!{m}") for m in sorted(_members(str(path)))]
+        named = [(PurePosixPath(p.relative_to(path).as_posix()), str(p)) for p in walk(path)]
     else:
-        raise AlignsecError(f"images.path: {path}: no such folder or tar archive")
-    table = imagenet()
-    found = []
-    for name, place in named:
-        if not _is_image(name):
-            continue
-        if source == "imagenet-val":
-            label, what = table.labels.get(name.stem), "an ImageNet validation file"
-        else:
-            label, what = (
-                table.synsets.get(name.parent.name),
-                "in a folder named by one of ImageNet's synsets",
-            )
-        if label is None:
-            raise AlignsecError(f"images.path: {place}: not {what}: its label is unknown; remove it")
-        found.append(File(str(name), place, label))
-    if not found:
+        named = [(PurePosixPath(m), f"tar:{path}!{m}") for m in sorted(archives.members(str(path)))]
+    images = [(name, place) for name, place in named if _is_image(name)]
+    for name, _ in images:
+        _check_name(path, name)
+    if not images:
         raise AlignsecError(f"images.path: {path}: no image ({', '.join(sorted(SUFFIXES))}) in it")
-    return found
+    if source == "imagenet-val":
+        return Listing([File(str(n), place, validation_label(n.stem, place)) for n, place in images], [])
+    own = {str(n): place for n, place in named if n.name == CLASSES and not _is_image(n)}
+    if len(own) > 1:
+        raise AlignsecError(f"images.path: {path}: more than one {CLASSES} ({', '.join(own)}): keep one")
+    classes = next(((place, read(place)) for place in own.values()), None)
+    labels, notes = folder_labels(str(path), [n for n, _ in images], imagenet().synsets, classes)
+    return Listing([File(str(n), p, labels[n.parent.name]) for n, p in images], notes)
+
+
+def _check_name(path: Path, name: PurePosixPath) -> None:
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        raise AlignsecError(
+            f"images.path: {path}: file name {os.fsencode(str(name))!r} is not UTF-8: rename it"
+        ) from None
+
+
+def validation_stem(stem: str) -> str:
+    """The published stem of a validation file; that of Hugging Face's copy ends in the synset as well.
+
+    >>> validation_stem("ILSVRC2012_val_00000293_n01440764")
+    'ILSVRC2012_val_00000293'
+    """
+    return re.sub(r"^(ILSVRC2012_val_\d{8})_n\d{8}$", r"\1", stem)
+
+
+def validation_label(stem: str, place: str) -> int:
+    """Label of a validation file by its number.
+
+    Raises
+    ------
+    AlignsecError
+        The stem is none of theirs, or ends in the synset of another class.
+    """
+    table = imagenet()
+    short = validation_stem(stem)
+    label = table.labels.get(short)
+    if label is None:
+        raise AlignsecError(
+            f"images.path: {place}: not an ImageNet validation file: its label is unknown; remove it"
+        )
+    synset = stem.removeprefix(short).lstrip("_")
+    if synset and table.synsets.get(synset) != label:
+        right = next(s for s, number in table.synsets.items() if number == label)
+        raise AlignsecError(
+            f"images.path: {place}: its number is of an image of {right}, its name says {synset}: rename or "
+            "remove it"
+        )
+    return label
 
 
 def is_array(manifest: "pd.DataFrame") -> bool:

@@ -1,12 +1,14 @@
 """What a study found, in sentences made from the numbers only."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis.names import FATES, counts, mostly_unmatched
 from alignsec.analysis.parents import PREFIX
 from alignsec.ground import tables
-from alignsec.report import described
+from alignsec.images.shards import contradictions
+from alignsec.report import claims, described
 from alignsec.report.findings import ENGINEERING, Study, aggregates, human, target_table
 from alignsec.study import targets as names
 from alignsec.study.layout import Layout
@@ -24,22 +26,35 @@ LISTED = 50  # models that are listed with their accuracies
 def write(folder: Path) -> Path:
     """Write the findings of the study below a folder ``results/<study>``; the file written."""
     path = Layout(folder).summary
-    tables.write_text(path, markdown(Study.read(folder), folder.resolve().name))
+    text = markdown(Study.read(folder), folder.resolve().name, _images(Layout(folder).manifest))
+    tables.write_text(path, text)
     return path
 
 
-def markdown(study: Study, name: str) -> str:
-    """The findings as Markdown; every number is computed here or stands in `correlations/all.csv`."""
+def _images(manifest: Path) -> list[str]:
+    """What is odd in the images of a study that attacks some."""
+    if not manifest.is_file():
+        return []
+    found = contradictions(tables.read(manifest, "images"))
+    return [f"The study has {text}: no model can be right on all of them." for text in found]
+
+
+def markdown(study: Study, name: str, images: Sequence[str] = ()) -> str:
+    """The findings as Markdown; every number is computed here or stands in `correlations/all.csv`.
+
+    `images`: sentences about the images, for the caveats.
+    """
     parts = [
         (f"# Findings of the study {name}", [*_lost(study), *_scope(study)]),
-        ("## Which human-likeness goes with robustness", _leaves(study)),
+        ("## Which kinds of human-likeness go with robustness", claims.sentences(study.kinds)),
+        ("## Leaf by leaf: a description", _leaves(study)),
         ("## What the targets are", _targets(study)),
         ("## Averages", _averages(study)),
         ("## Models and families", _families(study)),
         ("## Models without alignment scores", _accuracies(study)),
         ("## Not evaluated", _exclusions(study)),
         ("## Names", _names(study)),
-        ("## Caveats", _caveats(study)),
+        ("## Caveats", [*_caveats(study), *images]),
     ]
     return "\n".join(
         f"{head}\n\n" + "\n".join(f"- {s}" for s in lines) + "\n" for head, lines in parts if lines
