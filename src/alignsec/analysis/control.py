@@ -126,11 +126,17 @@ def _partial(
     import numpy as np
 
     out = family == np.arange(family.max() + 1)[:, None]
-    keep = have[:, None] & ~np.concatenate([np.zeros((1, len(family)), bool), out])
+    # what is not of the leaf itself is computed once for all leaves of the same models
+    same, which = np.unique(have, axis=0, return_inverse=True) if len(y) == 1 else (have, np.arange(len(x)))
+    once = same[:, None] & ~np.concatenate([np.zeros((1, len(family)), bool), out])
+    keep = once[which]
     with np.errstate(invalid="ignore", divide="ignore"):
-        rx, ry = (_standard(_ranks(v, keep)[..., None], keep)[..., 0] for v in (x, y))
+        rx = _standard(_ranks(x, keep)[..., None], keep)[..., 0]
+        ry = _standard(_ranks(y, once)[..., None], once)[..., 0][which]
         rho = _mean(rx * ry, keep)
-        fixed = None if control is None else _spline_of(control, y, keep, curve)
+        fixed = None
+        if control is not None:
+            fixed = _Fixed(*(part[which] for part in _spline_of(control, y, once, curve)))
         if fixed is None and covariates is None:
             return rho.clip(-1, 1)
         gram, of_x, of_y = _moments(rx, ry, keep, fixed, covariates)
