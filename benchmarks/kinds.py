@@ -23,7 +23,7 @@ import pandas as pd
 from scipy.stats import norm, rankdata
 
 from alignsec.analysis import control as controlled
-from alignsec.analysis import families, kinds, splines
+from alignsec.analysis import families, kinds, maxt, splines
 
 ICC = 0.45
 FLIPS = 2_000
@@ -76,7 +76,7 @@ class Fast:
 
     @cached_property
     def _design(self) -> tuple[Floats, Floats, Floats]:
-        """What is held fixed (L, n, k), x of families along it (L, F, k), the matrix of `kinds.scores`."""
+        """What is held fixed (L, n, k), x of families along it (L, F, k), the matrix of `maxt.scores`."""
         keep = self.keep[:, 0]
         design = np.where(keep, keep.sum(1, keepdims=True) ** -0.5, 0.0)[..., None]
         if self.basis is not None:
@@ -86,15 +86,15 @@ class Fast:
         more = (turn * (((1 - root) ** -0.5 - 1) / root)[..., None, :]) @ turn.swapaxes(-1, -2)
         return design, np.einsum("lnk,ln,nf->lfk", design, self.x[:, 0], self.of, optimize=True), more
 
-    def scores(self, ranks: Floats) -> kinds.Scores:
-        """`kinds.scores` of the target."""
+    def scores(self, ranks: Floats) -> maxt.Scores:
+        """`maxt.scores` of the target."""
         y = self._left(ranks)[:, 0]
         y = y / np.sqrt((y**2).sum(-1, keepdims=True))
         design, of_x, more = self._design
         of_y = np.einsum("lnk,ln,nf->lfk", design, y, self.of, optimize=True)
         sums = (self.x[:, 0] * y) @ self.of
         flipped = sums + np.einsum("lfk,lfkj,lfj->lf", of_x, more, of_y, optimize=True)
-        return kinds.Scores(sums.T, flipped.T, of_y.swapaxes(0, 1))
+        return maxt.Scores(sums.T, flipped.T, of_y.swapaxes(0, 1))
 
     @staticmethod
     def _one(row: Floats, keep: Floats) -> Floats:
@@ -171,10 +171,10 @@ class Board:
 
     @cached_property
     def scales(self) -> tuple[Floats, Floats]:
-        """`kinds.spread`, raw and given clean accuracy."""
+        """`maxt.spread`, raw and given clean accuracy."""
         return (
-            kinds.spread(self.x, self.family, self.member),
-            kinds.spread(self.x, self.family, self.member, self.clean),
+            maxt.spread(self.x, self.family, self.member),
+            maxt.spread(self.x, self.family, self.member, self.clean),
         )
 
     @cached_property
@@ -187,7 +187,7 @@ class Board:
             which = np.flatnonzero(self.member[:, a] | self.member[:, b])
             rows.append(np.where(mostly[a] & mostly[b], self.x[which], np.nan))
             members.append(self.member[which][:, [a, b]])
-            scales.append(kinds.spread_of_difference(rows[-1], self.family, members[-1], self.clean))
+            scales.append(maxt.spread_of_difference(rows[-1], self.family, members[-1], self.clean))
         x = np.concatenate(rows)
         return Fast(x, self.family, self.clean), members, np.array(scales)
 
@@ -263,14 +263,14 @@ def study(seed: int, paths: tuple[Path, ...], load: Floats, icc: float) -> dict[
     raw = kinds.pool(of.raw(ranks), of.counts, of.member)
     given = kinds.pool(of.given(ranks), of.counts, of.member, USED)
     inside = kinds.pool(of.inside(ranks), np.where(of.counts > 1, of.counts, 0), of.member, USED)
-    weight, score = kinds.weights(of.member), of.given.scores(ranks)
-    p = kinds.largest(score, weight, of.scales[1], signs)
-    p_raw = kinds.largest(of.raw.scores(ranks), weight, of.scales[0], signs)
+    weight, score = maxt.weights(of.member), of.given.scores(ranks)
+    p = maxt.largest(score, weight, of.scales[1], signs)
+    p_raw = maxt.largest(of.raw.scores(ranks), weight, of.scales[0], signs)
     low, high = kinds.interval(given.z, given.error, given.free)
     best_low, best_high = kinds.strongest(given, STRONGEST)
     within = kinds.within_verdicts(given.rho, *kinds.interval(inside.z, inside.error, inside.free))
     said = np.array(kinds.verdicts(given, p))
-    alone = kinds.largest(score, weight[:, [k]], of.scales[1][[k]], signs)
+    alone = maxt.largest(score, weight[:, [k]], of.scales[1][[k]], signs)
     return {
         "z": given.z,
         "low": low,
@@ -339,8 +339,8 @@ def differences(seed: int, paths: tuple[Path, ...]) -> float:
     of = board(*paths)
     fast, members, scales = of.pairs
     ranks = fast.ranks(of.normal(np.random.default_rng([seed, 17])))
-    columns = [kinds.weights(member) @ np.array([1.0, -1.0]) for member in members]
-    p = kinds.largest(fast.scores(ranks), kinds.beside(columns), scales, families.Signs(FLIPS, seed))
+    columns = [maxt.weights(member) @ np.array([1.0, -1.0]) for member in members]
+    p = maxt.largest(fast.scores(ranks), maxt.beside(columns), scales, families.Signs(FLIPS, seed))
     return float((p <= kinds.ERROR).any())
 
 
@@ -366,8 +366,8 @@ def leaf(seed: int, family: Floats, rho: float) -> dict[str, float]:
     one, signs = np.ones((1, 1), bool), families.Signs(FLIPS, seed)
     raw = kinds.pool(controlled.leafwise(a[None], b, family), sizes, one)
     pooled = kinds.pool(controlled.leafwise(x[None], y, family, controlled.Control(clean)), sizes, one, USED)
-    scores = (kinds.scores(x[None], y, family, clean), kinds.scores(a[None], b, family))
-    p, p_raw = (kinds.largest(v, np.ones((1, 1)), np.ones(1), signs) for v in scores)
+    scores = (maxt.scores(x[None], y, family, clean), maxt.scores(a[None], b, family))
+    p, p_raw = (maxt.largest(v, np.ones((1, 1)), np.ones(1), signs) for v in scores)
     said = kinds.verdicts(pooled, p)[0]
     low, high = kinds.interval(pooled.z, pooled.error, pooled.free)
     inner, outer = kinds.interval(pooled.z, pooled.error, pooled.free, kinds.EQUIVALENCE)

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 from scipy.stats import t as student
 
-from alignsec.analysis import control, families, kinds, splines
+from alignsec.analysis import control, families, kinds, maxt, splines
 
 FAMILY = np.repeat(np.arange(8), [9, 7, 6, 5, 4, 4, 3, 2])
 
@@ -102,7 +102,7 @@ def test_scores_of_families_are_sums_of_products_of_what_the_control_leaves(
     x, y, _ = study
     clean = leaves(np.random.default_rng(6), 1)[0] + y
     for given in (None, clean):
-        found = kinds.scores(x, y, FAMILY, given)
+        found = maxt.scores(x, y, FAMILY, given)
         for leaf, values in enumerate(x):
             have = np.isfinite(values)
             design = fixed(None if given is None else given[have], have.sum())
@@ -127,15 +127,15 @@ def test_scores_sum_to_the_corrected_correlation_where_the_control_is_noisy(
     clean = 1 / (1 + np.exp(-leaves(np.random.default_rng(6), 1)[0] - y))
     rho = control.leafwise(x, y, FAMILY, control.Control(clean, np.full(len(y), 80.0)))
     exact = control.leafwise(x, y, FAMILY, control.Control(clean))
-    plain = kinds.scores(x, y, FAMILY, clean)
-    found = kinds.corrected(plain, rho, exact, counts_of(x))
+    plain = maxt.scores(x, y, FAMILY, clean)
+    found = maxt.corrected(plain, rho, exact, counts_of(x))
     assert abs(rho - exact).max() > 0.005
     assert found.sums.sum(0) == pytest.approx(rho[0], abs=1e-12)
-    assert (kinds.corrected(plain, exact, exact, counts_of(x)).flipped == plain.flipped).all()
+    assert (maxt.corrected(plain, exact, exact, counts_of(x)).flipped == plain.flipped).all()
 
 
-def raw_scores(sums: np.ndarray) -> kinds.Scores:
-    return kinds.Scores(sums, sums, np.zeros((*sums.shape, 1)))
+def raw_scores(sums: np.ndarray) -> maxt.Scores:
+    return maxt.Scores(sums, sums, np.zeros((*sums.shape, 1)))
 
 
 def test_the_largest_of_flipped_sums_equals_a_loop_over_all_patterns_stepped_down(
@@ -143,8 +143,8 @@ def test_the_largest_of_flipped_sums_equals_a_loop_over_all_patterns_stepped_dow
 ) -> None:
     x, y, member = study
     clean = leaves(np.random.default_rng(6), 1)[0]
-    scores, scale = kinds.scores(x, y, FAMILY, clean), np.array([1.0, 0.8, 1.2])
-    weight = kinds.weights(member)
+    scores, scale = maxt.scores(x, y, FAMILY, clean), np.array([1.0, 0.8, 1.2])
+    weight = maxt.weights(member)
     observed = abs(np.arctanh(scores.sums.sum(0)) @ weight) / scale
 
     def drawn(pattern: np.ndarray, k: int) -> float:
@@ -161,7 +161,7 @@ def test_the_largest_of_flipped_sums_equals_a_loop_over_all_patterns_stepped_dow
     for i, k in enumerate(order):
         hits = sum(max(row[j] for j in order[i:]) >= observed[k] - 1e-9 for row in every)
         before = expected[k] = max(before, max(hits, 1) / len(every))
-    found = kinds.largest(scores, weight, scale, families.Signs(1000, 0))
+    found = maxt.largest(scores, weight, scale, families.Signs(1000, 0))
     assert found == pytest.approx([expected[k] for k in range(3)], abs=1e-15)
     assert len(set(found)) > 1
 
@@ -169,10 +169,10 @@ def test_the_largest_of_flipped_sums_equals_a_loop_over_all_patterns_stepped_dow
 def test_drawn_patterns_agree_with_all_of_them() -> None:
     rng = np.random.default_rng(2)
     sums = np.vstack([rng.standard_normal((12, 3)) + 0.4, np.zeros((30, 3))]) / 20
-    every = kinds.largest(raw_scores(sums), np.eye(3), np.ones(3), families.Signs(100, 0))
+    every = maxt.largest(raw_scores(sums), np.eye(3), np.ones(3), families.Signs(100, 0))
     # families of next to nothing make too many for all patterns
     sums[12:] = 1e-9
-    drawn = kinds.largest(raw_scores(sums), np.eye(3), np.ones(3), families.Signs(20_000, 0))
+    drawn = maxt.largest(raw_scores(sums), np.eye(3), np.ones(3), families.Signs(20_000, 0))
     assert drawn == pytest.approx(every, abs=0.012)
     assert (drawn >= 1 / 20_001).all()
 
@@ -180,17 +180,17 @@ def test_drawn_patterns_agree_with_all_of_them() -> None:
 def test_a_kind_without_an_estimate_is_no_hypothesis() -> None:
     scores = raw_scores(np.random.default_rng(2).standard_normal((9, 3)) / 20)
     signs = families.Signs(100, 0)
-    alone = kinds.largest(scores, np.eye(3)[:, :2], np.ones(2), signs)
-    weight = kinds.weights(np.eye(3, 4, dtype=bool)[:, [0, 1, 3]])
-    found = kinds.largest(scores, weight, np.array([1.0, 1.0, 0.0]), signs)
+    alone = maxt.largest(scores, np.eye(3)[:, :2], np.ones(2), signs)
+    weight = maxt.weights(np.eye(3, 4, dtype=bool)[:, [0, 1, 3]])
+    found = maxt.largest(scores, weight, np.array([1.0, 1.0, 0.0]), signs)
     assert list(found[:2]) == list(alone)
     assert np.isnan(found[2])
 
 
 def test_sums_of_leaves_of_their_own_stand_beside_each_other() -> None:
-    found = kinds.beside([np.array([1.0, -1.0]), np.array([0.5, 0.5, -1.0])])
+    found = maxt.beside([np.array([1.0, -1.0]), np.array([0.5, 0.5, -1.0])])
     assert found.T.tolist() == [[1, -1, 0, 0, 0], [0, 0, 0.5, 0.5, -1]]
-    one = kinds.beside([np.array([math.nan, math.nan]), np.array([1.0])])
+    one = maxt.beside([np.array([math.nan, math.nan]), np.array([1.0])])
     assert np.isnan(one[:, 0]).any()
     assert np.isfinite(one[:, 1]).all()
 
@@ -204,15 +204,15 @@ def test_spread_is_the_error_of_a_target_that_has_to_do_with_nothing() -> None:
     member = np.zeros((6, 4), bool)
     member[[0, 1, 2, 3, 4, 5], [0, 0, 1, 2, 2, 3]] = True
     made = [
-        math.sqrt(kinds.ALIKE) * rng.standard_normal(30)[family]
-        + math.sqrt(1 - kinds.ALIKE) * rng.standard_normal(len(family))
+        math.sqrt(maxt.ALIKE) * rng.standard_normal(30)[family]
+        + math.sqrt(1 - maxt.ALIKE) * rng.standard_normal(len(family))
         for _ in range(300)
     ]
     simulated = np.std(
         [kinds.pool(control.leafwise(x, y, family), counts_of(x, family), member).z for y in made], axis=0
     )
-    assert kinds.spread(x, family, member) == pytest.approx(simulated, rel=0.2)
-    assert kinds.spread(x, family, member, made[0]) == pytest.approx(simulated, rel=0.2)
+    assert maxt.spread(x, family, member) == pytest.approx(simulated, rel=0.2)
+    assert maxt.spread(x, family, member, made[0]) == pytest.approx(simulated, rel=0.2)
 
 
 def test_leaves_of_too_few_families_are_in_no_kind() -> None:
@@ -306,9 +306,9 @@ def simulated(seed: int, rho: float) -> list[str]:
     found = kinds.pool(
         control.leafwise(x, y, family, control.Control(clean)), counts_of(x, family), member, 3
     )
-    scale = kinds.spread(x, family, found.leaves, clean)
-    p = kinds.largest(
-        kinds.scores(x, y, family, clean), kinds.weights(found.leaves), scale, families.Signs(1000, seed)
+    scale = maxt.spread(x, family, found.leaves, clean)
+    p = maxt.largest(
+        maxt.scores(x, y, family, clean), maxt.weights(found.leaves), scale, families.Signs(1000, seed)
     )
     return kinds.verdicts(found, p)
 

@@ -1,13 +1,14 @@
 """The tables that claims are made of: kinds of benchmarks against primary targets, and their differences."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis import control as controlled
-from alignsec.analysis import families, kinds
+from alignsec.analysis import families, kinds, maxt
 from alignsec.analysis import rows as selecting
+from alignsec.analysis.taken import Options as Options
+from alignsec.analysis.taken import Taken, take
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.schemas import SCHEMAS
@@ -26,72 +27,7 @@ if TYPE_CHECKING:
 
 PRIMARY = selecting.PRIMARY
 HUMAN = "human-likeness"
-_LEAVES = 16  # at a time
 STRONGEST = 5  # correlations with the largest absolute value that get intervals adjusted for that
-
-
-@dataclass(frozen=True)
-class Options:
-    """How `claims` estimates.
-
-    Parameters
-    ----------
-    images : number of images of each value, a row per model (index) and a column per target; None: exact
-    same_images : are target and control counted on the same images; None: where their numbers agree
-    flips, seed : of the sign-flip test
-    """
-
-    images: "pd.DataFrame | None" = None
-    same_images: bool | None = None
-    flips: int = 10_000
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The scores of the models of one selection that have the target."""
-
-    x: "Floats"  # (L, n), NaN where a model has none
-    y: "Floats"  # (n,)
-    family: "Ints"  # (n,), 0 to F - 1
-    control: controlled.Control | None
-    clusters: "Ints"  # (n,), super-families, 0 to S - 1; -1 where not known
-    cluster_names: Sequence[str] = field(default_factory=list)
-
-    def counts(self, x: "Floats") -> "Ints":
-        """(F, L) models that are correlated over."""
-        import numpy as np
-
-        have = np.isfinite(x) & (True if self.control is None else np.isfinite(self.control.value))
-        each = self.family == np.arange(self.family.max() + 1)[:, None]
-        found: Ints = each.astype(int) @ have.T.astype(int)
-        return found
-
-    def leafwise(self, x: "Floats", **options: Any) -> "Floats":
-        """Correlations of leaves with the target, see `control.leafwise`."""
-        import numpy as np
-
-        given = {"control": self.control} | options
-        # every leaf is held once for every family, with every column that is held fixed
-        parts = [x[i : i + _LEAVES] for i in range(0, len(x), _LEAVES)]
-        return np.concatenate(
-            [controlled.leafwise(part, self.y, self.family, **given) for part in parts], axis=1
-        )
-
-    def scores(self, x: "Floats", rho: "Floats") -> kinds.Scores:
-        """Scores of families given the control; `rho`: of `leafwise`."""
-        if self.control is None:
-            return kinds.scores(x, self.y, self.family)
-        found = kinds.scores(x, self.y, self.family, self.control.value)
-        if self.control.images is None:
-            return found
-        plain = self.leafwise(x, control=controlled.Control(self.control.value))
-        return kinds.corrected(found, rho, plain, self.counts(x))
-
-    @property
-    def used(self) -> int:
-        """Degrees of freedom of the control beyond a straight line's."""
-        return 0 if self.control is None else controlled.bends(len(self.y)) - 1
 
 
 def claims(
@@ -142,7 +78,7 @@ def claims(
             part = total[total["model"].isin(models)]
             shared: dict[str, Any] = {"target": target, "rows": which, "margin": plan["margin"]}
             shared["control"] = _control(target, total, plan)
-            taken = _rows(part, leaves, target, shared["control"], covariates, options)
+            taken = take(part, leaves, target, shared["control"], covariates, options)
             if taken is None:
                 found += _empty(leaves, shared)
                 continue
@@ -174,48 +110,6 @@ def _control(target: str, total: "pd.DataFrame", plan: Plan) -> str | None:
     return own if plan["control"] is None else plan["control"]
 
 
-def _rows(
-    part: "pd.DataFrame",
-    leaves: "pd.DataFrame",
-    target: str,
-    control: str | None,
-    covariates: "pd.DataFrame | None",
-    options: Options,
-) -> _Rows | None:
-    """The models that have target and control; None where there are none, or the target is constant."""
-    import numpy as np
-    import pandas as pd
-
-    def values(frame: "pd.DataFrame", column: str) -> "Floats":
-        numbers: Floats = frame[column].to_numpy(dtype="float64", na_value=np.nan)
-        return numbers
-
-    have = np.isfinite(values(part, target))
-    if control is not None:
-        have &= np.isfinite(values(part, control))
-    part = part[have]
-    if len(part) < 3 or np.ptp(values(part, target)) == 0:
-        return None
-    family = np.unique(part["family"].to_numpy(dtype=str), return_inverse=True)[1]
-    x = np.stack([values(part, str(b)) for b in leaves["benchmark"]])
-    x[~np.isfinite(x)] = np.nan
-    known = pd.DataFrame() if options.images is None else options.images.reindex(part["model"])
-    given = None
-    if control is not None:
-        counted = {c: values(known, c) for c in (control, target) if c in known and known[c].notna().any()}
-        agree = len(counted) == 2 and bool((counted[control] == counted[target]).all())
-        same = naming.is_of_correct(target) and (
-            agree if options.same_images is None else options.same_images
-        )
-        given = controlled.Control(values(part, control), counted.get(control), same and control in counted)
-    clusters, names = np.full(len(part), -1), []
-    if covariates is not None:
-        of = covariates.set_index("model")["architecture"].reindex(part["model"])
-        clusters, named = pd.factorize(of)
-        names = [str(n) for n in named]
-    return _Rows(x, values(part, target), family, given, clusters, names)
-
-
 def _members(leaves: "pd.DataFrame") -> tuple[list[str], "Mask"]:
     """Kinds in their order, and (L, K) which leaf is of which."""
     import numpy as np
@@ -233,7 +127,7 @@ def _hypotheses(leaves: "pd.DataFrame") -> dict[str, str]:
 
 
 def _of_kinds(
-    taken: _Rows,
+    taken: Taken,
     leaves: "pd.DataFrame",
     shared: Mapping[str, Any],
     signs: families.Signs,
@@ -248,7 +142,7 @@ def _of_kinds(
     raw = kinds.pool(taken.leafwise(taken.x, control=None), counts, member)
     rho = taken.leafwise(taken.x)
     given = kinds.pool(rho, counts, member, taken.used)
-    scores = (taken.scores(taken.x, rho), kinds.scores(taken.x, taken.y, taken.family))
+    scores = (taken.scores(taken.x, rho), maxt.scores(taken.x, taken.y, taken.family))
     every = (taken.family[:, None] == np.arange(taken.family.max() + 1)).astype(float)
     paired = np.where(counts > 1, counts, 0)  # a family of one says nothing of what goes on within families
     inside = kinds.pool(taken.leafwise(taken.x, covariates=every), paired, member, taken.used)
@@ -277,7 +171,7 @@ def _of_kinds(
             "n_families": len(set(taken.family[models[k]])),
             "n_leaves": int(given.leaves[:, k].sum()),
             "control_reliability": None if taken.control is None else taken.control.reliability(),
-            "p_least": kinds.least(there, signs),
+            "p_least": maxt.least(there, signs),
             "within_n": int(inside.sizes[:, k].sum().round()) if inside.leaves[:, k].any() else None,
             "within_verdict": said[k],
             "note": _note(given, k, counts[:, member[:, k]], taken.control),
@@ -289,8 +183,8 @@ def _of_kinds(
 def _test(
     columns: dict[str, list[Any]],
     chosen: "Mask",
-    taken: _Rows,
-    estimates: tuple[tuple[kinds.Pooled, kinds.Scores], tuple[kinds.Pooled, kinds.Scores]],
+    taken: Taken,
+    estimates: tuple[tuple[kinds.Pooled, maxt.Scores], tuple[kinds.Pooled, maxt.Scores]],
     signs: families.Signs,
     margin: float,
 ) -> None:
@@ -300,10 +194,10 @@ def _test(
     where = np.flatnonzero(chosen)
     for prefix, (every, score) in zip(("", "raw_"), estimates, strict=True):
         of = _only(every, where)
-        scale = kinds.spread(
+        scale = maxt.spread(
             taken.x, taken.family, of.leaves, None if prefix or taken.control is None else taken.control.value
         )
-        p = kinds.largest(score, kinds.weights(of.leaves), scale, signs)
+        p = maxt.largest(score, maxt.weights(of.leaves), scale, signs)
         filled: dict[str, Sequence[Any]] = {f"{prefix}p": list(p)}
         if not prefix:
             low, high = kinds.strongest(of, STRONGEST)
@@ -332,7 +226,7 @@ def _only(pooled: kinds.Pooled, where: "Ints") -> kinds.Pooled:
     )
 
 
-def _without_clusters(taken: _Rows, member: "Mask", given: kinds.Pooled) -> dict[str, list[Any]]:
+def _without_clusters(taken: Taken, member: "Mask", given: kinds.Pooled) -> dict[str, list[Any]]:
     """Range of rho without one super-family, of kinds that have an estimate without at least two of them."""
     import numpy as np
 
@@ -397,7 +291,7 @@ def _empty(leaves: "pd.DataFrame", shared: Mapping[str, Any]) -> list[dict[str, 
 
 
 def _of_pairs(
-    taken: _Rows, leaves: "pd.DataFrame", shared: Mapping[str, Any], signs: families.Signs
+    taken: Taken, leaves: "pd.DataFrame", shared: Mapping[str, Any], signs: families.Signs
 ) -> list[dict[str, Any]]:
     """Pairs of human-likeness kinds over the models that have at least half of the leaves of both."""
     import numpy as np
@@ -418,15 +312,15 @@ def _of_pairs(
         rho = taken.leafwise(x)
         both = kinds.pool(rho, taken.counts(x), member[which][:, [a, b]], taken.used)
         scores.append(taken.scores(x, rho))
-        weight.append(kinds.weights(both.leaves) @ np.array([1.0, -1.0]))
+        weight.append(maxt.weights(both.leaves) @ np.array([1.0, -1.0]))
         value = None if taken.control is None else taken.control.value
-        scales.append(kinds.spread_of_difference(x, taken.family, both.leaves, value))
+        scales.append(maxt.spread_of_difference(x, taken.family, both.leaves, value))
         row |= {"rho": both.rho[0], "other_rho": both.rho[1]} | kinds.difference(both, taken.used)
         if not np.isfinite(row["low"]):
             row["note"] = "no interval: too few models or families have both"
     if rows:
-        every = kinds.Scores(*(np.concatenate(part, axis=1) for part in zip(*scores, strict=True)))
-        p = kinds.largest(every, kinds.beside(weight), np.array(scales), signs)
+        every = maxt.Scores(*(np.concatenate(part, axis=1) for part in zip(*scores, strict=True)))
+        p = maxt.largest(every, maxt.beside(weight), np.array(scales), signs)
         for row, value in zip(rows, p, strict=True):
             row["p"] = value
     return rows

@@ -14,9 +14,9 @@ SUPPORTED, SMALLER, UNTOLD = "supported", "smaller", "cannot tell"
 
 
 def sentences(kinds: "pd.DataFrame | None") -> list[str]:
-    """A few for each primary target that is no clean accuracy: what is supported, what is too small to matter,
-    what cannot be told, and what is contradicted within families. Engineering kinds are accuracies: they are
-    told apart and never counted."""
+    """A few for each primary target that is no clean accuracy: what is supported, what is too small to
+    matter, what cannot be told, and what is contradicted within families. Engineering kinds are accuracies:
+    they are told apart and never counted."""
     if kinds is None or kinds.empty:
         return []
     lines = []
@@ -37,8 +37,10 @@ def _of_target(table: "pd.DataFrame", target: str) -> list[str]:
     rest = mine[mine["verdict"].str.startswith(UNTOLD)]
     lines = [
         f"{what}, {int(mine['n'].max())} models of {int(mine['n_families'].max())} families, none trained "
-        f"adversarially{given}: of {len(mine)} kinds of human-likeness {len(sure)} are supported (family-wise "
-        f"error .05), {len(small)} are shown to be smaller than {_number(mine['margin'].iloc[0])}, of {len(rest)} "
+        f"adversarially{given}: of {len(mine)} kinds of human-likeness {len(sure)} are supported "
+        "(family-wise "
+        f"error .05), {len(small)} are shown to be smaller than {_number(mine['margin'].iloc[0])}, of "
+        f"{len(rest)} "
         "the data cannot tell."
     ]
     lines += [f"Supported: {_row(row)}." for _, row in sure.iterrows()]
@@ -47,7 +49,8 @@ def _of_target(table: "pd.DataFrame", target: str) -> list[str]:
     detectable = float(rest["detectable"].median()) if len(rest) else math.nan
     if math.isfinite(detectable):
         lines.append(
-            f"What cannot be told would have to correlate at about {_number(detectable)} to be found in four of "
+            f"What cannot be told would have to correlate at about {_number(detectable)} to be found in four "
+            "of "
             "five such studies."
         )
     against = mine[mine["within_verdict"].str.startswith("contradicted")]
