@@ -34,6 +34,7 @@ class Study:
     duplicates : what one row per weights changes (`alignsec.analysis.duplicates.compare`)
     warnings : what makes verdicts doubtful (`alignsec.robustness.summarise.doubts`)
     names : what became of every name (`alignsec.analysis.names`); None of tables that are no whole study
+    selections : correlations over other rows (`alignsec.analysis.selections.correlate`); None likewise
     sources : what published sources say of their targets (`alignsec.report.described.read`)
     """
 
@@ -45,6 +46,7 @@ class Study:
     duplicates: "pd.DataFrame"
     warnings: "pd.DataFrame"
     names: "pd.DataFrame | None" = None
+    selections: "pd.DataFrame | None" = None
     sources: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
