@@ -183,6 +183,19 @@ def test_what_attacked_and_what_its_source_warns_of_is_said(study: findings.Stud
     assert f"AutoAttack; images: {planted.IMAGES}; this study's own." in summary.markdown(study, "planted")
 
 
+def test_the_estimate_above_the_floor_of_an_attack_stands_beside_the_one_of_all_models(
+    study: findings.Study,
+) -> None:
+    rows = pd.DataFrame(
+        {"benchmark": "average_vision", "target": MIDDLE, "rows": ["above the floor"] * 2 + ["primary"],
+         "given": [None, "clean_top1", None], "n": [31, 30, 99], "rho": [0.123, -0.456, 0.9]}
+    )  # fmt: skip
+    text = summary.markdown(replace(study, selections=rows), "planted")
+    line = next(line for line in text.splitlines() if line.startswith("- Average alignment"))
+    assert "above the floor of the attack: raw 0.12 (n = 31), given clean −0.46 (n = 30)" in line
+    assert "above the floor" not in summary.markdown(study, "planted")
+
+
 def drawn_text(figure: Figure) -> str:
     return " ".join(t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")))
 

@@ -33,8 +33,8 @@ def _of_target(table: "pd.DataFrame", target: str) -> list[str]:
     if mine.empty:
         return [f"{what}: no kind of human-likeness could be estimated over the primary models."]
     given = ", given clean accuracy" if mine["control"].notna().any() else ""
-    sure, small = (mine[mine["verdict"].str.startswith(v)] for v in (SUPPORTED, SMALLER))
-    rest = mine[mine["verdict"].str.startswith(UNTOLD)]
+    sure, small = (mine[mine["verdict"].astype(str).str.startswith(v)] for v in (SUPPORTED, SMALLER))
+    rest = mine[mine["verdict"].astype(str).str.startswith(UNTOLD)]
     lines = [
         f"{what}, {int(mine['n'].max())} models of {int(mine['n_families'].max())} families, none trained "
         f"adversarially{given}: of {len(mine)} kinds of human-likeness {len(sure)} are supported "
@@ -53,16 +53,18 @@ def _of_target(table: "pd.DataFrame", target: str) -> list[str]:
             "of "
             "five such studies."
         )
-    against = mine[mine["within_verdict"].str.startswith("contradicted")]
+    against = mine[mine["within_verdict"].astype(str).str.startswith("contradicted")]
     if len(against):
         lines.append(
             f"Contradicted within families, where the sign is the other: {'; '.join(against['name'])}."
         )
-    accuracies = primary[(primary["area"] == ENGINEERING) & primary["verdict"].str.startswith(SUPPORTED)]
+    accuracies = primary[
+        (primary["area"] == ENGINEERING) & primary["verdict"].astype(str).str.startswith(SUPPORTED)
+    ]
     if len(accuracies):
         lines.append(f"Accuracies that go with it, no human-likeness: {'; '.join(accuracies['name'])}.")
     only = table[(table["rows"] == "with adversarially trained") & (table["area"] != ENGINEERING)]
-    more = only[only["verdict"].str.startswith(SUPPORTED) & ~only["kind"].isin(sure["kind"])]
+    more = only[only["verdict"].astype(str).str.startswith(SUPPORTED) & ~only["kind"].isin(sure["kind"])]
     if len(more):
         lines.append(f"Only where adversarially trained networks take part: {'; '.join(more['name'])}.")
     return lines

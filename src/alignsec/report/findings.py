@@ -35,6 +35,7 @@ class Study:
     warnings : what makes verdicts doubtful (`alignsec.robustness.summarise.doubts`)
     names : what became of every name (`alignsec.analysis.names`); None of tables that are no whole study
     kinds : what is claimed of kinds of benchmarks (`alignsec.analysis.claims`); None: nothing
+    selections : correlations over other rows (`alignsec.analysis.selections.correlate`); None likewise
     sources : what published sources say of their targets (`alignsec.report.described.read`)
     """
 
@@ -47,6 +48,7 @@ class Study:
     warnings: "pd.DataFrame"
     names: "pd.DataFrame | None" = None
     kinds: "pd.DataFrame | None" = None
+    selections: "pd.DataFrame | None" = None
     sources: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -152,8 +152,8 @@ def _answer(found: Found, n: Numbers) -> str:
     where = "correlations/kinds.csv"
     mine = shown(found.kinds, target, PRIMARY)
     human = mine[mine["area"] != ENGINEERING]
-    sure = human[human["verdict"].str.startswith("supported")]
-    small = human[human["verdict"].str.startswith("smaller")]
+    sure = human[human["verdict"].astype(str).str.startswith("supported")]
+    small = human[human["verdict"].astype(str).str.startswith("smaller")]
     count = n("kinds of human-likeness", len(human), where, "d")
     models = n("models of the primary rows", human["n"].max(), where, "d")
     families = n("families of the primary rows", human["n_families"].max(), where, "d")
@@ -169,7 +169,7 @@ def _answer(found: Found, n: Numbers) -> str:
     if len(sure):
         said = "; ".join(f"{r['name']} {n.interval(str(r['kind']), r, where)}" for _, r in sure.iterrows())
         lines.append(f"Supported: {said}.")
-    rest = human[human["verdict"].str.startswith("cannot")]
+    rest = human[human["verdict"].astype(str).str.startswith("cannot")]
     tested = human[human["p"].notna()]
     if len(rest) and len(tested):
         least: Any = tested.loc[tested["p"].idxmin()]

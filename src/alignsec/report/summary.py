@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis.names import FATES, counts, mostly_unmatched
 from alignsec.analysis.parents import PREFIX
+from alignsec.analysis.selections import ABOVE
 from alignsec.ground import tables
 from alignsec.images.shards import contradictions
 from alignsec.report import claims, described
@@ -220,6 +221,7 @@ def _averages(study: Study) -> list[str]:
         )
         if row["partial_rho"] == row["partial_rho"]:
             text += f"; given clean accuracy {_with_interval(row, 'partial')}"
+        text += _above_floor(study, name, target)
         if PREFIX + name in table.index:
             other: Any = table.loc[PREFIX + name]
             text += f"; as exported, missing scores as 0: {_number(other['rho'])} (n = {other['n']})"
@@ -272,6 +274,21 @@ def _families(study: Study) -> list[str]:
             f"most {_number(moved)}."
         )
     return lines
+
+
+def _above_floor(study: Study, benchmark: str, target: str) -> str:
+    """The estimate over the models above the floor that the plan declares for an attack; none: nothing."""
+    table = study.selections
+    if table is None:
+        return ""
+    mine = table[(table["rows"] == ABOVE) & (table["benchmark"] == benchmark) & (table["target"] == target)]
+    found = [
+        f"{given} {_number(row['rho'])} (n = {row['n']})"
+        for given, part in (("raw", mine[mine["given"].isna()]), ("given clean", mine[mine["given"].notna()]))
+        for _, row in part.head(1).iterrows()
+        if row["rho"] == row["rho"]
+    ]
+    return f"; one row per network, above the floor of the attack: {', '.join(found)}" if found else ""
 
 
 _COMING_FROM = {
