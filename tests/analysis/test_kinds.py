@@ -324,3 +324,25 @@ def test_a_planted_kind_is_supported_and_the_others_are_not() -> None:
     said = [simulated(seed, 0.7) for seed in range(30)]
     assert sum(study[0] == "supported" for study in said) >= 24
     assert sum("supported" in study[1:] for study in said) <= 6
+
+
+def test_the_benchmark_computes_what_the_library_does() -> None:
+    from benchmarks.kinds import Fast
+
+    rng = np.random.default_rng(12)
+    family = np.repeat(np.arange(len(SIZES)), SIZES)
+    x, (y, clean) = leaves(rng, 4, family), leaves(rng, 2, family)
+    x[1, rng.random(len(family)) < 0.2] = np.nan
+    dummies = (family[:, None] == np.arange(len(SIZES))).astype(float)
+    for given, within in ((None, False), (clean, False), (clean, True)):
+        fast = Fast(x, family, given, within)
+        held = None if given is None else control.Control(given)
+        covariates = dummies if within else None
+        expected = control.leafwise(x, y, family, held, covariates, curve=control.CURVE)
+        assert fast(fast.ranks(y)) == pytest.approx(expected, abs=1e-9)
+        if not within:
+            mine, its = kinds.scores(x, y, family, given), fast.scores(fast.ranks(y))
+            assert its.sums == pytest.approx(mine.sums, abs=1e-9)
+            assert its.flipped == pytest.approx(mine.flipped, abs=1e-9)
+            # the columns of a basis may be turned, what is along them all may not
+            assert (its.taken**2).sum(-1) == pytest.approx((mine.taken**2).sum(-1), abs=1e-9)

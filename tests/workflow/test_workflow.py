@@ -116,6 +116,8 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "analysis/total_scores.parquet",
         "correlations/all.parquet",
         "correlations/all.csv",
+        "correlations/kinds.csv",
+        "correlations/differences.csv",
         "correlations/prediction.csv",
         "figures/heatmap.pdf",
         "figures/scatter_average.png",
