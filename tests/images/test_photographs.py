@@ -115,3 +115,24 @@ def test_grey_photographs_stay_grey_and_small_images_are_told_what_they_can_have
     assert corrupt.corrupt(pair[:, :1], "fog", 1, 0).shape == (2, 1, 80, 96)
     with pytest.raises(AlignsecError, match="fog is for images of 64 pixels and more, these have 8 × 8"):
         corrupt.corrupt(pair[..., :8, :8], "fog", 1, 0)
+
+
+def test_a_mild_blur_leaves_a_genuine_network_most_of_its_accuracy(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from alignsec import zoo
+    from alignsec.images import shards
+    from alignsec.images.pixels import load
+
+    pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra realnets")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "config" / "realnets"))
+    model = zoo.load("factory", "lite:lite0")
+    x, y = load(shards.cut("folders", str(data_dir / "imagenet_sample"), 0, 12, 0), model.preprocess)
+
+    def right(pixels: np.ndarray) -> int:
+        with torch.no_grad():
+            return int((model(torch.from_numpy(pixels)).argmax(1).numpy() == y).sum())
+
+    assert right(corrupt.corrupt(x, "gaussian_blur", 1, 0)) >= 0.7 * right(x) > 5
