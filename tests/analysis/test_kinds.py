@@ -341,7 +341,7 @@ def test_the_benchmark_computes_what_the_library_does() -> None:
         expected = control.leafwise(x, y, family, held, covariates, curve=control.CURVE)
         assert fast(fast.ranks(y)) == pytest.approx(expected, abs=1e-9)
         if not within:
-            mine, its = kinds.scores(x, y, family, given), fast.scores(fast.ranks(y))
+            mine, its = maxt.scores(x, y, family, given), fast.scores(fast.ranks(y))
             assert its.sums == pytest.approx(mine.sums, abs=1e-9)
             assert its.flipped == pytest.approx(mine.flipped, abs=1e-9)
             # the columns of a basis may be turned, what is along them all may not
