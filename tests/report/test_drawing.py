@@ -11,8 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
-from alignsec.analysis import names
+from alignsec.analysis import names, selections
 from alignsec.analysis.correlate import correlate
+from alignsec.analysis.plan import choose
 from alignsec.cli import app
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
@@ -21,6 +22,7 @@ from alignsec.report import drawing, findings
 from alignsec.report.figures import kinds, message
 from alignsec.study import catalogue, config, sheet
 from alignsec.study.layout import Layout
+from alignsec.study.records import write_json
 from tests.report.test_figures import BENCHMARKS, TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     total[TARGETS] = rng.random((30, 3))
     measured = total.melt("model", TARGETS, "target", "value").assign(low=0.0, high=1.0, n=100)
     scores = total.melt("model", leaves, "benchmark", "score")
+    write_json(study.plan, choose(measured))
     tables.write(total, study.total, "total_scores")
     tables.write(BENCHMARKS, study.benchmarks, "benchmarks")
     tables.write(measured, study.robustness, "robustness")
@@ -81,6 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     tables.write(correlate(total, BENCHMARKS, TARGETS, flips=1000), study.correlations, "correlations")
     tables.write_csv(kinds_table(), study.kinds)
+    tables.write_csv(pd.DataFrame(columns=selections.COLUMNS), study.selections)
     tables.write_csv(
         pd.DataFrame({"model": ["x"], "step": "preflight", "reason": "no classifier"}), study.excluded
     )

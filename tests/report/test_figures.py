@@ -12,6 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from alignsec.analysis import correlate as statistics
+from alignsec.analysis import plan as plans
 from alignsec.leaderboard import export
 from alignsec.report import figures
 from alignsec.report.figures import curves, forest, heatmap, save, scatter, tsne
@@ -236,6 +237,10 @@ def test_the_figure_of_one_target_passes_over_an_epsilon_that_leaves_most_models
     table = statistics.correlate(total, BENCHMARKS, TARGETS)
     figure = forest.of_study({"correlations": table, "total": total}, {})["forest"]
     assert "ε = 8/255" in words(figure)
+    plan = plans.choose(total.melt("model", TARGETS, "target", "value").assign(n=100))
+    plan["primary"]["adversarial Linf"] = TARGETS[1]
+    figure = forest.of_study({"correlations": table, "total": total, "plan": plan}, {})["forest"]
+    assert "ε = 0.001" in words(figure), "what a plan says comes before"
 
 
 def test_columns_of_the_heatmap_are_parted_by_kind_and_a_shared_source_is_said_once() -> None:

@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 from alignsec.analysis.correlate import correlate
+from alignsec.analysis.plan import choose
 from alignsec.ground import tables
 from alignsec.report import drawing, explorer, findings, latex, summary
 from alignsec.study import catalogue
 from alignsec.study.layout import Layout
+from alignsec.study.records import write_json
 from tests.report.test_figures import BENCHMARKS, TARGETS
 
 MEASURED = ["clean_top1", *TARGETS]
@@ -67,7 +69,6 @@ def test_tables_figures_and_explorer_are_made_and_captions_say_it(tmp_path: Path
     assert models.loc["m3", "clean_top1"] == study.total.set_index("model").loc["m3", "clean_top1"]
     assert all(latex.table(frame, caption, name) for name, (frame, caption) in found.items())
     assert explorer.content(study, "own")["models"] == [f"m{i}" for i in range(6)]
-    tables.write_csv(tables.empty("kinds"), layout.kinds)
     scores = pd.DataFrame({"model": "z", "benchmark": ["A", "B", "C"], "score": 0.1, "status": "scored"})
     for frame, name, kind in (
         (study.total, "total", "total_scores"), (BENCHMARKS, "benchmarks", "benchmarks"),
@@ -76,5 +77,6 @@ def test_tables_figures_and_explorer_are_made_and_captions_say_it(tmp_path: Path
     ):  # fmt: skip
         tables.write(frame, getattr(layout, name), kind)
     tables.write_csv(tables.empty("kinds"), layout.kinds)
+    write_json(layout.plan, choose(study.robustness))
     for name in catalogue.FIGURES:
         assert drawing.draw(name, layout.root)

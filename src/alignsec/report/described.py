@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from alignsec.study.targets import label, parts, source_of
+from alignsec.study.targets import MEAN, label, parts, source_of
 
 if TYPE_CHECKING:
     from alignsec.study.layout import Layout
@@ -23,12 +23,14 @@ def read(study: "Layout") -> dict[str, Any]:
 def entry(target: str, sources: Sources) -> Mapping[str, Any]:
     """What the target's source says of it: `attack, steps, what, images, cautions`; empty where it is silent.
 
-    A mean over epsilons or sets is what the targets are that it is the mean of.
+    A mean over epsilons is what the targets are that it is the mean of.
     """
     known: Mapping[str, Mapping[str, Any]] = sources.get(source_of(target) or "", {}).get("targets", {})
     if target in known:
         return known[target]
     said = parts(target)
+    if said.setting == MEAN and said.measure.startswith("shift"):
+        return {"what": "mean over shifted sets"} if known else {}
     return next((e for t, e in known.items() if parts(t)[:2] == said[:2]), {})
 
 

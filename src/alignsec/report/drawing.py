@@ -12,16 +12,13 @@ from alignsec.study import config as configuration
 from alignsec.study.layout import Layout
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 
 class Drawer(Protocol):
     """What a module of a figure offers."""
 
-    def of_study(
-        self, tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]
-    ) -> "Mapping[str, Figure]":
+    def of_study(self, tables: Mapping[str, Any], options: Mapping[str, Any]) -> "Mapping[str, Figure]":
         """The drawings by the names of their files, from the tables and options that the catalogue lists.
 
         An option that is not given has its default.

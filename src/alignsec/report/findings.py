@@ -13,6 +13,7 @@ from alignsec.ground import tables
 from alignsec.report import described, latex, reading
 from alignsec.study import targets as names
 from alignsec.study.layout import Layout
+from alignsec.study.records import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,7 @@ class Study:
     names : what became of every name (`alignsec.analysis.names`); None of tables that are no whole study
     kinds : what is claimed of kinds of benchmarks (`alignsec.analysis.claims`); None: nothing
     selections : correlations over other rows (`alignsec.analysis.selections.correlate`); None likewise
+    plan : what is primary; None likewise
     sources : what published sources say of their targets (`alignsec.report.described.read`)
     """
 
@@ -49,6 +51,7 @@ class Study:
     names: "pd.DataFrame | None" = None
     kinds: "pd.DataFrame | None" = None
     selections: "pd.DataFrame | None" = None
+    plan: Plan | None = None
     sources: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -73,7 +76,7 @@ class Study:
     def middle(self) -> str | None:
         """The target to show where there is room for one (`reading.middle_of`)."""
         every = targets_of(self.correlations)
-        return reading.middle_of(self.total, every) if every else None
+        return reading.middle_of(self.total, every, self.plan) if every else None
 
     @property
     def images(self) -> dict[str, float]:
@@ -136,7 +139,7 @@ def effective_table(study: Study) -> "pd.DataFrame":
         t
         for kind, of_kind in names.by_kind(study.targets).items()
         if kind not in ("clean", "other")
-        for t in [reading.middle_of(study.total, of_kind)]
+        for t in [reading.middle_of(study.total, of_kind, study.plan)]
     ]
     found = effective.table(study.total, list(study.benchmarks["benchmark"]), targets)
     partial = study.correlations[["benchmark", "target", "partial_rho"]]
@@ -202,8 +205,8 @@ def target_table(study: Study) -> "pd.DataFrame":
                 "mean": value.mean(),
                 "at_zero": (value == 0).mean() if len(value) else math.nan,
                 "tied": value.value_counts(normalize=True).max() if len(value) else math.nan,
-                "images": n.median(),
-                "half_width": ((part["high"] - part["low"]) / 2).median(),
+                "images": n.dropna().median(),
+                "half_width": ((part["high"] - part["low"]).astype(float) / 2).dropna().median(),
                 "sampling": noise.mean() / spread if share and spread > 0 else math.nan,
             }
         )

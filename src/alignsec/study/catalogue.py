@@ -61,16 +61,16 @@ class Figure:
 FIGURES: dict[str, Figure] = {
     "kinds": Figure("alignsec.report.figures.kinds", ("kinds",)),
     "heatmap": Figure("alignsec.report.figures.heatmap", ("correlations", "benchmarks")),
-    "forest": Figure("alignsec.report.figures.forest", ("correlations", "total")),
+    "forest": Figure("alignsec.report.figures.forest", ("correlations", "total", "plan")),
     "scatter": Figure(
         "alignsec.report.figures.scatter", ("total", "correlations"),
         files=("scatter_average", "scatter_neural", "scatter_behavior", "scatter_engineering"),
     ),
     "curves": Figure("alignsec.report.figures.curves", ("robustness", "total"), keys=("zoo.sheet",)),
-    "within_between": Figure("alignsec.report.figures.within_between", ("correlations", "total")),
+    "within_between": Figure("alignsec.report.figures.within_between", ("correlations", "total", "plan")),
     "p_values": Figure("alignsec.report.figures.p_values", ("correlations",)),
     "tsne": Figure(
-        "alignsec.report.figures.tsne", ("total", "correlations", "benchmarks"),
+        "alignsec.report.figures.tsne", ("total", "correlations", "benchmarks", "plan"),
         keys=("analysis.completeness", "seed"),
     ),
     "missingness": Figure("alignsec.report.figures.missingness", ("scores", "benchmarks", "total")),

@@ -18,10 +18,10 @@ _PANELS = {"partial": ("partial_rho", "partial_low", "partial_high", "partial_q"
            "raw": ("rho", "rho_low", "rho_high", "q")}  # fmt: skip
 
 
-def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+def of_study(tables: Mapping[str, Any], options: Mapping[str, Any]) -> "dict[str, Figure]":
     """The leaves with the target that there is room for."""
     table = tables["correlations"]
-    return {"forest": draw(table, middle_of(tables["total"], table["target"]), **options)}
+    return {"forest": draw(table, middle_of(tables["total"], table["target"], tables.get("plan")), **options)}
 
 
 def chosen(leaves: "pd.DataFrame", by: str, rows: int) -> "pd.DataFrame":

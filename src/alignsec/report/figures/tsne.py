@@ -80,9 +80,9 @@ def components(
     return frame, (float(first), float(second)), pd.DataFrame(loadings, names, ["x", "y"])
 
 
-def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+def of_study(tables: Mapping[str, Any], options: Mapping[str, Any]) -> "dict[str, Figure]":
     """The models, coloured by the target that there is room for."""
-    target = middle_of(tables["total"], tables["correlations"]["target"])
+    target = middle_of(tables["total"], tables["correlations"]["target"], tables.get("plan"))
     return {"tsne": draw(tables["total"], tables["benchmarks"], target, **options)}
 
 

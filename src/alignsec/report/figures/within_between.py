@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 NAMED = 5  # benchmarks with their name below: those where within and between differ most
 
 
-def of_study(tables: "Mapping[str, pd.DataFrame]", options: Mapping[str, Any]) -> "dict[str, Figure]":
+def of_study(tables: Mapping[str, Any], options: Mapping[str, Any]) -> "dict[str, Figure]":
     """The leaves with the target that there is room for."""
     table = tables["correlations"]
-    return {"within_between": draw(table, middle_of(tables["total"], table["target"]), **options)}
+    return {
+        "within_between": draw(
+            table, middle_of(tables["total"], table["target"], tables.get("plan")), **options
+        )
+    }
 
 
 def draw(correlations: "pd.DataFrame", target: str) -> "Figure":
