@@ -1,6 +1,7 @@
 """The workflow on a study of four networks and eight images: what runs, what reruns, what a user is told."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -116,6 +117,7 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "analysis/total_scores.parquet",
         "correlations/all.parquet",
         "correlations/all.csv",
+        "correlations/selections.csv",
         "correlations/kinds.csv",
         "correlations/differences.csv",
         "correlations/prediction.csv",
@@ -141,7 +143,13 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         assert (results / name).stat().st_size > 0, name
     every = pd.read_csv(results / "correlations" / "all.csv")
     tree = pd.read_parquet(results / "scores" / "benchmarks.parquet")
-    targets = pd.read_parquet(results / "robustness" / "models.parquet")["target"].unique()
+    measured = pd.read_parquet(results / "robustness" / "models.parquet")["target"].unique()
+    targets = pd.read_parquet(results / "analysis" / "targets.parquet")["target"].unique()
+    plan = json.loads((results / "analysis" / "plan.json").read_text())
+    assert set(plan["primary"]) == {"adversarial Linf", "corruption", "clean"}
+    assert set(targets) - set(measured) == set(plan["means"])
+    rows = pd.read_csv(results / "analysis" / "rows.csv")
+    assert len(rows) == rows["model"].nunique() and (rows["primary"] == rows["why"].isna()).all()
     parents = int((~tree["is_leaf"]).sum())  # as recomputed and as exported
     assert len(every) == (len(tree) + parents) * len(targets)
     # three networks have scores: too few for an estimate, and the table says so
