@@ -1,5 +1,6 @@
 """Published robustness as targets of a study: which network is whose, checked and never guessed."""
 
+import fnmatch
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def whole(source: Source, folder: Path) -> "pd.DataFrame":
     Raises
     ------
     AlignsecError
-        A file is missing or cannot be read, or nothing of it is a target of the catalogue.
+        A file is missing or cannot be read, or a pattern of the catalogue fits none of its targets.
     """
     import pandas as pd
 
@@ -71,15 +72,12 @@ def whole(source: Source, folder: Path) -> "pd.DataFrame":
         if file.gathered and (not path.is_file() or not path.stat().st_size):
             continue
         frame = _read(file, path)
-        kept = [t for t in dict.fromkeys(frame["target"]) if any(m.holds(str(t)) for m in source.measures)]
-        if not kept:
-            raise AlignsecError(
-                f"{path}: none of its targets is a measure of the catalogue (docs/published.md)"
-            )
-        parts.append(frame[frame["target"].isin(kept)])
+        parts.append(frame)
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
     table = pd.concat(parts, ignore_index=True)
+    kept = _of_measures(source, list(dict.fromkeys(table["target"])))
+    table = table[table["target"].isin(kept)]
     for measure in source.measures:
         if measure.mean is None:
             continue
@@ -90,6 +88,18 @@ def whole(source: Source, folder: Path) -> "pd.DataFrame":
         rows = pd.DataFrame({"model": mean.index, "target": measure.mean, "value": mean.to_numpy()})
         table = pd.concat([table[~inside], rows], ignore_index=True)
     return table.reindex(columns=COLUMNS)
+
+
+def _of_measures(source: Source, targets: Sequence[str]) -> list[str]:
+    """Those of the targets that are a measure of the catalogue; each of its patterns must fit one."""
+    for pattern in (p for m in source.measures for p in m.targets):
+        if not any(fnmatch.fnmatchcase(t, pattern) for t in targets):
+            near = closest(pattern, targets)[0][0]
+            raise AlignsecError(
+                f"{CATALOGUE}: {source.title} has no target {pattern!r} (closest: {near!r}): correct its "
+                "measures"
+            )
+    return [t for t in targets if any(m.holds(t) for m in source.measures)]
 
 
 def _read(file: File, path: Path) -> "pd.DataFrame":
@@ -123,7 +133,7 @@ def _read(file: File, path: Path) -> "pd.DataFrame":
 
 
 def read_map(path: Path, sources: Sequence[str], leaderboard: Sequence[str]) -> "pd.DataFrame":
-    """The name map: `MAP`, the rows of these sources.
+    """The name map: `MAP`, and `weights` where it has them, the rows of these sources.
 
     Raises
     ------
@@ -141,9 +151,10 @@ def read_map(path: Path, sources: Sequence[str], leaderboard: Sequence[str]) -> 
         raise AlignsecError(
             f"{path}: expected are columns {', '.join(MAP)}; it has {', '.join(table.header)}"
         )
-    known, rows, seen = set(leaderboard), [], {}
+    known, rows, seen, declared = set(leaderboard), [], {}, table.find("weights")
     for i in range(len(table.rows)):
         row = {name: table.text(i, c, name) for name, c in zip(MAP, places, strict=True) if c is not None}
+        row["weights"] = "" if declared is None else table.rows[i][declared].strip()
         if row["source"] not in sources:
             continue
         model, key = row["leaderboard_model"], (row["leaderboard_model"], row["source"])
@@ -160,7 +171,7 @@ def read_map(path: Path, sources: Sequence[str], leaderboard: Sequence[str]) -> 
             )
         seen[key] = i
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(MAP))
+    return pd.DataFrame(rows, columns=[*MAP, "weights"])
 
 
 def join(
