@@ -3,7 +3,7 @@
 import fnmatch
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,11 @@ def whole(source: Source, folder: Path) -> "pd.DataFrame":
     AlignsecError
         A file is missing or cannot be read, or a pattern of the catalogue fits none of its targets.
     """
+    return _measured(source, _held(source, folder))
+
+
+def _held(source: Source, folder: Path) -> "pd.DataFrame":
+    """All of a source's files, targets that no measure has too."""
     import pandas as pd
 
     parts = []
@@ -73,9 +78,15 @@ def whole(source: Source, folder: Path) -> "pd.DataFrame":
             continue
         frame = _read(file, path)
         parts.append(frame)
-    if not parts:
-        return pd.DataFrame(columns=COLUMNS)
-    table = pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def _measured(source: Source, table: "pd.DataFrame") -> "pd.DataFrame":
+    """The targets of a table that the catalogue's measures have, means in place of what they are of."""
+    import pandas as pd
+
+    if not len(table):
+        return table
     kept = _of_measures(source, list(dict.fromkeys(table["target"])))
     table = table[table["target"].isin(kept)]
     for measure in source.measures:
@@ -249,11 +260,21 @@ def of_study(
     catalogue: Mapping[str, Source], show: Sequence[str], folder: Path, names: Path, tree: Tree
 ) -> tuple[Published, "dict[str, pd.DataFrame]"]:
     """The sources' files below `folder`, a folder each, joined with a leaderboard; and `whole` of each."""
-    every = {name: whole(source, folder / name) for name, source in catalogue.items()}
+    import pandas as pd
+
+    held = {name: _held(source, folder / name) for name, source in catalogue.items()}
+    every = {name: _measured(source, held[name]) for name, source in catalogue.items()}
     benchmarks = tree.benchmarks
     leaves = list(benchmarks.loc[benchmarks["is_leaf"], "benchmark"])
     known = list(dict.fromkeys(tree.scores["model"]))
-    return join(every, show, read_map(names, list(catalogue), known), tree.scores, leaves), every
+    found = join(every, show, read_map(names, list(catalogue), known), tree.scores, leaves)
+    left = [
+        (name, model, "no value that a measure of the catalogue has", "")
+        for name, table in held.items()
+        for model in sorted(set(table["model"]) - set(every[name]["model"]))
+    ]
+    fates = pd.concat([found.fates, pd.DataFrame(left, columns=found.fates.columns)], ignore_index=True)
+    return replace(found, fates=fates), every
 
 
 def write(
