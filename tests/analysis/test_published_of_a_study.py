@@ -294,6 +294,13 @@ def test_correlations_are_pandas_and_scipy_on_the_raw_files(found: Found) -> Non
     assert compared > 0.9 * len(leaves) * len(TESTBED)
 
 
+def test_imagenet_a_is_seen_net_of_the_accuracy_on_its_200_classes(found: Found) -> None:
+    row = found.correlated(found.total, [IMAGENET_A]).loc[("Hermann2020cueconflict-shape_match", IMAGENET_A)]
+    control = "clean_top1@imagenet-a-classes[timm]"
+    both = ["Hermann2020cueconflict-shape_match", IMAGENET_A, control]
+    assert (row["control"], row["partial_n"]) == (control, len(found.total[both].dropna()))
+
+
 # ---- numbers found before ----------------------------------------------------------------------------------
 
 
