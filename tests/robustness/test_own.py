@@ -397,7 +397,7 @@ def test_published_targets_have_labels_radii_and_controls() -> None:
         "PGD top-1, ε = 0.5/255",
         "top-1, imagenet-a",
     ]
-    assert control_of("shift_top1@imagenet-a", targets) == "clean_top1"
+    assert control_of("shift_top1@imagenet-a", targets) == "clean_top1@imagenet-a-classes"
     assert control_of("clean_top1@imagenet-a-classes", targets) is None
 
 

@@ -128,6 +128,40 @@ def test_copies_have_one_network_and_an_odd_clean_accuracy_is_flagged(tmp_path: 
     assert found.loc["C", "difference"] == pytest.approx(-0.1) and "median" in found.loc["C", "why"]
 
 
+def test_networks_are_joined_by_a_sources_name_and_by_declared_weights_across_sources() -> None:
+    rows = [
+        ("A", "one", "x", "", ""), ("B", "one", "x", "", ""), ("C", "one", "y", "", "w"),
+        ("D", "one", "z", "", "w"), ("A", "two", "xx", "", ""), ("E", "two", "xx", "", ""),
+        ("F", "two", "yy", "", "v"),
+    ]  # fmt: skip
+    names = pd.DataFrame(rows, columns=["leaderboard_model", "source", "source_model", "identity", "weights"])
+    assert identities.networks(names) == {
+        "A": "one:x", "B": "one:x", "E": "one:x", "C": "one:y", "D": "one:y", "F": "two:yy"
+    }  # fmt: skip
+    # no source knows two networks by one name
+    assert identities.networks(names.drop(columns="weights"))["D"] == "one:z"
+
+
+def test_an_identity_that_cannot_be_checked_says_what_is_missing(tmp_path: Path) -> None:
+    write_source(tmp_path / "mine")
+    every = {"mine": published.whole(source(), tmp_path / "mine")}
+    without = {"mine": every["mine"][every["mine"]["target"] != "clean_top1"]}
+    names = names_of(("A", "mine", "a", "same weights"))
+    no_clean = published.join(without, [], names, scores({"A": 0.8}), []).identities
+    assert no_clean["why"].tolist() == ["not checked: the source has no clean accuracy"]
+    other = scores({"A": 0.8}).replace({identities.IMAGENET: "another"})
+    no_board = published.join(every, [], names, other, []).identities
+    assert no_board["why"].tolist() == [f"not checked: the leaderboard has no {identities.IMAGENET}"]
+    assert not no_board["flagged"].any()
+
+
+def test_a_pattern_that_none_of_its_targets_fits_is_told_with_the_nearest(tmp_path: Path) -> None:
+    write_source(tmp_path / "mine")
+    entry = source(measures=[{"targets": ["clean_top1", "pgd_top1@1/25"], "what": "both"}])
+    with pytest.raises(AlignsecError, match=r"no target 'pgd_top1@1/25' \(closest: 'pgd_top1@1/255'\)"):
+        published.whole(entry, tmp_path / "mine")
+
+
 def test_scores_that_agree_are_listed_for_review(tmp_path: Path) -> None:
     found = joined(tmp_path).copies
     assert found[["model", "other", "leaves"]].to_numpy().tolist() == [["A", "copy of A", 25]]
@@ -169,12 +203,18 @@ def test_a_name_map_is_checked_row_by_row(tmp_path: Path, row: str, said: str) -
 def test_own_and_published_values_of_the_same_weights_stand_side_by_side(tmp_path: Path) -> None:
     found = joined(tmp_path)
     own = pd.DataFrame(
-        {"model": ["A", "A", "C"], "target": ["pgd_top1@1/255", "robust_top1@1/255", "pgd_top1@1/255"],
-         "value": [0.25, 0.2, 0.4], "low": None, "high": None, "n": None}
+        {"model": ["A", "A", "A", "A", "C"],
+         "target": ["clean_top1", "robust_top1@2/510", "robust_top1@L2:1/255", "robust_top1@2/255",
+                    "clean_top1"],
+         "value": [0.78, 0.25, 0.2, 0.1, 0.4], "low": None, "high": None, "n": None}
     )  # fmt: skip
     agreed = identities.agreement(own, found.table, found.identities)
-    assert agreed[["model", "target"]].to_numpy().tolist() == [["A", "pgd_top1@1/255[mine]"]]
-    assert agreed.loc[0, "difference"] == pytest.approx(0.05)
+    # another norm or radius is another question, and C is only likely the same
+    assert agreed[["model", "source_model", "target", "published_target"]].to_numpy().tolist() == [
+        ["A", "a", "clean_top1", "clean_top1[mine]"],
+        ["A", "a", "robust_top1@2/510", "pgd_top1@1/255[mine]"],
+    ]
+    assert agreed["difference"].tolist() == pytest.approx([-0.02, 0.05])
 
 
 def test_a_study_of_its_own_and_published_robustness_has_both(tmp_path: Path) -> None:

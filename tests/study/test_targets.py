@@ -79,13 +79,26 @@ def test_kinds_are_listed_with_every_norm_before_shifts_and_clean_accuracy_last(
     assert sorted(t for found in by_kind(given).values() for t in found) == sorted(given)
 
 
+def test_a_set_of_some_classes_is_seen_net_of_clean_accuracy_on_these_classes() -> None:
+    columns = [
+        "clean_top1[timm]",
+        "clean_top1@imagenet-a-classes[timm]",
+        "clean_top1@imagenet-a-classes[testbed]",
+    ]
+    assert control_of("shift_top1@imagenet-a[timm]", columns) == "clean_top1@imagenet-a-classes[timm]"
+    # of all classes, and of a source that did not measure it
+    assert control_of("shift_top1@sketch[timm]", columns) == "clean_top1[timm]"
+    assert control_of("shift_top1@imagenet-a", [*columns, "clean_top1"]) == "clean_top1"
+    assert control_of("clean_top1@imagenet-a-classes[timm]", columns) is None
+
+
 def test_the_control_is_the_clean_accuracy_of_the_same_source_and_of_no_other() -> None:
     columns = ["clean_top1", "clean_top5", "clean_top1[testbed]", "clean_top1@imagenet-a-classes[timm]"]
     assert control_of("robust_top1@1/255", columns) == "clean_top1"
     assert control_of("robust_top5@1/255", columns) == "clean_top5"
     assert control_of("pgd_top1@2/255[testbed]", columns) == "clean_top1[testbed]"
     assert control_of("pgd_top5@2/255[testbed]", columns) == "clean_top1[testbed]"
-    assert control_of("shift_top1@imagenet-a[timm]", columns) is None
+    assert control_of("shift_top1@sketch[timm]", columns) is None
     assert control_of("clean_top1[testbed]", columns) is None
     assert clean(columns) == ["clean_top1", "clean_top5", "clean_top1[testbed]"]
 

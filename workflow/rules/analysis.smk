@@ -111,6 +111,7 @@ rule names:
         sheet=path(SHEET),
         own=path(CONFIG["robustness"]["source"]) if OWN and not ATTACKS else [],
         aliases=path(CONFIG["robustness"]["names"]),
+        fates=S.fates if USED else [],
     output:
         report(S.names, category="Tables", caption="../report/names.rst"),
     log:
@@ -121,12 +122,14 @@ rule names:
         sheet=option("--sheet", SHEET),
         own=option("--own", CONFIG["robustness"]["source"] if OWN and not ATTACKS else None),
         aliases=option("--aliases", CONFIG["robustness"]["names"]),
+        fates=option("--fates", S.fates if USED else None),
     message:
         "Account for every name"
     shell:
         "alignsec analysis names --dropped {input.dropped} --scores {input.scores} "
         "--registry {input.registry} --total {input.total} --robustness {input.robustness} "
-        "--excluded {input.excluded} {params.sheet} {params.own} {params.aliases} --out {output} > {log} 2>&1"
+        "--excluded {input.excluded} {params.sheet} {params.own} {params.aliases} {params.fates} "
+        "--out {output} > {log} 2>&1"
 
 
 if CLAIMS:

@@ -70,6 +70,12 @@ def bounds_of(wildcards):
     return f"--start {start} --stop {stop}"
 
 
+def pin(wildcards):
+    """A params function: a published file's address and hash; a new one fetches again, new words do not."""
+    file = next(f for f in PUBLISHED[wildcards.source].files if f.name == wildcards.file)
+    return f"{file.address} {file.sha256}"
+
+
 def check_early():
     """Bad scores, or a sheet that does not fit them, stop the run before its first job."""
     from subprocess import run

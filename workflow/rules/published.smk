@@ -2,18 +2,19 @@
 if USED:
 
     rule published_file:
-        input:
-            path(CONFIG["robustness"]["published"]["sources"]),
         output:
             S.published("{source}", "{file}"),
         log:
             S.log("published_file", "{source}", "{file}"),
         conda:
             "../../envs/analysis.yaml"
+        params:
+            catalogue=SOURCES,
+            pin=pin,
         message:
             "Fetch {wildcards.file} of {wildcards.source}"
         shell:
-            "alignsec robustness fetch --catalogue {input:q} --out {output} "
+            "alignsec robustness fetch --catalogue {params.catalogue:q} --out {output} "
             "-- {wildcards.source} {wildcards.file} > {log} 2>&1"
 
     rule published:

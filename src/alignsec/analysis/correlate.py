@@ -14,7 +14,7 @@ from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.ground.schemas import SCHEMAS
 from alignsec.study.layout import correlations_of
-from alignsec.study.targets import clean, control_of, is_of_correct, is_share
+from alignsec.study.targets import control_of, is_of_correct, is_share
 from alignsec.study.targets import kind as kind_of
 from alignsec.zoo.account import TOP1
 
@@ -137,12 +137,11 @@ def _study(
 
     names, family = np.unique(total["family"].to_numpy(dtype=str), return_inverse=True)
     known = pd.DataFrame() if images is None else images.reindex(total["model"])
+    controls = {target: _controls(target, columns) for target in targets}
+    held = [column for of_target in controls.values() for column in of_target.values()]
     return _Study(
-        {
-            name: _values(total, name)
-            for name in dict.fromkeys([*targets, *clean(columns), *({TOP1} & set(columns))])
-        },
-        {target: _controls(target, columns) for target in targets},
+        {name: _values(total, name) for name in dict.fromkeys([*targets, *held])},
+        controls,
         family,
         [str(n) for n in names],
         {str(name): _values(known, str(name)) for name in known if known[name].notna().any()},

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis.correlate import targets_of
 from alignsec.ground import tables
@@ -11,6 +11,7 @@ from alignsec.ground.names import nearest
 from alignsec.robustness import aliases
 from alignsec.robustness.own import read_own
 from alignsec.study import sheet
+from alignsec.study.targets import source_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ class Came:
     robustness : names of the user's own robustness table, as written there
     duplicates : rows of the leaderboard that were dropped: name, and why
     aliases : name in the robustness table -> name on the leaderboard, as the alias file says
+    published : names of published sources: name, source, fate, why
     """
 
     leaderboard: Sequence[str]
@@ -41,6 +43,7 @@ class Came:
     robustness: Sequence[str] | None = None
     duplicates: Sequence[tuple[str, str]] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
+    published: Sequence[tuple[str, str, str, str]] = ()
 
 
 def reconcile(came: Came, used: Iterable[str], excluded: Mapping[str, str]) -> "pd.DataFrame":
@@ -53,10 +56,10 @@ def reconcile(came: Came, used: Iterable[str], excluded: Mapping[str, str]) -> "
 
     Returns
     -------
-    DataFrame `name, where, fate, why, closest, similarity`. `where` is one of `PLACES`, `fate` one of
-    `FATES`. `closest` is the most similar name of the place that an unmatched one was looked for in;
-    `similarity`, in [0, 1], leaves out case and separators (1: equal but for those). Nothing is matched by
-    it.
+    DataFrame `name, where, fate, why, closest, similarity`. `where` is one of `PLACES` or a published
+    source, `fate` one of `FATES`. `closest` is the most similar name of the place that an unmatched one was
+    looked for in; `similarity`, in [0, 1], leaves out case and separators (1: equal but for those). Nothing
+    is matched by it.
     """
     import pandas as pd
 
@@ -95,7 +98,7 @@ def reconcile(came: Came, used: Iterable[str], excluded: Mapping[str, str]) -> "
                 "not on the leaderboard" if known == name else f"its alias {known} is not on the leaderboard",
             )
         rows.append((name, "robustness", *fate))
-    found = pd.DataFrame(rows, columns=COLUMNS[:4])
+    found = pd.DataFrame([*rows, *came.published], columns=COLUMNS[:4])
     return _with_closest(found, came)
 
 
@@ -110,6 +113,7 @@ class Files:
     excluded : models that could not be evaluated
     sheet : the models of the study
     own, aliases : the user's robustness table, and the names in it that mean others
+    fates : what became of the names of published sources (`robustness.published.Published.fates`)
     """
 
     dropped: Path
@@ -121,6 +125,7 @@ class Files:
     sheet: Path | None = None
     own: Path | None = None
     aliases: Path | None = None
+    fates: Path | None = None
 
 
 def of_study(files: Files) -> "pd.DataFrame":
@@ -135,11 +140,30 @@ def of_study(files: Files) -> "pd.DataFrame":
         list(tables.read(files.registry, "registry")["model"]),
         rows,
         None if files.own is None else list(dict.fromkeys(read_own(files.own).table["model"])),
-        list(tables.read_csv(files.dropped)[["model", "why"]].itertuples(index=False, name=None)),
+        list(_rows(tables.read_csv(files.dropped), ["model", "why"])),
         {} if files.aliases is None else aliases.read(files.aliases, [*board, *(rows or ())]),
+        [] if files.fates is None else _published(tables.read_csv(files.fates), targets),
     )
     used = total.loc[total[targets].notna().any(axis=1), "model"]
     return reconcile(came, used, dict(zip(out["model"], out["reason"], strict=True)))
+
+
+def _published(fates: "pd.DataFrame", targets: Iterable[str]) -> list[tuple[str, str, str, str]]:
+    """Names of published sources, as `reconcile` has them; of a source without a target, as shown only."""
+    correlated = {source_of(target) for target in targets}
+    rows = []
+    for source, name, fate, models in _rows(fates, ["source", "source_model", "fate", "model"]):
+        if fate != "joined":
+            rows.append((name, source, "unmatched", fate))
+        elif source in correlated:
+            rows.append((name, source, "used", f"as {models}"))
+        else:
+            rows.append((name, source, "excluded", f"shown and not correlated, as {models}"))
+    return rows
+
+
+def _rows(table: "pd.DataFrame", columns: Sequence[str]) -> Iterable[Any]:
+    return table[list(columns)].itertuples(index=False, name=None)
 
 
 def _of_leaderboard(
@@ -149,7 +173,7 @@ def _of_leaderboard(
         return "used", ""
     if name in excluded:
         return "excluded", excluded[name]
-    if came.robustness is None and loadable and name not in loadable:
+    if came.robustness is None and not came.published and loadable and name not in loadable:
         return "unmatched", "not in the registry"
     return "unmatched", _elsewhere(came)
 
@@ -157,21 +181,24 @@ def _of_leaderboard(
 def _elsewhere(came: Came) -> str:
     if came.sheet is not None:
         return "not in the sheet"
+    if came.published:
+        return "the name map says of no published source that is correlated which network it is"
     return "the robustness table has no row for it"
 
 
 def _with_closest(found: "pd.DataFrame", came: Came) -> "pd.DataFrame":
     import pandas as pd
 
+    theirs = came.robustness or [name for name, *_ in came.published]
     other: dict[str, Sequence[str]] = {
-        "leaderboard": came.robustness if came.robustness is not None else came.registry,
+        "leaderboard": theirs if came.robustness is not None or theirs else came.registry,
         "registry": came.leaderboard,
         "sheet": came.leaderboard,
         "robustness": came.leaderboard,
     }
     closest: dict[int, tuple[str, float]] = {}
     for where, part in found[found["fate"] == "unmatched"].groupby("where", sort=False):
-        candidates = list(other[str(where)])
+        candidates = list(other.get(str(where), came.leaderboard))
         if not candidates:
             continue
         closest |= dict(zip(part.index, nearest(list(part["name"]), candidates), strict=True))
@@ -183,9 +210,9 @@ def counts(names: "pd.DataFrame") -> "pd.DataFrame":
     """How many names of each place had each fate: rows places that occur, columns `FATES` and `total`."""
     import pandas as pd
 
-    table = pd.crosstab(names["where"], names["fate"]).reindex(
-        index=[p for p in PLACES if p in set(names["where"])], columns=list(FATES), fill_value=0
-    )
+    there = list(dict.fromkeys(names["where"]))
+    order = sorted(there, key=lambda p: PLACES.index(p) if p in PLACES else len(PLACES))
+    table = pd.crosstab(names["where"], names["fate"]).reindex(index=order, columns=list(FATES), fill_value=0)
     return table.assign(total=table.sum(axis=1))
 
 

@@ -271,12 +271,13 @@ def names(
     sheet: Sheet = None,
     own: Annotated[Path | None, typer.Option(help="The robustness table of your own.")] = None,
     aliases: Annotated[Path | None, typer.Option(help="Names in it that mean others.")] = None,
+    fates: Annotated[Path | None, typer.Option(help="Fates of the names of published sources.")] = None,
 ) -> None:
     """Write what became of every name that came in, wherever it came in."""
     from alignsec.analysis import names as made
     from alignsec.ground import tables
 
-    files = made.Files(dropped, scores, registry, total, robustness, excluded, sheet, own, aliases)
+    files = made.Files(dropped, scores, registry, total, robustness, excluded, sheet, own, aliases, fates)
     found = made.of_study(files)
     tables.write_csv(found, out)
     print(made.counts(found).to_string())

@@ -318,7 +318,8 @@ def _names(study: Study) -> list[str]:
     lines = []
     for where, row in counts(study.names).iterrows():
         parts = [f"{row[fate]} {fate}" for fate in FATES if row[fate]]
-        lines.append(f"{row['total']} {_COMING_FROM[str(where)]}: {', '.join(parts)}.")
+        came = _COMING_FROM.get(str(where), f"models of {where}")
+        lines.append(f"{row['total']} {came}: {', '.join(parts)}.")
     alone = study.names[
         study.names["where"].isin(["sheet", "robustness"]) & (study.names["fate"] == "unmatched")
     ]

@@ -1,8 +1,9 @@
 """Published robustness as targets of a study: which network is whose, checked and never guessed."""
 
+import fnmatch
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,13 @@ def whole(source: Source, folder: Path) -> "pd.DataFrame":
     Raises
     ------
     AlignsecError
-        A file is missing or cannot be read, or nothing of it is a target of the catalogue.
+        A file is missing or cannot be read, or a pattern of the catalogue fits none of its targets.
     """
+    return _measured(source, _held(source, folder))
+
+
+def _held(source: Source, folder: Path) -> "pd.DataFrame":
+    """All of a source's files, targets that no measure has too."""
     import pandas as pd
 
     parts = []
@@ -71,15 +77,18 @@ def whole(source: Source, folder: Path) -> "pd.DataFrame":
         if file.gathered and (not path.is_file() or not path.stat().st_size):
             continue
         frame = _read(file, path)
-        kept = [t for t in dict.fromkeys(frame["target"]) if any(m.holds(str(t)) for m in source.measures)]
-        if not kept:
-            raise AlignsecError(
-                f"{path}: none of its targets is a measure of the catalogue (docs/published.md)"
-            )
-        parts.append(frame[frame["target"].isin(kept)])
-    if not parts:
-        return pd.DataFrame(columns=COLUMNS)
-    table = pd.concat(parts, ignore_index=True)
+        parts.append(frame)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def _measured(source: Source, table: "pd.DataFrame") -> "pd.DataFrame":
+    """The targets of a table that the catalogue's measures have, means in place of what they are of."""
+    import pandas as pd
+
+    if not len(table):
+        return table
+    kept = _of_measures(source, list(dict.fromkeys(table["target"])))
+    table = table[table["target"].isin(kept)]
     for measure in source.measures:
         if measure.mean is None:
             continue
@@ -90,6 +99,18 @@ def whole(source: Source, folder: Path) -> "pd.DataFrame":
         rows = pd.DataFrame({"model": mean.index, "target": measure.mean, "value": mean.to_numpy()})
         table = pd.concat([table[~inside], rows], ignore_index=True)
     return table.reindex(columns=COLUMNS)
+
+
+def _of_measures(source: Source, targets: Sequence[str]) -> list[str]:
+    """Those of the targets that are a measure of the catalogue; each of its patterns must fit one."""
+    for pattern in (p for m in source.measures for p in m.targets):
+        if not any(fnmatch.fnmatchcase(t, pattern) for t in targets):
+            near = closest(pattern, targets)[0][0]
+            raise AlignsecError(
+                f"{CATALOGUE}: {source.title} has no target {pattern!r} (closest: {near!r}): correct its "
+                "measures"
+            )
+    return [t for t in targets if any(m.holds(t) for m in source.measures)]
 
 
 def _read(file: File, path: Path) -> "pd.DataFrame":
@@ -123,7 +144,7 @@ def _read(file: File, path: Path) -> "pd.DataFrame":
 
 
 def read_map(path: Path, sources: Sequence[str], leaderboard: Sequence[str]) -> "pd.DataFrame":
-    """The name map: `MAP`, the rows of these sources.
+    """The name map: `MAP`, and `weights` where it has them, the rows of these sources.
 
     Raises
     ------
@@ -141,9 +162,10 @@ def read_map(path: Path, sources: Sequence[str], leaderboard: Sequence[str]) -> 
         raise AlignsecError(
             f"{path}: expected are columns {', '.join(MAP)}; it has {', '.join(table.header)}"
         )
-    known, rows, seen = set(leaderboard), [], {}
+    known, rows, seen, declared = set(leaderboard), [], {}, table.find("weights")
     for i in range(len(table.rows)):
         row = {name: table.text(i, c, name) for name, c in zip(MAP, places, strict=True) if c is not None}
+        row["weights"] = "" if declared is None else table.rows[i][declared].strip()
         if row["source"] not in sources:
             continue
         model, key = row["leaderboard_model"], (row["leaderboard_model"], row["source"])
@@ -160,7 +182,7 @@ def read_map(path: Path, sources: Sequence[str], leaderboard: Sequence[str]) -> 
             )
         seen[key] = i
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(MAP))
+    return pd.DataFrame(rows, columns=[*MAP, "weights"])
 
 
 def join(
@@ -238,11 +260,21 @@ def of_study(
     catalogue: Mapping[str, Source], show: Sequence[str], folder: Path, names: Path, tree: Tree
 ) -> tuple[Published, "dict[str, pd.DataFrame]"]:
     """The sources' files below `folder`, a folder each, joined with a leaderboard; and `whole` of each."""
-    every = {name: whole(source, folder / name) for name, source in catalogue.items()}
+    import pandas as pd
+
+    held = {name: _held(source, folder / name) for name, source in catalogue.items()}
+    every = {name: _measured(source, held[name]) for name, source in catalogue.items()}
     benchmarks = tree.benchmarks
     leaves = list(benchmarks.loc[benchmarks["is_leaf"], "benchmark"])
     known = list(dict.fromkeys(tree.scores["model"]))
-    return join(every, show, read_map(names, list(catalogue), known), tree.scores, leaves), every
+    found = join(every, show, read_map(names, list(catalogue), known), tree.scores, leaves)
+    left = [
+        (name, model, "no value that a measure of the catalogue has", "")
+        for name, table in held.items()
+        for model in sorted(set(table["model"]) - set(every[name]["model"]))
+    ]
+    fates = pd.concat([found.fates, pd.DataFrame(left, columns=found.fates.columns)], ignore_index=True)
+    return replace(found, fates=fates), every
 
 
 def write(

@@ -286,16 +286,21 @@ def middle(targets: Iterable[str], at_floor: Mapping[str, float] | None = None) 
 def control_of(target: str, columns: Iterable[str]) -> str | None:
     """The clean accuracy that `target` is to be seen net of: of the same source, never of another.
 
-    None where the target is a clean accuracy itself, or none of that source was measured.
+    Of a shifted set that has some of the classes only, that on ordinary images of these classes where it was
+    measured. None where the target is a clean accuracy itself, or none of that source was measured.
 
     >>> control_of("pgd_top1@2/255[testbed]", ["clean_top1", "clean_top1[testbed]"])
     'clean_top1[testbed]'
+    >>> control_of("shift_top1@imagenet-a[timm]", ["clean_top1[timm]", "clean_top1@imagenet-a-classes[timm]"])
+    'clean_top1@imagenet-a-classes[timm]'
     """
     if kind(target) == "clean":
         return None
-    known, source = set(columns), source_of(target)
-    top5 = parts(target).measure.endswith("_top5")
-    wanted = ("clean_top5", "clean_top1") if top5 else ("clean_top1", "clean_top5")
+    said, known, source = parts(target), set(columns), source_of(target)
+    top5 = said.measure.endswith("_top5")
+    wanted = ["clean_top5", "clean_top1"] if top5 else ["clean_top1", "clean_top5"]
+    if kind(target) == "shift":
+        wanted = [f"{name}@{said.setting}-classes" for name in wanted] + wanted
     return next((c for name in wanted if (c := with_source(name, source)) in known), None)
 
 
