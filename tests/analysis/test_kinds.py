@@ -16,7 +16,9 @@ FAMILY = np.repeat(np.arange(8), [9, 7, 6, 5, 4, 4, 3, 2])
 def pooled_of(z: list[float], error: list[float]) -> kinds.Pooled:
     count = len(z)
     nothing = np.zeros((2, count))
-    return kinds.Pooled(np.array(z), np.array(error), np.full(count, 20.0), nothing, nothing > 0, nothing)
+    return kinds.Pooled(
+        np.array(z), np.array(error), np.full(count, 20.0), np.array(error), nothing, nothing > 0, nothing
+    )
 
 
 def leaves(rng: np.random.Generator, count: int, family: np.ndarray = FAMILY) -> np.ndarray:
@@ -264,6 +266,15 @@ def test_what_is_detectable_is_found_with_that_power() -> None:
     drawn = z + 0.1 * np.random.default_rng(1).standard_t(20, 20_000)
     assert (drawn > student.ppf(0.975, 20) * 0.1).mean() == pytest.approx(0.8, abs=0.01)
     assert kinds.detectable(pooled, 16)[0] > kinds.detectable(pooled, 1)[0]
+
+
+def test_too_few_models_for_an_interval_still_say_what_could_be_found() -> None:
+    family = np.repeat(np.arange(8), [4, 3, 3, 3, 3, 3, 2, 2])
+    x = leaves(np.random.default_rng(8), 1, family)
+    y = leaves(np.random.default_rng(9), 1, family)[0]
+    found = kinds.pool(control.leafwise(x, y, family), counts_of(x, family), np.ones((1, 1), bool))
+    assert np.isnan(found.error[0])
+    assert 0.5 < kinds.detectable(found, 16)[0] < 1
 
 
 def test_the_difference_of_two_kinds_is_jackknifed_itself() -> None:

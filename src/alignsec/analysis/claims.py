@@ -220,6 +220,7 @@ def _only(pooled: kinds.Pooled, where: "Ints") -> kinds.Pooled:
         pooled.z[where],
         pooled.error[where],
         pooled.free[where],
+        pooled.rough[where],
         pooled.without[:, where],
         pooled.leaves[:, where],
         pooled.sizes[:, where],

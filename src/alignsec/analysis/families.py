@@ -63,7 +63,7 @@ def objection(sizes: "Ints | Floats", *, interval: bool) -> str:
         return f"{len(sizes)} famil{'y' if len(sizes) == 1 else 'ies'}, {FAMILIES} are needed"
     if effective(sizes) < EFFECTIVE:
         return f"one family dominates ({sizes.max():.0f} of {sizes.sum():.0f} models)"
-    if interval and sizes.sum() < MODELS:
+    if interval and round(float(sizes.sum())) < MODELS:
         return f"{sizes.sum():.0f} models, {MODELS} are needed"
     return ""
 

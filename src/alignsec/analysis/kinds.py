@@ -52,8 +52,9 @@ class Pooled:
     """Estimates of K kinds, each (K,) float64 unless said, NaN where there is none."""
 
     z: "Floats"  # mean of the leaves' Fisher z
-    error: "Floats"  # its standard error, by the jackknife over families
+    error: "Floats"  # its standard error, by the jackknife over families; NaN where that allows no interval
     free: "Floats"  # degrees of freedom of its t
+    rough: "Floats"  # the same error where there is a test, be it too rough for an interval
     without: "Floats"  # (F, K) z without each family
     leaves: "Mask"  # (L, K) which leaves are in it
     sizes: "Floats"  # (F, K) models of each family, the mean over the leaves
@@ -93,10 +94,12 @@ def pool(rho: "Floats", counts: "Ints", member: "Mask", used: int = 0) -> Pooled
     z = np.arctanh(np.nan_to_num(rho).clip(-1 + 1e-12, 1 - 1e-12))
     kinds = np.where(many > 0, z @ weight, np.nan)
     sizes = counts @ weight
-    error, free = np.full(len(many), np.nan), np.full(len(many), np.nan)
+    error, free, rough = np.full((3, len(many)), np.nan)
     for k in np.flatnonzero(many):
-        error[k], free[k] = _jackknife(kinds[1:, k], sizes[:, k], used)
-    return Pooled(kinds[0], error, free, kinds[1:], leaves, sizes)
+        rough[k], free[k] = _jackknife(kinds[1:, k], sizes[:, k], used)
+        if not families.objection(sizes[:, k][sizes[:, k] > 0], interval=True):
+            error[k] = rough[k]
+    return Pooled(kinds[0], error, free, rough, kinds[1:], leaves, sizes)
 
 
 def _jackknife(without: "Floats", sizes: "Floats", used: int) -> tuple[float, float]:
@@ -104,7 +107,7 @@ def _jackknife(without: "Floats", sizes: "Floats", used: int) -> tuple[float, fl
     import numpy as np
 
     there = sizes > 0
-    if families.objection(sizes[there], interval=True):
+    if families.objection(sizes[there], interval=False):
         return np.nan, np.nan
     spread = without[there] - without[there].mean()
     error = float(np.sqrt((there.sum() - 1) / there.sum() * (spread**2).sum()))
@@ -160,14 +163,14 @@ def detectable(pooled: Pooled, tests: int, power: float = POWER) -> "Floats":
     """The correlation that the test of `tests` kinds finds with this power, (K,).
 
     From the jackknife's t with the error shared out (Sidak): an approximation from above, since the kinds are
-    correlated.
+    correlated. Also where models are too few for an interval.
     """
     import numpy as np
     from scipy.stats import t as student
 
     each = 1 - (1 - ERROR) ** (1 / max(tests, 1))
     reach = student.ppf(1 - each / 2, pooled.free) + student.ppf(power, pooled.free)
-    found: Floats = np.tanh(reach * pooled.error)
+    found: Floats = np.tanh(reach * pooled.rough)
     return found
 
 
