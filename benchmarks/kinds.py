@@ -82,7 +82,7 @@ class Fast:
         if self.basis is not None:
             design = np.concatenate([design, self.basis[:, 0]], axis=-1)
         root, turn = np.linalg.eigh(np.einsum("lnk,lnj,nf->lfkj", design, design, self.of, optimize=True))
-        root = root.clip(1e-9, kinds._MOST)
+        root = root.clip(1e-9, maxt._MOST)
         more = (turn * (((1 - root) ** -0.5 - 1) / root)[..., None, :]) @ turn.swapaxes(-1, -2)
         return design, np.einsum("lnk,ln,nf->lfk", design, self.x[:, 0], self.of, optimize=True), more
 

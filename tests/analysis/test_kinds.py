@@ -116,7 +116,7 @@ def test_scores_of_families_are_sums_of_products_of_what_the_control_leaves(
                 assert found.sums[f, leaf] == pytest.approx(a[of] @ b[of], abs=1e-12)
                 # (I - H_ff)^(-1/2) of the family's residuals, as Bell and McCaffrey write it
                 root, turn = np.linalg.eigh(np.eye(of.sum()) - hat[np.ix_(of, of)])
-                adjusted = (turn * root.clip(1 - kinds._MOST) ** -0.5) @ turn.T @ b[of]
+                adjusted = (turn * root.clip(1 - maxt._MOST) ** -0.5) @ turn.T @ b[of]
                 assert found.flipped[f, leaf] == pytest.approx(a[of] @ adjusted, abs=1e-9)
         rho = control.leafwise(x, y, FAMILY, None if given is None else control.Control(given))
         assert found.sums.sum(0) == pytest.approx(rho[0], abs=1e-12)

@@ -30,10 +30,6 @@ ERROR = 0.05  # family-wise: any kind called supported that is not
 MARGIN = 0.3  # smallest correlation of interest
 EQUIVALENCE = 0.9  # level of the interval that must lie inside the margin
 POWER = 0.8
-_NOTHING = 1e-9
-_MOST = 0.95  # of a family that what is held fixed may explain alone; more is taken for this
-_PATTERNS = 500  # at a time
-ALIKE = 0.45  # intraclass correlation taken for `spread`; the median of the leaderboard's leaves
 SUPPORTED, UNKNOWN = "supported", "cannot tell"
 CONTRADICTED, AGREES = "contradicted", "agrees"
 
