@@ -180,13 +180,14 @@ def test_scores_are_measured_on_the_weights(study: Path) -> None:
     model = demo.load(MODELS[2][2], results / "models" / "cnn" / "weights.pt")
     board = pd.read_csv(results / "scores" / "leaderboard.csv", index_col="model_name")
     assert list(board.index) == [m[0] for m in MODELS[:3]]
-    before = demo_benchmarks.measure(model)
+    untrained = demo.untrained(MODELS[2][2], 0)
+    before = demo_benchmarks.measure(model, untrained)
     assert {b: round(v, 4) for b, v in before.items()} == board.loc["cnn", list(before)].to_dict()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter))
-    after = demo_benchmarks.measure(model)
-    assert all(after[k] != before[k] for k in before)
+    after = demo_benchmarks.measure(model, untrained)
+    assert {k for k in before if after[k] == before[k]} == {"Absent2026.untrained-rdm"}
 
 
 def test_nothing_to_do_twice(study: Path) -> None:

@@ -44,7 +44,9 @@ if CONFIG["leaderboard"]["source"] == "demo":
             **needs(memory_gb=2, disk_gb=1),
         params:
             folder=S.models.folder,
+            seed=CONFIG["seed"],
         message:
             "Measure the demo networks' scores, as a leaderboard"
         shell:
-            "alignsec demo measure --sheet {input.sheet:q} --folder {params.folder} --out {output} > {log} 2>&1"
+            "alignsec demo measure --sheet {input.sheet:q} --folder {params.folder} --seed {params.seed} "
+            "--out {output} > {log} 2>&1"

@@ -30,6 +30,7 @@ def measure(
     sheet: Annotated[Path, typer.Option(help="The model sheet.")],
     folder: Annotated[Path, typer.Option(help="Folder of the models, with their weights.")],
     out: Out,
+    seed: Annotated[int, typer.Option(help="That the networks were trained with.")] = 0,
 ) -> None:
     """Score the sheet's trained networks on the demo's benchmarks, as a leaderboard file."""
     import torch
@@ -39,4 +40,4 @@ def measure(
     from alignsec.study import sheet as sheets
 
     torch.set_num_threads(1)
-    write_text(out, benchmarks.measure_all(sheets.read(sheet), folder))
+    write_text(out, benchmarks.measure_all(sheets.read(sheet), folder, seed))

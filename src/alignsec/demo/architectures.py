@@ -16,16 +16,12 @@ SIDE = 8
 
 
 class _Residual(nn.Module):
-    def __init__(self, width: int, out: int, stride: int) -> None:
+    """Two convolutions around a skip connection (He et al. 2016, arXiv 1512.03385), to half the side."""
+
+    def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(width, out, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(out),
-            nn.ReLU(),
-            nn.Conv2d(out, out, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(out),
-        )
-        self.skip = nn.Identity() if stride == 1 and width == out else nn.Conv2d(width, out, 1, stride)
+        self.body = nn.Sequential(*_convolution(width, out, 2), nn.Conv2d(out, out, 3, 1, 1))
+        self.skip = nn.Conv2d(width, out, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = functional.relu(self.body(x) + self.skip(x))
@@ -47,11 +43,11 @@ class _Dense(nn.Module):
 
 
 class _Inception(nn.Module):
-    """Kernels of three sizes side by side (Szegedy et al. 2015, arXiv 1409.4842), then half the side."""
+    """Kernels of two sizes side by side (Szegedy et al. 2015, arXiv 1409.4842), then half the side."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(nn.Conv2d(width, out, size, 1, size // 2) for size in (1, 3, 5))
+        self.branches = nn.ModuleList(nn.Conv2d(width, out, size, 1, size // 2) for size in (1, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.max_pool2d(functional.relu(torch.cat([b(x) for b in self.branches], 1)), 2)
@@ -140,54 +136,54 @@ def _mlp() -> nn.Sequential:
 
 
 def _cnn() -> nn.Sequential:
-    return _network(_convolution(1, 16), _convolution(16, 32, 2), _convolution(32, 48, 2), 48 * 4)
+    return _network(_convolution(1, 12), _convolution(12, 24, 2), _convolution(24, 48, 2), 48 * 4)
 
 
 def _resnet() -> nn.Sequential:
     return _network(
-        [nn.Conv2d(1, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()],
-        [_Residual(16, 24, 2)],
-        [_Residual(24, 32, 2)],
+        [nn.Conv2d(1, 12, 3, 1, 1, bias=False), nn.BatchNorm2d(12), nn.ReLU()],
+        [_Residual(12, 24)],
+        [_Residual(24, 32)],
         32 * 4,
     )
 
 
 def _mixer() -> nn.Sequential:
-    return _network([_Patches(32)], [_Mixer(16, 32)], [_Mixer(16, 32), nn.LayerNorm(32)], 16 * 32)
+    return _network([_Patches(24)], [_Mixer(16, 24)], [nn.LayerNorm(24)], 16 * 24)
 
 
 def _separable() -> nn.Sequential:
-    return _network(_convolution(1, 24), _depthwise(24, 48, 2), _depthwise(48, 64, 2), 64 * 4)
+    return _network(_convolution(1, 16), _depthwise(16, 32, 2), _depthwise(32, 48, 2), 48 * 4)
 
 
 def _vgg() -> nn.Sequential:
     return _network(
-        _convolution(1, 16),
-        [*_convolution(16, 24), nn.MaxPool2d(2)],
-        [*_convolution(24, 32), *_convolution(32, 32), nn.MaxPool2d(2)],
+        _convolution(1, 12),
+        [*_convolution(12, 24), nn.MaxPool2d(2)],
+        [*_convolution(24, 32), nn.MaxPool2d(2)],
         32 * 4,
     )
 
 
 def _densenet() -> nn.Sequential:
-    return _network(_convolution(1, 16), [_Dense(16, 12)], [_Dense(40, 12)], 64 * 4)
+    return _network(_convolution(1, 12), [_Dense(12, 10)], [_Dense(32, 10)], 52 * 4)
 
 
 def _inception() -> nn.Sequential:
-    return _network(_convolution(1, 12), [_Inception(12, 8)], [_Inception(24, 16)], 48 * 4)
+    return _network(_convolution(1, 12), [_Inception(12, 12)], [_Inception(24, 24)], 48 * 4)
 
 
 def _transformer() -> nn.Sequential:
-    return _network([_Patches(32)], [_Attention(32, 2)], [_Attention(32, 2), nn.LayerNorm(32)], 16 * 32)
+    return _network([_Patches(24)], [_Attention(24, 2)], [nn.LayerNorm(24)], 16 * 24)
 
 
 def _bag() -> nn.Sequential:
     """Patches of 5x5 pixels seen one by one, then averaged (Brendel and Bethge 2019, arXiv 1904.00760)."""
     return _network(
-        [nn.Conv2d(1, 48, 5, 1, 2), nn.ReLU()],
-        [nn.Conv2d(48, 64, 1), nn.ReLU()],
-        [nn.Conv2d(64, 64, 1), nn.ReLU(), nn.AvgPool2d(4)],
-        64 * 4,
+        [nn.Conv2d(1, 32, 5, 1, 2), nn.ReLU()],
+        [nn.Conv2d(32, 32, 1), nn.ReLU()],
+        [nn.Conv2d(32, 48, 1), nn.ReLU(), nn.AvgPool2d(4)],
+        48 * 4,
     )
 
 

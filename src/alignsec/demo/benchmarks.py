@@ -2,12 +2,11 @@
 
 They borrow the form of Brain-Score's benchmarks, not their data: no brain and no person was recorded.
 
-Of two the answer is known before anything is computed (README, "The demo"): `Planted2026.gradient-alignment`
-goes with robustness because both follow from training, `Absent2026.shuffled-error_consistency` cannot.
+Of two the answer is known before anything is computed (README, "The demo"): `Planted2026.gradient-on-ink`
+goes with robustness because both follow from training, `Absent2026.untrained-rdm` knows of no training.
 """
 
 import csv
-import hashlib
 import io
 import sys
 from collections.abc import Mapping
@@ -39,6 +38,7 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
         "Complex2026.early-rdm",
         "Complex2026.late-rdm",
         "Complex2026.early-ridge",
+        "Absent2026.untrained-rdm",
     ),
     "behavior": (
         "Observer2026.noise-error_consistency",
@@ -46,8 +46,7 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
         "Observer2026.contrast-error_consistency",
         "Observer2026.confusion",
         "Observer2026.confidence",
-        "Planted2026.gradient-alignment",
-        "Absent2026.shuffled-error_consistency",
+        "Planted2026.gradient-on-ink",
     ),
     "engineering": (
         "Digits2026-top1",
@@ -153,12 +152,12 @@ def error_consistency(correct: "Bools", reference: "Bools") -> float:
     return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
 
 
-def gradient_alignment(model: "PixelModel", x: "Floats", y: "Ints") -> float:
-    """Median cosine between an image and the gradient of its margin with respect to the pixels.
+def gradient_on_ink(model: "PixelModel", x: "Floats", y: "Ints") -> float:
+    """Share of the margin's gradient that falls on the digit's strokes, the median over images.
 
-    Etmann et al. 2019 (arXiv 1905.04172), eq. 2, divided by the image's norm; the margin is the true class's
-    logit less the largest other one. It grows with a network's robustness (Tsipras et al. 2019, arXiv
-    1805.12152: gradients of adversarially trained networks look like the class), but attacks nothing.
+    The margin is the true class's logit less the largest other one; the share is the absolute gradient
+    weighted by ink, sum |g| x / sum |g|. Gradients of adversarially trained networks lie on the object
+    (Tsipras et al. 2019, arXiv 1805.12152; Etmann et al. 2019, arXiv 1905.04172); nothing is attacked here.
 
     Parameters
     ----------
@@ -172,22 +171,13 @@ def gradient_alignment(model: "PixelModel", x: "Floats", y: "Ints") -> float:
     true = functional.one_hot(labels, logits.shape[1]).bool()
     margin = logits[true] - logits.masked_fill(true, -torch.inf).amax(1)
     (gradient,) = torch.autograd.grad(margin.sum(), images)
-    cosine = functional.cosine_similarity(images.detach().flatten(1), gradient.flatten(1), dim=1)
-    return float(cosine.abs().median())
+    mass = gradient.abs().flatten(1)
+    share = (mass * images.detach().flatten(1)).sum(1) / mass.sum(1)
+    return float(share.median())
 
 
-def _coin(model: "PixelModel") -> "np.random.Generator":
-    """Chance that is anew for every network, and the same whenever this one is measured."""
-    import numpy as np
-
-    weights = hashlib.sha256()
-    for value in model.state_dict().values():
-        weights.update(value.numpy().tobytes())
-    return np.random.default_rng(int.from_bytes(weights.digest(), "big"))
-
-
-def measure(model: "PixelModel") -> dict[str, float]:
-    """Every benchmark of `CATEGORIES`, measured on one trained demo network."""
+def measure(model: "PixelModel", untrained: "PixelModel") -> dict[str, float]:
+    """Every benchmark of `CATEGORIES`, measured on one trained network, and on it before its training."""
     import numpy as np
     from scipy.stats import spearmanr
     from sklearn.linear_model import RidgeCV
@@ -203,6 +193,8 @@ def measure(model: "PixelModel") -> dict[str, float]:
         target = rdm(reference)
         for stage, features in (("early", early), ("late", late)):
             found[f"{lab}.{stage}-rdm"] = float(spearmanr(rdm(features), target).statistic)
+    before = _features(untrained, test_x[:_PROBES])[1]
+    found["Absent2026.untrained-rdm"] = float(spearmanr(rdm(before), rdm(simple)).statistic)
     # a fixed random projection keeps the regression small; it is the same for every network of this width
     wide = early.reshape(len(early), -1)
     projection = np.random.default_rng(_SEED).normal(size=(wide.shape[1], 48)) / wide.shape[1] ** 0.5
@@ -224,11 +216,7 @@ def measure(model: "PixelModel") -> dict[str, float]:
         reference = seen[name].argmax(1) == test_y
         found[f"Observer2026.{name}-error_consistency"] = error_consistency(correct, reference)
     found["Observer2026.confusion"] = _confusion_likeness(logits["noise"], seen["noise"], test_y)
-    found["Planted2026.gradient-alignment"] = gradient_alignment(model, test_x[:_PROBES], test_y[:_PROBES])
-    found["Absent2026.shuffled-error_consistency"] = error_consistency(
-        logits["noise"].argmax(1) == test_y,
-        _coin(model).permutation(seen["noise"].argmax(1) == test_y),
-    )
+    found["Planted2026.gradient-on-ink"] = gradient_on_ink(model, test_x[:_PROBES], test_y[:_PROBES])
     rows = np.arange(len(test_y))
     found["Observer2026.confidence"] = float(
         spearmanr(_margin(logits["clean"], test_y, rows), _margin(seen["clean"], test_y, rows)).statistic
@@ -305,18 +293,25 @@ def leaderboard(measured: Mapping[str, Mapping[str, float]]) -> str:
     return out.getvalue()
 
 
-def measure_all(sheet: "pd.DataFrame", folder: Path) -> str:
-    """`leaderboard` of the sheet's trained networks, measured here; `folder` is that of the models.
+def measure_all(sheet: "pd.DataFrame", folder: Path, seed: int) -> str:
+    """`leaderboard` of the sheet's trained networks, measured here.
 
     A network whose weights are none has no row.
+
+    Parameters
+    ----------
+    folder : of the models
+    seed : that they were trained with
     """
-    from alignsec.demo.networks import load
+    from alignsec.demo.networks import load, untrained
 
     models, measured = Models(folder), {}
     for model, source, spec in zip(sheet["model"], sheet["source"], sheet["spec"], strict=True):
         if SOURCES[source].trained:
             try:
-                measured[model] = measure(load(spec or model, models.weights(model)))
+                network = load(spec or model, models.weights(model))
             except Excluded as excluded:
                 print(f"{model}: {excluded}", file=sys.stderr)
+            else:
+                measured[model] = measure(network, untrained(spec or model, seed))
     return leaderboard(measured)

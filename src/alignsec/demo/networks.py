@@ -95,6 +95,18 @@ def _reproducible(seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def _state(parsed: Spec, seed: int) -> int:
+    """The random state that a network is drawn and trained from."""
+    return int(np.random.SeedSequence([seed, parsed.seed]).generate_state(1)[0])
+
+
+def untrained(spec: str, seed: int) -> PixelModel:
+    """The network of `spec` as `train` finds it, in evaluation mode and with its parameters frozen."""
+    parsed = parse_spec(spec)
+    with _reproducible(_state(parsed, seed)):
+        return _wrap(ARCHITECTURES[parsed.arch]()).eval().requires_grad_(False)
+
+
 def train(spec: str, out: Path, seed: int) -> dict[str, float]:
     """Train the network of `spec` on the digits' train split and write its state dict to `out`.
 
@@ -116,7 +128,7 @@ def train(spec: str, out: Path, seed: int) -> dict[str, float]:
     """
     parsed = parse_spec(spec)
     train_x, train_y, test_x, test_y = map(torch.from_numpy, digits())
-    state = int(np.random.SeedSequence([seed, parsed.seed]).generate_state(1)[0])
+    state = _state(parsed, seed)
     smoothing = parsed.strength if parsed.training == "labelsmooth" else 0.0
     with _reproducible(state):
         model = _wrap(ARCHITECTURES[parsed.arch]())
