@@ -266,10 +266,10 @@ def test_bad_configurations_stop_before_anything_runs(tmp_path: Path, body: obje
 
 def test_a_large_epsilon_is_warned_about_and_a_row_twice_refused(tmp_path: Path) -> None:
     write_sheet(tmp_path, MODELS)
-    configure(tmp_path, attack={"epsilons": ["0.25"]})
+    configure(tmp_path, attack={"epsilons": ["0.35"]})
     done = snakemake(tmp_path, "-n")
     assert done.returncode == 0
-    assert 'did you mean "0.25/255"?' in done.stdout + done.stderr
+    assert 'did you mean "0.35/255"?' in done.stdout + done.stderr
     with (tmp_path / "models.tsv").open("a") as handle:
         handle.write("cnn\tdemo\tarch=cnn\tcnn\t\n")
     done = snakemake(tmp_path, "-n")

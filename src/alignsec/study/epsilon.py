@@ -31,11 +31,11 @@ def parse(text: str) -> float:
         raise AlignsecError(f'epsilon {text!r} is not a number: write it like "1/255" or "0.001"') from error
 
 
-def check(texts: Sequence[str], norm: str = Norm.LINF) -> list[str]:
+def check(texts: Sequence[str], norm: str = Norm.LINF, large: float = 32 / 255) -> list[str]:
     """Refuse impossible epsilons; return the warnings about unlikely ones.
 
     Refused: none at all, zero, negative, duplicated (``1/255`` and ``2/510`` too), and for Linf above 0.5.
-    Warned about for Linf: above 32/255, since a bare 0.25 meaning 0.25/255 is the classic mistake.
+    Warned about for Linf: above `large`, since a bare 0.25 meaning 0.25/255 is the classic mistake.
     """
     warnings: list[str] = []
     if not texts:
@@ -52,7 +52,7 @@ def check(texts: Sequence[str], norm: str = Norm.LINF) -> list[str]:
             raise AlignsecError(
                 f'epsilon {text!r} is above 0.5, where any image can be made grey: did you mean "{text}/255"?'
             )
-        if norm == Norm.LINF and value > 32 / 255:
+        if norm == Norm.LINF and value > large:
             warnings.append(
                 f"epsilon {text!r} is {value * 255:.4g}/255, far above what studies use: "
                 f'did you mean "{text}/255"?'
