@@ -75,11 +75,23 @@ def test_sheet_of_the_demo_is_valid_and_varied() -> None:
     assert len({s.strength for s in found if s.training == "adversarial"}) == 2
     assert any("/" in name and " " in name for name in rows["model"])
     assert any(":" in name for name in rows["model"]) and not all(n.isascii() for n in rows["model"])
+    adversarial = [s.training == "adversarial" for s in found]
+    assert adversarial == (rows["training"] == "adversarial").tolist()
     # enough of both for intervals and tests, and what is planted lies within every family
     sizes = rows["family"].value_counts().to_numpy()
     assert len(rows) >= 26 and len(sizes) >= 8 and families.objection(sizes, interval=True) == ""
     for _, part in rows.groupby("family"):
         assert {"standard", "adversarial"} <= {specs.parse_spec(s).training for s in part["spec"]}
+
+
+def test_every_benchmark_of_the_demo_has_a_kind() -> None:
+    kinds = pd.read_csv(SHEET.with_name("kinds.tsv"), sep="\t")
+    areas = {b: area for area, names in demo_benchmarks.CATEGORIES.items() for b in names}
+    assert dict(zip(kinds["benchmark"], kinds["area"], strict=True)) == areas
+    # what is planted and what is absent are claims of their own
+    for one in (PLANTED, ABSENT):
+        kind = kinds.loc[kinds["benchmark"] == one, "kind"].item()
+        assert (kinds["kind"] == kind).sum() == 1
 
 
 # ---- specs -------------------------------------------------------------------------------------------------
