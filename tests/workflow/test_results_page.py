@@ -99,7 +99,6 @@ def test_controls_are_found_and_not_found_through_the_same_code(place: Path) -> 
     target = "pgd_top1@0.5/255[testbed]"
     found = correlate(total.drop(columns=names), tree, [target]).set_index("benchmark")
     assert (
-        found.loc["adversarially trained", "rho"] > 0.6
-        and found.loc["adversarially trained", "rho_low"] > 0
+        found.loc["adversarially trained", "rho"] > 0.6 and found.loc["adversarially trained", "rho_low"] > 0
     )
     assert (found.loc[pseudo[1:], "q"] > 0.05).all()

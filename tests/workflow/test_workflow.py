@@ -363,7 +363,7 @@ def test_analysis_of_a_table_of_ones_own(
         assert every.loc[benchmark, "rho"] == pytest.approx(rho[benchmark])
         assert every.loc[benchmark, "r2"] == pytest.approx(linregress(*pairs.to_numpy().T).rvalue ** 2)
         assert every.loc[benchmark, "n"] == len(pairs)
-    assert len(list((results / "figures").glob("*.p*"))) == 22
+    assert len(list((results / "figures").glob("*.p*"))) == 24
     merged = pd.read_parquet(results / "registry" / "merged.parquet")
     assert merged["plugin"].notna().sum() == 233
     assert not asked.exists(), asked.read_text()

@@ -19,7 +19,7 @@ from alignsec.study import sheet
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = Path(__file__).with_name("pool.sh")
 UID = 1000
-SENT = ("Snakefile", "workflow", "profiles", "htcondor", "envs")
+SENT = ("Snakefile", "workflow", "profiles", "htcondor", "envs", "config")
 
 # as htcondor/config.yaml, but for what this pool has not: a container engine, CHTC's GPUs, hours
 PROFILE: dict[str, Any] = {
