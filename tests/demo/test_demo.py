@@ -404,8 +404,10 @@ def test_permuted_training_labels_change_the_scores(
     monkeypatch.setattr(demo, "digits", lambda: (train_x, permuted, test_x, test_y))
     assert demo.train(CNN, tmp_path / "w.pt", seed=0)["test_accuracy"] < 0.3
     scored = scores(CNN, tmp_path / "w.pt")
-    for benchmark in set(LEAVES) - {ABSENT}:
-        assert abs(scored[benchmark] - measured[benchmark]) > 0.005, benchmark
+    # of a dozen scores one may come out alike by chance, and which one differs between processors
+    moved = [b for b in LEAVES if abs(scored[b] - measured[b]) > 0.005]
+    assert len(moved) >= len(LEAVES) - 2, set(LEAVES) - set(moved)  # the absent effect never moves
+    assert scored[ABSENT] == measured[ABSENT]
     for benchmark in demo_benchmarks.CATEGORIES["engineering"]:
         assert scored[benchmark] < measured[benchmark]
 
