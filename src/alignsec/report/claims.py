@@ -9,7 +9,7 @@ from alignsec.study.targets import kind, label
 if TYPE_CHECKING:
     import pandas as pd
 
-PRIMARY, ONLY = "primary", "adversarially trained only"
+PRIMARY, WITH, ONLY = "primary", "with adversarially trained", "adversarially trained only"
 SUPPORTED, SMALLER, UNTOLD = "supported", "smaller", "cannot tell"
 
 
@@ -36,12 +36,10 @@ def _of_target(table: "pd.DataFrame", target: str) -> list[str]:
     sure, small = (mine[mine["verdict"].astype(str).str.startswith(v)] for v in (SUPPORTED, SMALLER))
     rest = mine[mine["verdict"].astype(str).str.startswith(UNTOLD)]
     lines = [
-        f"{what}, {int(mine['n'].max())} models of {int(mine['n_families'].max())} families, none trained "
-        f"adversarially{given}: of {len(mine)} kinds of human-likeness {len(sure)} are supported "
-        "(family-wise "
-        f"error .05), {len(small)} are shown to be smaller than {_number(mine['margin'].iloc[0])}, of "
-        f"{len(rest)} "
-        "the data cannot tell."
+        f"{what}, {int(mine['n'].max())} models of {int(mine['n_families'].max())} families, "
+        f"{_trained(table, mine)} trained adversarially{given}: of {len(mine)} kinds of human-likeness "
+        f"{len(sure)} are supported (family-wise error .05), {len(small)} are shown to be smaller than "
+        f"{_number(mine['margin'].iloc[0])}, of {len(rest)} the data cannot tell."
     ]
     lines += [f"Supported: {_row(row)}." for _, row in sure.iterrows()]
     if len(small):
@@ -50,8 +48,7 @@ def _of_target(table: "pd.DataFrame", target: str) -> list[str]:
     if math.isfinite(detectable):
         lines.append(
             f"What cannot be told would have to correlate at about {_number(detectable)} to be found in four "
-            "of "
-            "five such studies."
+            "of five such studies."
         )
     against = mine[mine["within_verdict"].astype(str).str.startswith("contradicted")]
     if len(against):
@@ -63,11 +60,17 @@ def _of_target(table: "pd.DataFrame", target: str) -> list[str]:
     ]
     if len(accuracies):
         lines.append(f"Accuracies that go with it, no human-likeness: {'; '.join(accuracies['name'])}.")
-    only = table[(table["rows"] == "with adversarially trained") & (table["area"] != ENGINEERING)]
+    only = table[(table["rows"] == WITH) & (table["area"] != ENGINEERING)]
     more = only[only["verdict"].astype(str).str.startswith(SUPPORTED) & ~only["kind"].isin(sure["kind"])]
     if len(more):
         lines.append(f"Only where adversarially trained networks take part: {'; '.join(more['name'])}.")
     return lines
+
+
+def _trained(table: "pd.DataFrame", primary: "pd.DataFrame") -> str:
+    """How many of the primary models are trained adversarially: a plan may take them in."""
+    only, whole = (table.loc[table["rows"] == r, "n"].max() for r in (ONLY, WITH))
+    return f"{int(only)}" if only > 0 and primary["n"].max() == whole else "none"
 
 
 def _row(row: Any) -> str:
