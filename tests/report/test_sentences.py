@@ -9,8 +9,8 @@ from alignsec.report import claims
 def row(rows: str, n: int, verdict: str = "cannot tell") -> dict[str, object]:
     return {
         "kind": "k", "name": "a kind", "area": "V1", "target": "robust_top1@mean", "rows": rows, "n": n,
-        "n_families": 9, "control": "clean_top1", "margin": 0.3, "rho": 0.5, "low": 0.1, "high": 0.8, "p": 0.01,
-        "verdict": verdict, "detectable": 0.6, "within_rho": float("nan"), "within_verdict": "",
+        "n_families": 9, "control": "clean_top1", "margin": 0.3, "rho": 0.5, "low": 0.1, "high": 0.8,
+        "p": 0.01, "verdict": verdict, "detectable": 0.6, "within_rho": float("nan"), "within_verdict": "",
     }  # fmt: skip
 
 
