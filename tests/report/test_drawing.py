@@ -56,7 +56,9 @@ def kinds_table() -> pd.DataFrame:
         }
     )
     frame = frame.assign(target=TARGETS[0], rows="primary", n=30, n_families=8, n_leaves=2, margin=0.3)
-    frame = frame.assign(hypotheses="human-likeness", control="clean_top1", within_verdict="", note="")
+    frame = frame.assign(
+        hypotheses="human-likeness", control="clean_top1", within_verdict="", leaves="A; B", note=""
+    )
     return frame.reindex(columns=list(SCHEMAS["kinds"]))
 
 

@@ -139,6 +139,7 @@ SCHEMAS: dict[str, Schema] = {
         "super_low": ("float", True),
         "super_high": ("float", True),
         "super_family": ("str", True),
+        "leaves": ("str", False),
         "note": ("str", False),
     },
     "differences": {
