@@ -48,6 +48,24 @@ def raw(data_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return board, bed
 
 
+def test_a_notebook_gets_the_same(place: Path) -> None:
+    """`alignsec.relate` and the rules are one computation."""
+    import alignsec
+
+    study = of_study("published")
+    board = alignsec.load_leaderboard(place / study.leaderboard("leaderboard.csv"))
+    plan = ROOT / "config" / "published" / "plan.yaml"
+    found = alignsec.relate(board, pd.read_parquet(place / study.robustness), plan=plan).leaves
+    table = pd.read_csv(place / study.correlations.with_suffix(".csv"))
+    both = table.merge(found, on=["benchmark", "target"], suffixes=("", " again"), validate="1:1")
+    assert len(both) == len(table) == len(found) > 3000
+    numbers = [c for c in table if pd.api.types.is_float_dtype(table[c]) and table[c].notna().any()]
+    assert {"rho", "rho_low", "q", "partial_rho", "partial_p", "lofo_low", "rho_within"} <= set(numbers)
+    for column in numbers:
+        again = both[f"{column} again"].astype(float)
+        pd.testing.assert_series_equal(both[column], again, check_names=False, rtol=0, atol=1e-12)
+
+
 def test_correlations_are_those_of_the_raw_files(place: Path, data_dir: Path) -> None:
     board, bed = raw(data_dir)
     names = pd.read_csv(ROOT / "config" / "published" / "name_map.tsv", sep="\t")

@@ -43,13 +43,28 @@ def examine(
     import torch
 
     from alignsec import zoo
-    from alignsec.zoo.loading import Trace
-    from alignsec.zoo.sources import is_imagenet
 
     torch.set_num_threads(threads)
     note(reached="started")
-    model = zoo.load(source, spec, weights)
-    report = _describe(model, model.trace or Trace())
+    report: dict[str, Any] = {}
+    of_model(zoo.load(source, spec, weights), source, images, seed, report)
+    return report
+
+
+def of_model(
+    model: "PixelModel", source: str, images: Path | None, seed: int, report: dict[str, Any]
+) -> None:
+    """Try a model that is loaded; what is found out is put into `report` as it is, whatever comes after.
+
+    Raises
+    ------
+    Excluded
+        What the model fails in.
+    """
+    from alignsec.zoo.loading import Trace
+    from alignsec.zoo.sources import is_imagenet
+
+    report |= _describe(model, model.trace or Trace())
     note(**report)
     report |= _try(model, source, seed)
     note(**report)
@@ -59,7 +74,6 @@ def examine(
         raise Excluded(
             "head of 1001: the place of its background class is measured on labelled images: give some"
         )
-    return report
 
 
 def _describe(model: "PixelModel", trace: "Trace") -> dict[str, Any]:

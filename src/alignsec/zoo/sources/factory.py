@@ -50,14 +50,18 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
         The function cannot be imported or fails, returns no module, or one whose attributes are no such
         things.
     """
+    module_name, _, function = spec.partition(":")
+    maker = getattr(import_module(module_name), function)
+    note(reached="imported")
+    return wrapped(maker(), spec)
+
+
+def wrapped(made: Any, spec: str) -> "PixelModel":
+    """What such a function returned as a pixel model; raises as `load`."""
     from torch import nn
 
     from alignsec.zoo.pixel_model import PixelModel
 
-    module_name, _, function = spec.partition(":")
-    maker = getattr(import_module(module_name), function)
-    note(reached="imported")
-    made = maker()
     if not isinstance(made, nn.Module):
         raise Excluded(f"import error: {spec} returned {type(made).__name__}, not a torch module")
     note(reached="loaded")
