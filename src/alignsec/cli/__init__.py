@@ -68,6 +68,7 @@ app.add_typer(cluster.app, name="cluster")
 app.add_typer(study.config, name="config")
 for verb in (study.status, study.unlock, study.devices, study.provenance):
     app.command()(verb)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(study.run)
 
 
 def main() -> None:

@@ -52,6 +52,16 @@ def devices(
         print("\n".join(found) or "no GPU")
 
 
+def run(context: typer.Context) -> None:
+    """Run Snakemake with a line per job, a bar, and a failing rule's own message.
+
+    Every option is Snakemake's; without any, the demo on all cores. --verbose: its own log.
+    """
+    from alignsec.study.running import snakemake
+
+    snakemake(context.args)
+
+
 def unlock(
     folder: Annotated[Path, typer.Argument(help="Working directory of the run.")] = Path(),
 ) -> None:
