@@ -3,8 +3,8 @@
 The library behind the Snakemake workflow, and its steps for a notebook:
 
 >>> import alignsec
->>> [name for name in alignsec.__all__ if name.islower()]
-['check', 'evaluate', 'load_leaderboard', 'open_study', 'relate']
+>>> print(*(name for name in alignsec.__all__ if name.islower()))
+check evaluate load_leaderboard open_study relate
 
 `load_leaderboard`, `relate` and `open_study` analyse; `check` and `evaluate` run a model, and import torch
 when they are called. Nothing is imported before it is asked for.

@@ -179,6 +179,12 @@ def test_it_opens_on_the_kinds_and_a_kind_lists_its_leaves(page: Any) -> None:
     assert page.locator("#tree button").count() == 5
 
 
+def test_a_screen_reader_can_use_the_page(page: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    violations = axe.Axe().run(page).response["violations"]
+    assert {v["id"] for v in violations if v["impact"] in ("serious", "critical")} == set()
+
+
 def test_a_study_without_claims_opens_on_the_plot(
     browser: Any, study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], tmp_path: Path
 ) -> None:

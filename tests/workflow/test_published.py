@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from alignsec.study.layout import of_study
+from tests.report.test_dictionary import unexplained
 
 ROOT = Path(__file__).resolve().parents[2]
 PGD = {"pgd.linf.eps0.5": "pgd_top1@0.5/255[testbed]", "pgd.linf.eps2": "pgd_top1@2/255[testbed]",
@@ -64,6 +65,10 @@ def test_a_notebook_gets_the_same(place: Path) -> None:
     for column in numbers:
         again = both[f"{column} again"].astype(float)
         pd.testing.assert_series_equal(both[column], again, check_names=False, rtol=0, atol=1e-12)
+
+
+def test_every_column_is_in_the_dictionary(place: Path) -> None:
+    assert unexplained(place / of_study("published").root) == {}
 
 
 def test_correlations_are_those_of_the_raw_files(place: Path, data_dir: Path) -> None:

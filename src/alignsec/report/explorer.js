@@ -253,7 +253,7 @@
       title: h.about, textContent: h.name, scope: "col", className: texts.has(h.column) ? "text" : h.column })));
     byId("kinds-table").tBodies[0].replaceChildren(...chosen.map((row) => {
       const button = element("button", { textContent: row.name, title: "List its leaves" });
-      button.style.color = row.colour;
+      button.style.color = row.ink;
       button.setAttribute("aria-pressed", String(state.kind !== null && state.kind.name === row.name));
       button.onclick = () => only(row);
       const text = (c) => c === "p" ? pText(row.p)

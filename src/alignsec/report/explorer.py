@@ -25,6 +25,9 @@ COLUMNS = [
     "lofo_high", "lofo_family", "rho_within", "rho_between", "r2", "slope", "intercept", "p_ols", "note",
 ]  # fmt: skip
 
+# the categories' colours as text: the figures' own are too pale to read on white (WCAG 2.2, 1.4.3)
+INKS = {"neural": "#005A8C", "behavior": "#A04300", "engineering": "#00694C", "None": "#444444"}
+
 # what the page opens with: column of `kinds`, its name there, what it is
 KINDS = (
     ("name", "Kind of benchmarks", "Area, metric and paradigm that its leaf benchmarks share"),
@@ -98,7 +101,7 @@ def page(study: Study, name: str) -> str:
 def content(study: Study, name: str) -> dict[str, Any]:
     """What the page holds, as JSON data; numbers to the last digit, so that they come out as in the
     tables."""
-    from alignsec.report.figures import CATEGORY_COLORS, OTHER, family_styles
+    from alignsec.report.figures import OTHER, family_styles
 
     total, correlations = study.total, study.correlations
     tree = with_exported(study.benchmarks, total.columns)
@@ -113,7 +116,7 @@ def content(study: Study, name: str) -> dict[str, Any]:
         "families": list(total["family"]),
         "styles": {f: colour for f, (colour, _) in styles.items()},
         "other": OTHER[0],
-        "categories": {str(k): v for k, v in CATEGORY_COLORS.items()},
+        "categories": INKS,
         "benchmarks": [
             {
                 "name": b,
@@ -161,7 +164,11 @@ def _kinds(study: Study) -> dict[str, Any] | None:
             for _, row in figure.shown(table, target, selection).iterrows():
                 found.append(
                     {c: _plain(row[c]) for c in ("target", "rows", "area", "high", *(k for k, *_ in KINDS))}
-                    | {"colour": figure.colour_of(str(row["area"])), "leaves": str(row["leaves"]).split("; ")}
+                    | {
+                        "colour": figure.colour_of(str(row["area"])),
+                        "ink": INKS[figure.category_of(str(row["area"]))],
+                        "leaves": str(row["leaves"]).split("; "),
+                    }
                 )
     return {
         "heads": [{"column": c, "name": name, "about": about} for c, name, about in KINDS],

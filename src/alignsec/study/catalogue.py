@@ -86,6 +86,7 @@ TABLES = (
     "duplicates",
     "models",
     "excluded",
+    "dictionary",
 )
 
 CLUSTERS = {"htcondor": "alignsec.cluster.workflow"}
