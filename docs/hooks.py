@@ -16,7 +16,9 @@ REFERENCE = """# Python reference
 
 ::: alignsec
     options:
-      members: [load_leaderboard, relate, open_study, evaluate, check, Leaderboard, Result, AlignsecError]
+      members:
+        [load_leaderboard, load_published, relate, open_study, evaluate, check, Leaderboard, Published, Result,
+         AlignsecError]
 
 ::: alignsec.attack
     options:

@@ -1,6 +1,5 @@
 """A leaderboard related to robustness: joined, planned, correlated, claimed, as the rules do it."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -13,12 +12,12 @@ from alignsec.analysis import join as joining
 from alignsec.analysis import names as accounting
 from alignsec.analysis import plan as planning
 from alignsec.analysis import rows as selecting
+from alignsec.api.loading import Leaderboard, Published
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.hashes import file_hash
 from alignsec.ground.names import closest
 from alignsec.ground.schemas import SCHEMAS
-from alignsec.leaderboard import export, merge
+from alignsec.leaderboard import merge
 from alignsec.report import drawing, explorer, findings, reading, summary
 from alignsec.robustness import aliases
 from alignsec.robustness.own import read_own
@@ -31,91 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     Table = Path | str | pd.DataFrame
-
-
-@dataclass(frozen=True)
-class Leaderboard:
-    """A Brain-Score leaderboard.
-
-    Parameters
-    ----------
-    scores : `model, benchmark, score, status`, a row per cell
-    benchmarks : `benchmark, parent, category, depth, is_leaf, n_scored`
-    dropped : `model, why`: rows that another of the same name stands for
-    source : where it came from, and how it was read
-    """
-
-    scores: "pd.DataFrame"
-    benchmarks: "pd.DataFrame"
-    dropped: "pd.DataFrame"
-    source: str
-
-    @property
-    def models(self) -> list[str]:
-        """Distinct names, in the order of the file."""
-        return list(dict.fromkeys(self.scores["model"]))
-
-    def __repr__(self) -> str:
-        leaves = int(self.benchmarks["is_leaf"].sum())
-        return f"<Leaderboard: {len(self.models)} models, {leaves} leaf benchmarks; {self.source}>"
-
-
-def load_leaderboard(
-    source: Path | str | None = None,
-    *,
-    sha256: str | None = None,
-    categories: Mapping[str, str] | None = None,
-) -> Leaderboard:
-    """Read a leaderboard of Brain-Score, or one of your own in its form.
-
-    Parameters
-    ----------
-    source : a path or an address, in any form that ``leaderboard.source`` of the configuration takes; None:
-        the leaderboard of May 2025 that `docs/results.md` is about, pinned, downloaded once
-        (``$XDG_CACHE_HOME/alignsec``) and checked
-    sha256 : that the file must have; None takes any, but the pinned one's is always checked
-    categories : benchmark to neural, behavior or engineering, for those that the file leaves without
-
-    Raises
-    ------
-    AlignsecError
-        No such file, no answer, another SHA-256, or no leaderboard.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "board.csv").write_text("model,MajajHong2015.IT-pls\\na,0.5\\nb,X\\n")
-    ...     board = load_leaderboard(Path(folder, "board.csv"))
-    >>> board.models, list(board.scores["status"])
-    (['a', 'b'], ['scored', 'failed'])
-    """
-    address = str(source)
-    if source is None:
-        address, sha256 = bundled.pinned_leaderboard()
-    if source is not None and Path(address).is_file():
-        path = Path(address)
-        if sha256 is not None and file_hash(path) != sha256:
-            raise AlignsecError(f"{path} has SHA-256 {file_hash(path)}, not {sha256}")
-        return _parsed(path, categories)
-    if sha256 is None:
-        with TemporaryDirectory() as folder:
-            path = Layout(Path(folder)).leaderboard(address)
-            export.fetch(address, path, None)
-            return _parsed(path, categories)
-    name = Layout(Path(sha256[:16])).leaderboard(address)
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "alignsec", name)
-    if not path.is_file() or file_hash(path) != sha256:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        export.fetch(address, path, sha256)
-    return _parsed(path, categories)
-
-
-def _parsed(path: Path, categories: Mapping[str, str] | None) -> Leaderboard:
-    found = export.parse(path, categories)
-    return Leaderboard(
-        found.scores, found.benchmarks, export.dropped_table(found), f"{path}: {found.understood}"
-    )
 
 
 @dataclass(frozen=True)
@@ -242,7 +156,7 @@ def open_study(folder: Path | str) -> Result:
 
 def relate(
     board: Leaderboard,
-    robustness: "Table",
+    robustness: "Table | Published",
     families: "Table | Mapping[str, str] | None" = None,
     *,
     progress: bool = False,
@@ -255,7 +169,7 @@ def relate(
     board : of `load_leaderboard`
     robustness : your table, a file or a frame, in any layout that ``robustness.source`` takes (a row per
         model, columns as ``clean_top1`` and ``robust_top1@1/255``), or a frame of kind ``robustness``
-        (`model, target, value, low, high, n`); accuracies are shares
+        (`model, target, value, low, high, n`); accuracies are shares. Or published ones of `load_published`
     families : model to family, as a mapping, or a file or frame with these two columns; models without one
         have the family that their name proposes. Related models are not independent: intervals and tests
         count families
@@ -271,6 +185,7 @@ def relate(
     Examples
     --------
     >>> import pandas as pd
+    >>> from alignsec import load_leaderboard
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     rows = [f"m{i},{i / 10}" for i in range(8)]
@@ -284,7 +199,9 @@ def relate(
     ('MajajHong2015.IT-pls', 8, 0.97)
     """
     asked = Options.of(options)
-    measured, came, excluded, doubts = _robustness(robustness, board, asked.names)
+    published = robustness if isinstance(robustness, Published) else None
+    given = robustness.table if isinstance(robustness, Published) else robustness
+    measured, came, excluded, doubts = _robustness(given, board, asked.names)
     plan = planning.choose(measured, plans.read(None if asked.plan is None else Path(asked.plan)))
     targets = planning.with_means(measured, plan)
     merged = _merged(board, families)
@@ -293,7 +210,9 @@ def relate(
     reviewed = covariates.read(asked.covariates or bundled.path("covariates.tsv"))
     known = covariates.of_study(merged, reviewed)
     leaves = list(board.benchmarks.loc[board.benchmarks["is_leaf"], "benchmark"])
-    rows = selecting.of_study(total, leaves, targets, plan, covariates=known)
+    rows = selecting.of_study(
+        total, leaves, targets, plan, covariates=known, identities=published.identities if published else None
+    )
     images = targets.pivot(index="model", columns="target", values="n").astype(float)
     drawn: dict[str, Any] = {
         "images": images, "same_images": asked.same_images, "seed": asked.seed, "flips": asked.flips,
@@ -317,6 +236,7 @@ def relate(
         kinds=claimed,
         selections=selections.correlate(total, board.benchmarks, rows, plan, **drawn),
         plan=plan,
+        sources=published.sources if published else {},
     )
     return Result(study, board.scores, differences)
 
