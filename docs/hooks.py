@@ -17,8 +17,8 @@ REFERENCE = """# Python reference
 ::: alignsec
     options:
       members:
-        [load_leaderboard, load_published, relate, open_study, evaluate, check, Leaderboard, Published, Result,
-         AlignsecError]
+        [load_leaderboard, load_published, relate, open_study, evaluate, check, Leaderboard, Published,
+         Result, AlignsecError]
 
 ::: alignsec.attack
     options:

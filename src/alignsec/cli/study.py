@@ -62,6 +62,17 @@ def run(context: typer.Context) -> None:
     snakemake(context.args)
 
 
+def cite(
+    study: Annotated[
+        Path | None, typer.Option(help="Folder of a finished study: what it used as well.")
+    ] = None,
+) -> None:
+    """Print what to cite, as BibTeX: the software, the question, the leaderboard, methods and data."""
+    from alignsec.report.cite import bibtex
+
+    print(bibtex(study), end="")
+
+
 def unlock(
     folder: Annotated[Path, typer.Argument(help="Working directory of the run.")] = Path(),
 ) -> None:
