@@ -57,7 +57,7 @@ class Control:
         error = reliability.variance(self.value, self.images)
         if not np.nan_to_num(error).any():
             return 1.0
-        ranks = _ranks(self.value[None], have[:, None])[0]
+        ranks = families.ranks_among(self.value[None], have[:, None])[0]
         return float(reliability.of_ranks(self.value, error, have.astype(float), ranks)[0])
 
 
@@ -127,12 +127,14 @@ def _partial(
 
     out = family == np.arange(family.max() + 1)[:, None]
     # what is not of the leaf itself is computed once for all leaves of the same models
-    same, which = np.unique(have, axis=0, return_inverse=True) if len(y) == 1 else (have, np.arange(len(x)))
+    same, which = have, np.arange(len(x))
+    if len(y) == 1 < len(x):
+        same, which = np.unique(have, axis=0, return_inverse=True)
     once = same[:, None] & ~np.concatenate([np.zeros((1, len(family)), bool), out])
     keep = once[which]
     with np.errstate(invalid="ignore", divide="ignore"):
-        rx = _standard(_ranks(x, keep)[..., None], keep)[..., 0]
-        ry = _standard(_ranks(y, once)[..., None], once)[..., 0][which]
+        rx = _standard(families.ranks_among(x, keep)[..., None], keep)[..., 0]
+        ry = _standard(families.ranks_among(y, once)[..., None], once)[..., 0][which]
         rho = _mean(rx * ry, keep)
         fixed = None
         if control is not None:
@@ -190,7 +192,7 @@ def _spline_of(control: Control, y: "Floats", keep: "Mask", curve: int) -> _Fixe
     """Spline of the control's ranks; see the module for what is corrected."""
     import numpy as np
 
-    ranks = _ranks(control.value[None], keep)
+    ranks = families.ranks_among(control.value[None], keep)
     n = keep.sum(-1)[..., None]
     u = np.where(keep, (ranks + (n - 1) / 2) / (n - 1), 0.0)
     basis = _centred(np.where(keep[..., None], splines.basis(u, curve), 0.0), keep)
@@ -213,24 +215,13 @@ def _spline_of(control: Control, y: "Floats", keep: "Mask", curve: int) -> _Fixe
         both = np.nan_to_num(share * (1 - control.value) / np.maximum(control.images - 1, 1))
         steps = reliability.slopes(control.value[None], error[None], weight) / (n - 1)
         climbs = reliability.slopes(share, reliability.variance(share, control.images), weight)
-        spread = np.sqrt(_mean(_ranks(y, keep) ** 2, keep))
+        spread = np.sqrt(_mean(families.ranks_among(y, keep) ** 2, keep))
         joint = np.where(keep, both[:, None] * steps * climbs, 0.0) / spread[..., None]
         together = (joint[..., None, :] @ splines.basis(u, curve, slope=True))[..., 0, :] / n
     return _Fixed(basis, unmix, together)
 
 
 # ---- sums over the models kept -----------------------------------------------------------------------------
-
-
-def _ranks(values: "Floats", keep: "Mask") -> "Floats":
-    """Centred ranks of (L or 1, n) values among those kept, (L, 1 + F, n); 0 elsewhere."""
-    import numpy as np
-    from scipy.stats import rankdata
-
-    # at the top, what is left out changes nobody else's rank
-    ranks = rankdata(np.where(keep, values[:, None], np.inf), axis=-1)
-    found: Floats = np.where(keep, ranks - (keep.sum(-1, keepdims=True) + 1) / 2, 0.0)
-    return found
 
 
 def _mean(values: "Floats", keep: "Mask") -> "Floats":
