@@ -68,6 +68,7 @@ def leafwise(
     control: Control | None = None,
     covariates: "Floats | None" = None,
     curve: int | None = None,
+    ranks: bool = True,
 ) -> "Floats":
     """Spearman correlation of every row of `x` with `y` given the control, with and without each family.
 
@@ -81,6 +82,8 @@ def leafwise(
     covariates : (n, k) float64, held fixed too, taken as exact and as linear; NaN where a model has none
     curve : degrees of freedom of the control's spline, 1 a straight line in its ranks; None: `bends` of the
         number of models
+    ranks : else Pearson correlation of the values as they are; the control is taken as exact then, and still
+        a curve in its ranks
 
     Returns
     -------
@@ -96,11 +99,13 @@ def leafwise(
     if covariates is not None:
         have &= np.isfinite(covariates).all(1)
     curves = np.array([curve or bends(int(n)) for n in have.sum(1)])
+    if control is not None and not ranks:
+        control = Control(control.value)
     found = np.full((1 + int(family.max()) + 1, len(x)), np.nan)
     for k in np.unique(curves):
         rows = curves == k
         of = y if len(y) == 1 else y[rows]
-        found[:, rows] = _partial(x[rows], of, have[rows], family, control, covariates, int(k)).T
+        found[:, rows] = _partial(x[rows], of, have[rows], family, control, covariates, int(k), ranks).T
     return found
 
 
@@ -121,6 +126,7 @@ def _partial(
     control: Control | None,
     covariates: "Floats | None",
     curve: int,
+    ranks: bool,
 ) -> "Floats":
     """(L, 1 + F); arguments as of `leafwise`, all rows of the same curve."""
     import numpy as np
@@ -133,8 +139,9 @@ def _partial(
     once = same[:, None] & ~np.concatenate([np.zeros((1, len(family)), bool), out])
     keep = once[which]
     with np.errstate(invalid="ignore", divide="ignore"):
-        rx = _standard(families.ranks_among(x, keep)[..., None], keep)[..., 0]
-        ry = _standard(families.ranks_among(y, once)[..., None], once)[..., 0][which]
+        among = families.ranks_among if ranks else _among
+        rx = _standard(among(x, keep)[..., None], keep)[..., 0]
+        ry = _standard(among(y, once)[..., None], once)[..., 0][which]
         rho = _mean(rx * ry, keep)
         fixed = None
         if control is not None:
@@ -222,6 +229,13 @@ def _spline_of(control: Control, y: "Floats", keep: "Mask", curve: int) -> _Fixe
 
 
 # ---- sums over the models kept -----------------------------------------------------------------------------
+
+
+def _among(values: "Floats", keep: "Mask") -> "Floats":
+    """Values about their mean among those kept, (L, 1 + F, n); 0 elsewhere. As `families.ranks_among`."""
+    import numpy as np
+
+    return _centred(np.where(keep, values[:, None], 0.0)[..., None], keep)[..., 0]
 
 
 def _mean(values: "Floats", keep: "Mask") -> "Floats":
