@@ -60,6 +60,7 @@ class Figure:
 
 FIGURES: dict[str, Figure] = {
     "kinds": Figure("alignsec.report.figures.kinds", ("kinds",)),
+    "specifications": Figure("alignsec.report.figures.specifications", ("specifications",)),
     "heatmap": Figure("alignsec.report.figures.heatmap", ("correlations", "benchmarks")),
     "forest": Figure("alignsec.report.figures.forest", ("correlations", "total", "plan")),
     "scatter": Figure(
