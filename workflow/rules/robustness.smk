@@ -43,6 +43,8 @@ if ATTACKS:
             corruptions=[S.models.corruptions(m) for m in MODELS if CORRUPTIONS],
             preflights=[S.models.preflight(m) for m in MODELS],
             sheet=path(SHEET),
+            # ImageNet top-1 of those that are on the leaderboard; other studies need none for this table
+            scores=S.scores if any(row["source"] == "brainscore" for row in ROWS) else [],
         output:
             models=S.own if USED else S.robustness,
             excluded=S.excluded,
@@ -54,6 +56,7 @@ if ATTACKS:
         conda:
             "../../envs/analysis.yaml"
         params:
+            scores=option_of("--scores", "scores"),
             folder=S.models.folder,
             shards=len(SHARDS),
             corruptions=option("--corruptions", bool(CORRUPTIONS)),
@@ -65,7 +68,7 @@ if ATTACKS:
         shell:
             "alignsec robustness gather --sheet {input.sheet:q} --folder {params.folder} "
             "--shards {params.shards} {params.corruptions} {params.epsilons} --norm {params.norm} "
-            "{params.duplicates} --out {output.models} --out-excluded {output.excluded} "
+            "{params.duplicates} {params.scores} --out {output.models} --out-excluded {output.excluded} "
             "--out-warnings {output.warnings} > {log} 2>&1"
 
 elif OWN:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
@@ -71,19 +70,14 @@ def check(model: "nn.Module", images: Path | str | None = None, *, n: int = 64, 
     >>> print(check(model))  # doctest: +ELLIPSIS
     it cannot be attacked: zero gradients...
     """
-    from alignsec.ground import tables
     from alignsec.zoo import examine
 
     manifest = None if images is None else _folder(images, n, seed)
     report: dict[str, Any] = {}
-    with TemporaryDirectory() as folder:
-        sample = None if manifest is None else Path(folder, "images.parquet")
-        if manifest is not None and sample is not None:
-            tables.write(manifest, sample, "images")
-        try:
-            examine.of_model(_wrapped(model), "factory", sample, seed, report)
-        except Excluded as error:
-            return Check(error.reason, report)
+    try:
+        examine.of_model(_wrapped(model), "factory", manifest, seed, report)
+    except Excluded as error:
+        return Check(error.reason, report)
     return Check(None, report)
 
 

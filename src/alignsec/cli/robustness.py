@@ -58,11 +58,13 @@ def gather(
     exclude_duplicates: Annotated[
         bool, typer.Option(help="Of models with the same weights, keep the first.")
     ] = False,
+    scores: Annotated[Path | None, typer.Option(help="Tidy scores, for ImageNet top-1.")] = None,
 ) -> None:
     """Turn per-image verdicts into accuracies per model, with intervals."""
     from alignsec.ground import tables
     from alignsec.robustness import gather as gathering
     from alignsec.study import sheet as sheets
+    from alignsec.zoo.account import top1_of
 
     found = gathering.gather(
         list(sheets.read(sheet)["model"]),
@@ -72,6 +74,7 @@ def gather(
         norm,
         with_corruptions=corruptions,
         exclude_duplicates=exclude_duplicates,
+        top1=top1_of(None if scores is None else tables.read(scores, "scores")),
     )
     tables.write_csv(found.excluded, out_excluded)
     tables.write_csv(found.warnings, out_warnings)

@@ -28,6 +28,7 @@ KINDS: dict[str, Kind] = {
     "weights unavailable": Kind("a file of weights or code cannot be fetched", transient=True),
     "weights damaged": Kind("the file of weights is no state dict"),
     "weights of another network": Kind("the state dict does not fit the network"),
+    "quantised weights": Kind("weights in integers: no gradient reaches the pixels through them"),
     "unsafe weights": Kind("the file of weights holds pickled objects, which loading it would execute"),
     "no classifier": Kind("what the model returns is no finite (N, classes) logits"),
     "head of N": Kind("the classes are not the thousand of ImageNet, or not those of the images"),
@@ -51,7 +52,10 @@ FLAGS: dict[str, str] = {
     "stochastic": "logits differ between forward passes: attacked with AutoAttack's version rand",
     "probabilities": "the outputs are probabilities, not logits: gradients may vanish",
     "duplicate weights": "another model of the study has the same weights",
-    "accuracy gap": "clean accuracy on the sample is far from Brain-Score's own ImageNet top-1",
+    "batch dependent": "logits of an image depend on the others in its batch, and so does every verdict",
+    "several outputs": "the module returns several tensors: that with the study's number of classes is taken",
+    "below expected": "clean accuracy is below what is published for these weights, by more than chance",
+    "accuracy gap": "clean accuracy is above Brain-Score's own ImageNet top-1, by more than chance",
 }
 
 

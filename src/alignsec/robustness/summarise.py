@@ -29,10 +29,15 @@ _MEANINGS = {
     "square_after_white_box": "images that only the black-box attack broke: gradients may be masked",
     "not_monotone": "verdicts of the judge that a smaller ball contradicted: stronger attacks may break more",
     "softmax_output": "the outputs look like probabilities: losses on logits lose their strength",
+    "nonfinite_logits": "images with logits within the ball that are NaN or infinite: no answer there",
     "stochastic": "attacked with version rand; largest standard deviation of robust accuracy over "
     "evaluations",
 }
-_COUNTS = ("square_after_white_box", "not_monotone")  # of images and verdicts, the others are shares
+_COUNTS = (
+    "square_after_white_box",
+    "not_monotone",
+    "nonfinite_logits",
+)  # of images and verdicts, the others are shares
 
 
 def summarise(

@@ -44,8 +44,14 @@ def contained() -> Iterator[Trace]:
         For every error (`sys.exit` as well), with the reason: what runs inside is the plugin's, or handles
         it.
     """
-    trace = Trace()
-    with _restored(trace), _watched_network(trace), _programs_offline(), _watched_weights(trace):
+    trace, process = Trace(), os.getpid()
+    with (
+        _streams_kept(),
+        _restored(trace),
+        _watched_network(trace),
+        _programs_offline(),
+        _watched_weights(trace),
+    ):
         try:
             yield trace
         except Excluded:
@@ -56,6 +62,9 @@ def contained() -> Iterator[Trace]:
             if out_of_memory(error):
                 raise Excluded("out of memory") from error
             raise reason_for(error, trace) from error
+        finally:
+            if os.getpid() != process:
+                os._exit(0)  # a copy that the plugin forked: the attack, and its ledger, are the original's
 
 
 # Settings of the process: name, how to read it, how to set it.
@@ -126,6 +135,27 @@ def _restored(trace: Trace) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(numpy_state)  # noqa: NPY002
         torch.random.set_rng_state(states[1])
+
+
+@contextlib.contextmanager
+def _streams_kept() -> Iterator[None]:
+    """Standard input, output and error are afterwards what they were before, if a plugin closed them."""
+    copies = {}
+    for number in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            copies[number] = os.dup(number)
+    streams = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr")}
+    try:
+        yield
+    finally:
+        for number, copy in copies.items():
+            with contextlib.suppress(OSError):
+                os.dup2(copy, number)
+                os.close(copy)
+        for number, (name, stream) in enumerate(streams.items()):
+            if getattr(stream, "closed", False) and number in copies:
+                stream = os.fdopen(number, "w" if number else "r", closefd=False)
+            setattr(sys, name, stream)
 
 
 @contextlib.contextmanager

@@ -106,6 +106,8 @@ def prepare(row: ModelRow, manifest: "pd.DataFrame", cache: Path | None = None) 
     if excluded := excluded_by(report):
         raise excluded
     model = zoo.load(row.source, row.spec, row.weights)
+    if report["classes"]:
+        model.widths = (report["classes"],)
     if is_imagenet(row.source) and report["classes"] == 1001:
         model.label_offset, model.classes = report["label_offset"] or 0, 1000
     place = cache / model.geometry if cache is not None and model.geometry else None
