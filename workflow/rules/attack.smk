@@ -48,6 +48,7 @@ rule attack:
         S.log("attack", MODEL, SHARD),
     benchmark:
         S.log("attack", MODEL, SHARD, suffix="tsv")
+    retries: GPU_RETRIES
     conda:
         "../../envs/models.yaml"
     threads: 1
@@ -61,6 +62,7 @@ rule attack:
             state=of_job(S.models.ledger),
             returns=RETURNED,
         ),
+        attempts_left=attempts_left,
     params:
         model=row("model"),
         source=row("source"),
@@ -77,4 +79,5 @@ rule attack:
         "alignsec attack run --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
         "--request {params.request:q} --request {params.manner:q} --ledger {params.ledger} --cache {params.cache} "
-        "--threads {threads} -- {params.model:q} > {log} 2>&1"
+        "--threads {threads} "
+        "--attempts-left {resources.attempts_left} -- {params.model:q} > {log} 2>&1"
