@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +17,7 @@ from alignsec.study.records import read_status
 from tests.attack import broken_device
 from tests.attack.test_broken_device import FAULTS
 from tests.ground.test_devices import smi
-from tests.zoo.test_retry import CONFIG, NAME, planned, run, snakemake
+from tests.zoo.test_retry import CONFIG, NAME, ROOT, planned, run, snakemake
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 GPUS = [f"GPU-{c}{os.getpid()}" for c in "cd"]
@@ -41,8 +42,35 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     return Layout(tmp_path / layout.of_study(NAME).root)
 
 
+ASKED = """
+import json, sys
+from pathlib import Path
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, DAGSettings, ResourceSettings
+
+with SnakemakeApi() as api:
+    study = api.workflow(
+        resource_settings=ResourceSettings(cores=1),
+        config_settings=ConfigSettings(configfiles=[Path("study.yaml")]),
+        snakefile=Path(sys.argv[1]), workdir=Path.cwd(),
+    )
+    study.dag(DAGSettings(targets={"robustness"})).summary()
+    jobs = [j for j in study._workflow.dag.jobs if j.rule.name == "attack"]
+    print("ASKED", json.dumps({j.wildcards.model: str(j.resources.get("gpu")) for j in jobs}))
+"""
+
+
+def gpus_asked(folder: Path) -> dict[str, str]:
+    """Model to the GPUs that its attack asks Snakemake for, as it schedules it now."""
+    said = run(folder, sys.executable, "-c", ASKED, str(ROOT / "Snakefile"))
+    found: dict[str, str] = json.loads(said.split("ASKED ")[1].splitlines()[0])
+    return found
+
+
 def test_a_model_whose_gpu_fails_is_run_again_and_stops_no_other(study: Layout, tmp_path: Path) -> None:
+    assert gpus_asked(tmp_path) == dict.fromkeys(["fine", "fails", "out"], "<TBD>")
     said = snakemake(tmp_path, "--resources", "gpu=2", "--nocolor", "robustness")
+    assert gpus_asked(tmp_path) == {"fine": "1", "fails": "1", "out": "None"}
     assert json.loads((tmp_path / "device.json").read_text())["times"] == 96  # three attempts
     assert len(re.findall(r"device fault: .* left\)", said)) == 2
     status = read_status(study.models.attack_status("fails", "0000"))

@@ -21,7 +21,7 @@ rule estimate:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        **needs(memory_gb=8, disk_gb=4, gpu=True),
+        **needs(memory_gb=8, disk_gb=4, gpu=1),
     params:
         folder=S.models.folder,
         request=always(REQUEST.to_json()),
@@ -56,8 +56,9 @@ rule attack:
         **needs(
             memory_gb=8,
             disk_gb=8,
-            gpu=True,
+            gpu=one_if_passed,
             gpu_memory_gb=8,
+            wanted=passed,
             images=shard_range,
             state=of_job(S.models.ledger),
             returns=RETURNED,

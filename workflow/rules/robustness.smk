@@ -16,7 +16,14 @@ rule corruptions:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        **needs(memory_gb=8, disk_gb=8, gpu=True, gpu_memory_gb=8, images=all_images),
+        **needs(
+            memory_gb=8,
+            disk_gb=8,
+            gpu=one_if_passed,
+            gpu_memory_gb=8,
+            wanted=passed,
+            images=all_images,
+        ),
         attempts_left=attempts_left,
     params:
         model=row("model"),
