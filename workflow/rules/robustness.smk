@@ -11,11 +11,20 @@ rule corruptions:
         status=S.models.corruptions_status(MODEL),
     log:
         S.log("corruptions", MODEL),
+    retries: GPU_RETRIES
     conda:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        **needs(memory_gb=8, disk_gb=8, gpu=True, gpu_memory_gb=8, images=all_images),
+        **needs(
+            memory_gb=8,
+            disk_gb=8,
+            gpu=one_if_passed,
+            gpu_memory_gb=8,
+            wanted=passed,
+            images=all_images,
+        ),
+        attempts_left=attempts_left,
     params:
         model=row("model"),
         source=row("source"),
@@ -32,7 +41,8 @@ rule corruptions:
         "alignsec robustness corruptions --source {params.source} --spec {params.spec:q} "
         "{params.weights} --preflight {input.preflight} --shards {params.folder} --count {params.n_shards} "
         "--out {output.table} --status {output.status} {params.names} {params.severities} {params.path} "
-        "--cache {params.cache} --seed {params.seed} --threads {threads} -- {params.model:q} > {log} 2>&1"
+        "--cache {params.cache} --seed {params.seed} --threads {threads} "
+        "--attempts-left {resources.attempts_left} -- {params.model:q} > {log} 2>&1"
 
 
 if ATTACKS:

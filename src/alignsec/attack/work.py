@@ -15,7 +15,7 @@ from alignsec.attack.counting import Counted, Passes
 from alignsec.attack.known import key
 from alignsec.attack.screen import margin
 from alignsec.attack.verdicts import Verdicts
-from alignsec.ground.reasons import out_of_memory
+from alignsec.ground.reasons import may_be_memory, out_of_memory
 from alignsec.study.request import AttackRequest
 
 SCREENED_AT_ONCE = 8  # batches of one screening job
@@ -61,6 +61,7 @@ class Work:
         self.plans: dict[tuple[str, float | None], list[list[int]]] = {}
         self.batch_size = self.halvings = 0
         self.fits = 2**30
+        self.excused = False  # a library's inner error was taken for a lack of memory, which it is once
         self.shown: Callable[[str, float | None], None] = lambda unit, epsilon: None
         for record in ledger.records:
             self._apply(record)
@@ -105,12 +106,14 @@ class Work:
             try:
                 result = work(batch, epsilon if epsilon is not None else largest)
             except (Exception, SystemExit) as error:
-                if not out_of_memory(error):
+                excused = may_be_memory(error) and not self.excused
+                if not (out_of_memory(error) or excused):
                     if fault := blame.of_model(error, unit):
                         raise fault from error
                     raise
                 if self.batch_size <= 1:
                     raise
+                self.excused = self.excused or excused
                 failed = (str(error).splitlines() or [type(error).__name__])[0]
             else:
                 done = {"kind": "done", "unit": unit, "epsilon": largest if unit == "probe" else epsilon}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Cache, Out, Sheet, Source, group, read_sheet
+from alignsec.cli.options import AttemptsLeft, Cache, Out, Sheet, Source, group, read_sheet
 from alignsec.study.layout import shard_name, shard_tables
 
 app = group("Robustness per model.")
@@ -30,6 +30,7 @@ def corruptions(
     cache: Cache = None,
     seed: int = 0,
     threads: int = 1,
+    attempts_left: AttemptsLeft = 0,
 ) -> None:
     """Measure one model's accuracy under corruptions."""
     from alignsec.robustness import corruptions as measured
@@ -39,7 +40,7 @@ def corruptions(
         measured.CorruptionsJob(
             model=ModelRow(name, source, spec, weights, preflight), out=out, status=status, cache=cache,
             threads=threads, shards=shard_tables(shards, count), names=corruption, severities=severity,
-            folder=path, seed=seed,
+            folder=path, seed=seed, attempts_left=attempts_left,
         )
     )  # fmt: skip
 

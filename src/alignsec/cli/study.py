@@ -49,7 +49,7 @@ def devices(
         # without a GPU nothing should hold the CPU jobs back
         print(len(found) or 10_000)
     else:
-        print("\n".join(found) or "no GPU")
+        print("\n".join(d.name for d in found) or "no GPU")
 
 
 def run(context: typer.Context) -> None:

@@ -61,6 +61,7 @@ class Outcome:
     excluded: Excluded | None = None
     partial: dict[str, Any] = field(default_factory=dict)
     printed: int = 0  # bytes
+    last: str = ""  # of what it printed, the last 4 KiB
     written: list[str] = field(default_factory=list)  # files in its working folder
     seconds: float = 0.0
 
@@ -126,6 +127,7 @@ def call(
         outcome = Outcome(
             partial=_read(outbox.with_suffix(".partial")),
             printed=pump.total,
+            last=pump.last.decode("utf-8", "replace"),
             written=sorted(str(p.relative_to(stands)) for p in stands.rglob("*") if not p.is_dir()),
             seconds=round(time.monotonic() - start, 1),
         )
@@ -261,7 +263,7 @@ class _Pump(threading.Thread):
 
     def __init__(self, opened: Callable[[], BinaryIO]) -> None:
         super().__init__(daemon=True)
-        self.opened, self.total, self.dropped = opened, 0, 0
+        self.opened, self.total, self.dropped, self.last = opened, 0, 0, b""
         self.start()
 
     def run(self) -> None:
@@ -271,6 +273,7 @@ class _Pump(threading.Thread):
                 now = time.monotonic()
                 allowance, last = min(OUTPUT_LIMIT, allowance + OUTPUT_RATE * (now - last)), now
                 self.total += len(chunk)
+                self.last = (self.last + chunk)[-4096:]
                 shown = chunk[: int(allowance)]
                 allowance -= len(shown)
                 self.dropped += len(chunk) - len(shown)

@@ -155,6 +155,11 @@ def read_report(path: Path) -> Report:
     return report
 
 
+def lets_pass(path: Path) -> bool:
+    """Whether a preflight report lets its model pass; `FileNotFoundError` where there is none yet."""
+    return bool(json.loads(path.read_text(encoding="utf-8"))["status"] == OK)
+
+
 def read_plan(path: Path) -> Plan:
     """A study's plan; `AlignsecError` if the file is none."""
     found: Any = read_json(path)

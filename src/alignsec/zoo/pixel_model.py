@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded, out_of_memory, theirs, told
+from alignsec.ground.reasons import Excluded, not_the_models, theirs, told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,7 +127,7 @@ class PixelModel(nn.Module):
                 output = output[:, self.label_offset : end]
         except (Exception, SystemExit) as error:
             # a smaller batch may fit: that is for the caller to say
-            if isinstance(error, Excluded) or out_of_memory(error):
+            if isinstance(error, Excluded) or not_the_models(error):
                 raise
             raise Excluded(f"forward error: {told(error)}") from error
         logits: Tensor = output
