@@ -4,7 +4,7 @@ import base64
 import contextlib
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from alignsec.attack import screen as cheap
 from alignsec.attack.blame import ModelError
-from alignsec.attack.judge import Answer
+from alignsec.attack.judge import Answer, Rows
 from alignsec.attack.known import Flags, tolerance
 from alignsec.attack.verdicts import REPEATS
 from alignsec.attack.work import Record, Unit, Work
@@ -30,8 +30,8 @@ class Judging(Protocol):
     def passes(self, unit: str) -> int:
         """Forward-equivalent passes of one image that survives the unit."""
 
-    def attack(self, unit: str, x: Tensor, y: Tensor, marks: Any, epsilon: float) -> Answer:
-        """Run one unit."""
+    def attack(self, name: Attack | str, rows: Rows) -> Answer:
+        """Run one attack."""
 
 
 def among_top5(logits: Tensor, labels: Tensor) -> Tensor:
@@ -209,7 +209,10 @@ class Units:
 
     def _attack(self, unit: str, batch: list[int], epsilon: float) -> Answer:
         x, y = self._of(batch)
-        return self.judge.attack(unit, x, y, [self.work.images.marks[i] for i in batch], epsilon)
+        name, _, rank = unit.partition(":")
+        radii = torch.full((len(x),), epsilon, device=x.device)
+        ranks = torch.full_like(y, int(rank)) if rank else None
+        return self.judge.attack(name, Rows(x, y, [self.work.images.marks[i] for i in batch], radii, ranks))
 
     @torch.no_grad()
     def _top5(self, batch: list[int], adversarial: Tensor) -> list[list[int]]:
