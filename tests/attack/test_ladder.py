@@ -72,13 +72,13 @@ class Scripted:
         unit = name if rows.ranks is None else f"{name}:{int(rows.ranks[0])}"
         epsilon = round(float(rows.radii[0]), 6)  # as it is written in `finds`
         self.calls.append((unit, epsilon, images))
-        made = rows.x.clone()
+        made, none = rows.x.clone(), torch.zeros(len(images), dtype=torch.bool)
         for row, image in enumerate(images):
             if (unit, image, epsilon) in self.finds:
                 made[row] = self.finds[unit, image, epsilon]
         if self.highest is None or unit != "apgd-ce":
-            return Answer(made)
-        return Answer(made, torch.tensor([self.highest[i] for i in images])[:, None, None, None])
+            return Answer(made, none)
+        return Answer(made, none, torch.tensor([self.highest[i] for i in images])[:, None, None, None])
 
 
 class Notes:
