@@ -260,11 +260,11 @@ def test_flags_and_shortfalls_reach_the_table_of_doubts() -> None:
 
 def test_logits_that_are_not_finite_within_the_ball_are_added_up_over_shards() -> None:
     statuses: list[Status] = [
-        {"model": "m", "step": "attack", "status": OK, "reason": "", "warnings": {"nonfinite_logits": n}}
+        {"model": "m", "step": "attack", "status": OK, "reason": "", "warnings": {"not_finite": n}}
         for n in (2, 3)
     ]
     (row,) = doubts(statuses).itertuples()
-    assert (row.model, row.warning, row.value) == ("m", "nonfinite_logits", 5)
+    assert (row.model, row.warning, row.value) == ("m", "not_finite", 5)
     assert "NaN or infinite" in row.meaning
 
 

@@ -4,7 +4,7 @@ import base64
 import contextlib
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from alignsec.attack import screen as cheap
 from alignsec.attack.blame import ModelError
-from alignsec.attack.judge import Answer
+from alignsec.attack.judge import Answer, Rows
 from alignsec.attack.known import Flags, tolerance
 from alignsec.attack.verdicts import REPEATS
 from alignsec.attack.work import Record, Unit, Work
@@ -30,8 +30,8 @@ class Judging(Protocol):
     def passes(self, unit: str) -> int:
         """Forward-equivalent passes of one image that survives the unit."""
 
-    def attack(self, unit: str, x: Tensor, y: Tensor, marks: Any, epsilon: float) -> Answer:
-        """Run one unit."""
+    def attack(self, name: Attack | str, rows: Rows) -> Answer:
+        """Run one attack."""
 
 
 def among_top5(logits: Tensor, labels: Tensor) -> Tensor:
@@ -66,13 +66,17 @@ class Units:
 
     @torch.no_grad()
     def votes(self, x: Tensor, y: Tensor) -> Bits:
-        """Bits of right predictions over repeated evaluations (one, unless it is stochastic), (N,)."""
+        """Bits of right predictions over repeated evaluations (one, unless it is stochastic), (N,).
+
+        What is not wrong beyond doubt counts as right: so do logits that are not finite.
+        """
         bits = np.zeros(len(x), dtype=np.int64)
         with exact_float32():
             for repeat in range(REPEATS if self.stochastic else 1):
                 # a screening job holds several batches
-                parts = [self.model(part).argmax(1) for part in torch.split(x, self.work.batch_size)]
-                bits |= (torch.cat(parts) == y).cpu().numpy().astype(np.int64) << repeat
+                logits = torch.cat([self.model(part) for part in torch.split(x, self.work.batch_size)])
+                right = (logits.argmax(1) == y) | ~torch.isfinite(logits).all(1)
+                bits |= right.cpu().numpy().astype(np.int64) << repeat
         return bits
 
     def wrong(self, bits: Bits) -> Flags:
@@ -193,6 +197,8 @@ class Units:
     def _judged(self, unit: str, batch: list[int], epsilon: float) -> Record:
         answer = self._attack(unit, batch, epsilon)
         record = self.take(batch, answer.candidates)
+        if odd := answer.not_finite.nonzero()[:, 0].tolist():
+            record["not_finite"] = [batch[i] for i in odd]
         if self.request.top5 and answer.highest_loss is not None:
             record["in_top5"] = self._top5(batch, answer.highest_loss)
         if unit == self.judge.units[-1]:
@@ -209,7 +215,10 @@ class Units:
 
     def _attack(self, unit: str, batch: list[int], epsilon: float) -> Answer:
         x, y = self._of(batch)
-        return self.judge.attack(unit, x, y, [self.work.images.marks[i] for i in batch], epsilon)
+        name, _, rank = unit.partition(":")
+        radii = torch.full((len(x),), epsilon, device=x.device)
+        ranks = torch.full_like(y, int(rank)) if rank else None
+        return self.judge.attack(name, Rows(x, y, [self.work.images.marks[i] for i in batch], radii, ranks))
 
     @torch.no_grad()
     def _top5(self, batch: list[int], adversarial: Tensor) -> list[list[int]]:

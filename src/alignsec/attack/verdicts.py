@@ -52,6 +52,7 @@ class Verdicts:
         self.clean_votes: npt.NDArray[np.int64] = np.zeros(n, dtype=np.int64)
         self.in_top5: dict[float, dict[int, bool]] = defaultdict(dict)
         self.dead: set[int] = set()
+        self.not_finite: set[int] = set()
         self.softmax = False
         self.votes: list[list[tuple[float, int]]] = [[] for _ in range(n)]
         self.kept: Kept = {}
@@ -78,6 +79,7 @@ class Verdicts:
             if known is not None:  # None: a ledger of separate epsilons, of one that is not asked now
                 known.apply(record)
         self.dead.update(record.get("dead", ()))
+        self.not_finite.update(record.get("not_finite", ()))
         for image, value in record.get("in_top5", ()):
             self.in_top5[epsilon][image] = bool(value)
         for image, distance, bits in record.get("votes", ()):
@@ -145,6 +147,8 @@ class Verdicts:
             crossed = int((robust[1:] & ~robust[:-1]).sum())
         if crossed:
             found["not_monotone"] = crossed
+        if self.not_finite:
+            found["not_finite"] = len(self.not_finite)
         if self.softmax:
             found["softmax_output"] = True
         return found
