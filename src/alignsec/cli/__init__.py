@@ -71,7 +71,7 @@ app.add_typer(report.app, name="report")
 app.add_typer(demo.app, name="demo")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(study.config, name="config")
-for verb in (study.status, study.unlock, study.devices, study.provenance, study.cite):
+for verb in (study.status, study.unlock, study.devices, study.provenance, study.cite, study.new):
     app.command()(verb)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(study.run)
 

@@ -62,6 +62,45 @@ def run(context: typer.Context) -> None:
     snakemake(context.args)
 
 
+def new(
+    name: Annotated[str | None, typer.Argument(help="Name of the study.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where its configuration is written.")] = Path(),
+    leaderboard: Annotated[
+        str | None, typer.Option(help="A path or address; else the pinned one of May 2025.")
+    ] = None,
+    robustness: Annotated[
+        Path | None, typer.Option(help="A robustness table of your own: nothing is attacked.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A sheet, or source:spec; may be given several times.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Labelled images to attack the models on.")] = None,
+    source: Annotated[
+        str, typer.Option(help="What they are: folders, imagenet-val, parquet, npz.")
+    ] = "folders",
+    count: Annotated[int | None, typer.Option(help="How many; else all, at most 1000.")] = None,
+    epsilon: Annotated[list[str] | None, typer.Option(help="Radius, as 1/255.")] = None,
+) -> None:
+    """Write and check the configuration of a new study; asks for what is not given."""
+    from alignsec.api.starting import Start, new
+
+    if name is None:
+        name = typer.prompt("Name of the study")
+    if robustness is None and not model:
+        if typer.confirm("Have you a table of robustness already?"):
+            robustness = Path(typer.prompt("Its path"))
+        else:
+            model = typer.prompt("Models: a sheet, or source:spec with commas between").split(",")
+            images = images or Path(typer.prompt("Images: a folder with a folder per class"))
+    start = Start(
+        name=name, folder=folder, leaderboard=leaderboard, robustness=robustness, images=images,
+        source=source, models=[m.strip() for m in model or ()], count=count,
+        epsilons=epsilon or Start.epsilons,
+    )  # fmt: skip
+    path, said = new(start)
+    print("\n".join([f"{path}: written", *said]))
+
+
 def cite(
     study: Annotated[
         Path | None, typer.Option(help="Folder of a finished study: what it used as well.")
