@@ -88,6 +88,14 @@ class Models:
         """What the corruptions job says of itself."""
         return self.of(model) / "corruptions.status.json"
 
+    def audit(self, model: str) -> Path:
+        """Verdicts that the reference judged again, table of kind ``audit``."""
+        return self.of(model) / "audit.parquet"
+
+    def audit_status(self, model: str) -> Path:
+        """What the audit says of itself."""
+        return self.of(model) / "audit.status.json"
+
     def preflights(self) -> list[Path]:
         """Reports that are there."""
         return sorted(self.folder.glob("*/preflight.json"))
