@@ -25,6 +25,7 @@ rule estimate:
     params:
         folder=S.models.folder,
         request=always(REQUEST.to_json()),
+        manner=always(MANNER),  # what is kept takes room
         images=COUNT,
         per_shard=PER_SHARD,
         limit=CONFIG["attack"]["job_hours"],
@@ -32,7 +33,7 @@ rule estimate:
         "Estimate what the attacks will cost on this machine's device"
     shell:
         "alignsec attack estimate --sheet {input.sheet:q} --folder {params.folder} --request {params.request:q} "
-        "--count {params.images} --per-shard {params.per_shard} --limit {params.limit} --out {output} "
+        "--request {params.manner:q} --count {params.images} --per-shard {params.per_shard} --limit {params.limit} --out {output} "
         "2>&1 | tee {log}"
 
 

@@ -181,10 +181,11 @@ def sentences(path: Path) -> list[str]:
     differs = table["robust"] != table["reference"]
     count, n = int(differs.sum()), len(table)
     low, high = binomtest(count, n).proportion_ci(method="wilson")
-    standing, fell = int(table["robust"].sum()), int((differs & table["robust"]).sum())
+    models, standing = table["model"].nunique(), int(table["robust"].sum())
+    fell = int((differs & table["robust"]).sum())
     return [
-        f"Stock pyautoattack judged {n} of the verdicts again, drawn at random from "
-        f"{table['model'].nunique()} models: {count} differ ({count / n:.1%}, 95 % interval {low:.1%} to "
-        f"{high:.1%}, as if they were independent); it broke {fell} of {standing} that stood, and did not "
-        f"break {count - fell} of {n - standing} that were broken."
+        f"Stock pyautoattack judged {n} of the verdicts again, drawn at random from {models} "
+        f"model{'' if models == 1 else 's'}: {count} differ{'s' if count == 1 else ''} ({count / n:.1%}, "
+        f"95 % interval {low:.1%} to {high:.1%}, as if they were independent); it broke {fell} of {standing} that "
+        f"stood, and did not break {count - fell} of {n - standing} that were broken."
     ]
