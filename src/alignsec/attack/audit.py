@@ -186,6 +186,6 @@ def sentences(path: Path) -> list[str]:
     return [
         f"Stock pyautoattack judged {n} of the verdicts again, drawn at random from {models} "
         f"model{'' if models == 1 else 's'}: {count} differ{'s' if count == 1 else ''} ({count / n:.1%}, "
-        f"95 % interval {low:.1%} to {high:.1%}, as if they were independent); it broke {fell} of {standing} that "
-        f"stood, and did not break {count - fell} of {n - standing} that were broken."
+        f"95 % interval {low:.1%} to {high:.1%}, as if they were independent); it broke {fell} of {standing} "
+        f"that stood, and did not break {count - fell} of {n - standing} that were broken."
     ]
