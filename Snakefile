@@ -46,6 +46,7 @@ rule all:
         [S.replication] if CLAIMS else [],
         S.names,
         S.provenance,
+        [S.audit] if AUDITED else [],
         [S.manifest, S.account, S.reasons, S.excluded] if ATTACKS else [],
 
 

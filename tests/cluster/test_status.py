@@ -111,6 +111,9 @@ def test_the_job_ad_and_what_the_job_makes_of_it(tmp_path: Path, monkeypatch) ->
                   "TransferOutput": "x/y.txt,z"}  # fmt: skip
     assert read_ad(tmp_path / "none") == {}
     found = environment(ad, tmp_path, {"PATH": "/bin"})
+    assert found["ALIGNSEC_ATTEMPTS_LEFT"] == "0"
+    assert environment(ad | {"AlignsecLastAttempt": False}, tmp_path, {})["ALIGNSEC_ATTEMPTS_LEFT"] == "1"
+    assert "ALIGNSEC_ATTEMPTS_LEFT" not in environment({}, tmp_path, {})
     assert found["ALIGNSEC_MEMORY_MB"] == "900" and found["HOME"] == str(tmp_path) and found["PATH"] == "/bin"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "z").write_text("kept")

@@ -59,6 +59,24 @@ def test_a_model_without_scores_is_listed_beside_others_that_have_them() -> None
     assert "without alignment scores" not in summary.markdown(made(6, scored=6), "all")
 
 
+def test_an_audit_is_told_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings.Study, "read", lambda folder: made(6))
+    assert "pyautoattack" not in summary.write(tmp_path).read_text()
+    verdicts = {
+        "model": "m0",
+        "image": ["a", "b"],
+        "epsilon": 0.1,
+        "robust": True,
+        "reference": [True, False],
+    }
+    tables.write_csv(pd.DataFrame(verdicts), Layout(tmp_path).audit)
+    caveats = summary.write(tmp_path).read_text().partition("## Caveats")[2]
+    assert (
+        "- Stock pyautoattack judged 2 of the verdicts again, drawn at random from 1 model: 1 differs"
+        in caveats
+    )
+
+
 def test_tables_figures_and_explorer_are_made_and_captions_say_it(tmp_path: Path) -> None:
     study, layout = made(6), Layout(tmp_path / "results" / "own")
     found = findings.all_tables(study)

@@ -18,7 +18,7 @@ from alignsec.study import config
 from alignsec.study.request import Attack, AttackRequest, Norm, Precision, Version
 
 FIELDS = {f.name: f for f in dataclasses.fields(AttackRequest)}
-OF_THE_STUDY = {"job_hours", "images_per_shard"}  # how a study is cut into jobs
+OF_THE_STUDY = {"job_hours", "images_per_shard", "audit"}  # how a study is cut into jobs
 OTHERS: dict[str, Any] = {
     "epsilons": ("0.1", "2/255"), "norm": "L2", "version": "rand", "attacks": ("square", "fab"),
     "ladder": False, "top5": True, "screen_precision": "bfloat16", "seed": 3, "batch_size": 7, "keep": True,

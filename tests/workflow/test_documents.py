@@ -68,7 +68,7 @@ def test_a_documented_command_is_understood_as_it_is_meant(
     assert all(Path(f).suffix == ".yaml" for f in given.configfile or [])
     assert all((ROOT / f).is_file() for f in given.configfile or [] if str(f) != "study.yaml")
     assert given.cores or given.dryrun or given.report or given.executor == "htcondor", text
-    targets = {"figures", "model_sheet", "zoo", "robustness", "estimate", "all"}
+    targets = {"figures", "model_sheet", "zoo", "robustness", "estimate", "audit", "all"}
     assert set(given.targets) <= targets
 
 

@@ -33,7 +33,8 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     (tmp_path / "board.csv").write_text(
         "model_name,neural_vision,A1,A2\nfine,.1,.1,.1\nfails,.3,.2,.4\nout,.3,.4,.2\nother,.2,.2,.2\n"
     )
-    changed = CONFIG | {"images": {"source": "digits", "count": 4}}
+    attack = CONFIG["attack"] | {"keep": True}
+    changed = CONFIG | {"images": {"source": "digits", "count": 4}, "attack": attack}
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(changed))
     smi(tmp_path, monkeypatch, "\n".join(f"GPU {i}: T4 (UUID: {u})" for i, u in enumerate(GPUS)))
     monkeypatch.setenv("ALIGNSEC_SIMULATED_GPUS", "1")
@@ -87,3 +88,20 @@ def test_a_model_whose_gpu_fails_is_run_again_and_stops_no_other(study: Layout, 
     snakemake(tmp_path, "--resources", "gpu=2", "--nocolor", "robustness")
     assert read_status(study.models.attack_status("fails", "0000"))["cost"]["resumed_passes"] > 0
     assert planned(tmp_path, "robustness") == {}
+    audited_and_verified(study, tmp_path)
+
+
+def audited_and_verified(study: Layout, folder: Path) -> None:
+    assert not {"audit", "audit_model"} & set(planned(folder))
+    said = snakemake(folder, "--resources", "gpu=2", "--nocolor", "audit")
+    table = tables.read_csv(study.audit)
+    assert set(table["model"]) <= {"fine", "fails"} and len(table) == table["model"].nunique() > 0
+    assert re.search(rf"judged {len(table)} of the verdicts again, drawn at random", said)
+    assert read_status(study.models.audit_status("out"))["reason"].startswith("missing package")
+    assert planned(folder, "audit") == {}
+    told = run(folder, "alignsec", "attack", "verify", "--configfile", "study.yaml")
+    assert re.search(r"^fine, shard 0000: \d+ adversarials: all in \[0, 1\]", told, re.M)
+    configured = yaml.safe_load((folder / "study.yaml").read_text())
+    configured["attack"]["audit"] = 0.5
+    (folder / "study.yaml").write_text(yaml.safe_dump(configured))
+    assert planned(folder)["audit_model"] == 3

@@ -126,7 +126,17 @@ def test_only_what_may_change_is_removed_with_what_gathers_it(tmp_path: Path) ->
             models.ledger(model, shard).write_text("settled")
     write_status(models.corruptions_status("fine"), "fine", "corruptions", Excluded("killed: x"))
     models.corruptions("fine").write_text("")
-    gathered = [study.account, study.reasons, study.robustness, study.excluded, study.warnings, study.total]
+    write_status(models.audit_status("fine"), "fine", "audit", Excluded("device fault: x"))
+    models.audit("fine").write_text("")
+    gathered = [
+        study.account,
+        study.reasons,
+        study.robustness,
+        study.excluded,
+        study.warnings,
+        study.audit,
+        study.total,
+    ]
     for path in gathered:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
@@ -135,13 +145,13 @@ def test_only_what_may_change_is_removed_with_what_gathers_it(tmp_path: Path) ->
     assert contents(tmp_path) == before
     assert [(a.model, a.reason) for a in listed] == [
         ("installed", "missing package: json"), ("late", TIMEOUT.reason), ("fine", TIMEOUT.reason),
-        ("fine", "killed: x"),
+        ("fine", "killed: x"), ("fine", "device fault: x"),
     ]  # fmt: skip
     assert retry.retry(tmp_path, NAME) == listed
     gone = {
         models.preflight("installed"), models.preflight("late"), models.attack("fine", "0001"),
         models.attack_status("fine", "0001"), models.corruptions("fine"), models.corruptions_status("fine"),
-        *gathered[:5],
+        models.audit("fine"), models.audit_status("fine"), *gathered[:6],
     }  # fmt: skip
     assert set(before) - set(contents(tmp_path)) == {str(p.relative_to(tmp_path)) for p in gone}
     assert retry.retry(tmp_path, NAME) == []

@@ -25,6 +25,7 @@ rule estimate:
     params:
         folder=S.models.folder,
         request=always(REQUEST.to_json()),
+        manner=always(MANNER),  # what is kept takes room
         images=COUNT,
         per_shard=PER_SHARD,
         limit=CONFIG["attack"]["job_hours"],
@@ -32,7 +33,7 @@ rule estimate:
         "Estimate what the attacks will cost on this machine's device"
     shell:
         "alignsec attack estimate --sheet {input.sheet:q} --folder {params.folder} --request {params.request:q} "
-        "--count {params.images} --per-shard {params.per_shard} --limit {params.limit} --out {output} "
+        "--request {params.manner:q} --count {params.images} --per-shard {params.per_shard} --limit {params.limit} --out {output} "
         "2>&1 | tee {log}"
 
 
@@ -82,3 +83,68 @@ rule attack:
         "--request {params.request:q} --request {params.manner:q} --ledger {params.ledger} --cache {params.cache} "
         "--threads {threads} "
         "--attempts-left {resources.attempts_left} -- {params.model:q} > {log} 2>&1"
+
+
+rule audit_model:
+    input:
+        shards=[S.images(s) for s in SHARDS],
+        attacks=[S.models.attack(MODEL, s) for s in SHARDS],
+        preflight=S.models.preflight(MODEL),
+        weights=weights,
+    output:
+        table=S.models.audit(MODEL),
+        status=S.models.audit_status(MODEL),
+    log:
+        S.log("audit", MODEL),
+    retries: GPU_RETRIES
+    conda:
+        "../../envs/models.yaml"
+    threads: 1
+    resources:
+        **needs(
+            memory_gb=8,
+            disk_gb=8,
+            gpu=one_if_passed,
+            gpu_memory_gb=8,
+            wanted=passed,
+            images=all_images,
+        ),
+        attempts_left=attempts_left,
+    params:
+        model=row("model"),
+        source=row("source"),
+        spec=row("spec"),
+        weights=option_of("--weights", "weights"),
+        shards=S.images(SHARDS[0]).parent,
+        verdicts=lambda wildcards, input: Path(input.attacks[0]).parent,
+        n_shards=len(SHARDS),
+        request=always(REQUEST.to_json()),
+        manner=never(MANNER),
+        share=option("--share", CONFIG["attack"]["audit"]),
+    message:
+        "Judge some verdicts on {params.model} again"
+    shell:
+        "alignsec attack audit --source {params.source} --spec {params.spec:q} {params.weights} "
+        "--preflight {input.preflight} --shards {params.shards} --verdicts {params.verdicts} "
+        "--count {params.n_shards} --out {output.table} --status {output.status} {params.share} "
+        "--request {params.request:q} --request {params.manner:q} --threads {threads} "
+        "--attempts-left {resources.attempts_left} -- {params.model:q} > {log} 2>&1"
+
+
+rule audit:
+    input:
+        audits=[S.models.audit(m) for m in MODELS],
+        sheet=path(SHEET),
+    output:
+        S.audit,
+    log:
+        S.log("gather_audit"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        folder=S.models.folder,
+    message:
+        "Say how often stock pyautoattack says otherwise"
+    shell:
+        "alignsec attack gather-audit --sheet {input.sheet:q} --folder {params.folder} --out {output} "
+        "2>&1 | tee {log}"

@@ -31,6 +31,7 @@ if workflow.is_main_process:
 
 S = layout.of_study(CONFIG["study"])  # where every file lies
 ATTACKS = CONFIG["robustness"]["source"] == "attack"
+AUDITED = ATTACKS and CONFIG["attack"]["audit"] is not None
 OWN = CONFIG["robustness"]["source"] != "published"
 CLAIMS = CONFIG["robustness"]["published"]["claims"]
 MODELS = [row["model"] for row in ROWS]

@@ -77,6 +77,7 @@ rule summary:
     input:
         FOUND,
         S.manifest if ATTACKS else [],
+        S.audit if AUDITED else [],
     output:
         report(
             S.summary,
@@ -90,6 +91,8 @@ rule summary:
         "../../envs/analysis.yaml"
     params:
         study=S.root,
+        # one that was made on demand is told of by the next run, and made again by none
+        audit=S.audit.exists() and not AUDITED,
     shell:
         "alignsec report summary --study {params.study} > {log} 2>&1"
 

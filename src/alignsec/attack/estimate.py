@@ -13,6 +13,7 @@ Assumptions:
 """
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,9 +160,24 @@ def of_study(
     sheet: "pd.DataFrame", folder: Path, request: AttackRequest, extent: Extent
 ) -> tuple["pd.DataFrame", str]:
     """`table` of the models below `folder` on this machine's device, and how a person reads it."""
-    speed = measure()
-    found = table(sheet, read_reports(sheet["model"], folder), speed, request, extent)
-    return found, text(found, speed, len(sheet))
+    speed, reports = measure(), read_reports(sheet["model"], folder)
+    found = table(sheet, reports, speed, request, extent)
+    return found, text(found, speed, len(sheet)) + (kept(reports, extent) if request.keep else "")
+
+
+def kept(reports: Mapping[str, Report], extent: Extent) -> str:
+    """What `keep` takes on the disk, in a sentence: one perturbation of every image classified rightly."""
+    size = 0.0
+    for report in reports.values():
+        if report["status"] == OK:
+            values = len(report["mean"] or (0, 0, 0)) * math.prod(report["input_size"] or (224, 224))
+            right = 1.0 if report["clean_top1"] is None else report["clean_top1"]
+            size += 2 * values * right * extent.count
+    return (
+        f"keep: up to {size / 1e9:.3g} GB of adversarials in float16, before compression (twice that where "
+        f"one needs float32), and {4 / 3 * size / 1e9:.3g} GB of ledgers for each time that a nearer one is "
+        "found\n"
+    )
 
 
 def read(path: Path) -> list[dict[str, str]]:

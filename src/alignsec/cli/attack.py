@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from alignsec.cli.options import AttemptsLeft, Cache, Out, Source, group
+from alignsec.ground.errors import AlignsecError
 from alignsec.study.request import AttackRequest
 
 app = group("AutoAttack at every epsilon, and what it will cost.")
@@ -73,6 +74,72 @@ def estimate(
     found, text = est.of_study(sheets.read(sheet), folder, request, est.Extent(count, per_shard, limit))
     tables.write_csv(found, out)
     print(text, end="")
+
+
+@app.command()
+@asks
+def audit(
+    name: str,
+    source: Source,
+    spec: Annotated[str, typer.Option(help="What the source needs to find the model.")],
+    preflight: Annotated[Path, typer.Option(help="The model's preflight report.")],
+    shards: Annotated[Path, typer.Option(help="Folder of the shards.")],
+    verdicts: Annotated[Path, typer.Option(help="Folder of the model's attack tables.")],
+    count: Annotated[int, typer.Option(help="How many shards.")],
+    out: Out,
+    status: Annotated[Path, typer.Option(help="File to write how it ended.")],
+    request: AttackRequest,
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the verdicts.")] = 0.02,
+    weights: Annotated[Path | None, typer.Option(help="Weights that the workflow made.")] = None,
+    threads: int = 1,
+    attempts_left: AttemptsLeft = 0,
+) -> None:
+    """Judge a random share of one model's verdicts again, by stock pyautoattack."""
+    from alignsec.attack import audit as audited
+    from alignsec.study.layout import shard_tables
+    from alignsec.zoo.running import ModelRow
+
+    audited.run(
+        audited.AuditJob(
+            model=ModelRow(name, source, spec, weights, preflight), out=out, status=status, threads=threads,
+            request=request, shards=shard_tables(shards, count), verdicts=shard_tables(verdicts, count),
+            share=share, attempts_left=attempts_left,
+        )
+    )  # fmt: skip
+
+
+@app.command("gather-audit")
+def gather_audit(
+    sheet: Annotated[Path, typer.Option(help="The model sheet.")],
+    folder: Annotated[Path, typer.Option(help="Folder of the models.")],
+    out: Out,
+) -> None:
+    """Gather the models' audits into one table."""
+    from alignsec.attack import audit as audited
+    from alignsec.study import sheet as sheets
+
+    audited.gather([str(m) for m in sheets.read(sheet)["model"]], folder, out)
+    print(*audited.sentences(out))
+
+
+@app.command()
+def verify(
+    model: Annotated[list[str] | None, typer.Argument(help="Names; default: every model.")] = None,
+    configfile: Annotated[Path, typer.Option(help="The study's configuration.")] = Path("config/config.yaml"),
+    folder: Annotated[Path, typer.Option(help="Working directory of the run.")] = Path(),
+) -> None:
+    """Check the adversarials that a study kept, by a forward pass: legal, inside the ball, misclassified."""
+    from alignsec.attack import verify as verified
+    from alignsec.study.config import located, read
+
+    path = (folder / configfile).absolute()
+    config = located(read(path), [path.parent, path.parents[1]], folder)
+    failed = 0
+    for found in verified.of_study(folder, config, model or []):
+        print(verified.line(found))
+        failed += not found.holds
+    if failed:
+        raise AlignsecError(f"{failed} shards hold verdicts that their adversarials do not prove")
 
 
 @app.command()

@@ -44,6 +44,13 @@ SCHEMAS: dict[str, Schema] = {
         "stage": ("str", False),
         "distance": ("float", True),
     },
+    "audit": {
+        "model": ("str", False),
+        "image": ("str", False),
+        "epsilon": ("float", False),
+        "robust": ("bool", False),
+        "reference": ("bool", False),
+    },
     "corruptions": {
         "model": ("str", False),
         "image": ("str", False),
@@ -204,6 +211,7 @@ KEYS: dict[str, list[str]] = {
     "merged": ["model"],
     "images": ["image"],
     "attack": ["model", "image", "epsilon"],
+    "audit": ["model", "image", "epsilon"],
     "corruptions": ["model", "image", "corruption", "severity"],
     "robustness": ["model", "target"],
     "total_scores": ["model"],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from alignsec.analysis.names import FATES, counts, mostly_unmatched
 from alignsec.analysis.parents import PREFIX
 from alignsec.analysis.selections import ABOVE
+from alignsec.attack import audit
 from alignsec.ground import tables
 from alignsec.images.shards import contradictions
 from alignsec.report import claims, described
@@ -27,7 +28,8 @@ LISTED = 50  # models that are listed with their accuracies
 def write(folder: Path) -> Path:
     """Write the findings of the study below a folder ``results/<study>``; the file written."""
     path = Layout(folder).summary
-    text = markdown(Study.read(folder), folder.resolve().name, _images(Layout(folder).manifest))
+    said = [*audit.sentences(Layout(folder).audit), *_images(Layout(folder).manifest)]
+    text = markdown(Study.read(folder), folder.resolve().name, said)
     tables.write_text(path, text)
     return path
 
@@ -43,7 +45,7 @@ def _images(manifest: Path) -> list[str]:
 def markdown(study: Study, name: str, images: Sequence[str] = ()) -> str:
     """The findings as Markdown; every number is computed here or stands in `correlations/all.csv`.
 
-    `images`: sentences about the images, for the caveats.
+    `images`: sentences about the images and the audit, for the caveats.
     """
     parts = [
         (f"# Findings of the study {name}", [*_lost(study), *_scope(study)]),

@@ -88,6 +88,14 @@ class Models:
         """What the corruptions job says of itself."""
         return self.of(model) / "corruptions.status.json"
 
+    def audit(self, model: str) -> Path:
+        """Verdicts that the reference judged again, table of kind ``audit``."""
+        return self.of(model) / "audit.parquet"
+
+    def audit_status(self, model: str) -> Path:
+        """What the audit says of itself."""
+        return self.of(model) / "audit.status.json"
+
     def preflights(self) -> list[Path]:
         """Reports that are there."""
         return sorted(self.folder.glob("*/preflight.json"))
@@ -96,8 +104,9 @@ class Models:
         """Of every job that said how it ended: its status, its table, the preflight report of its model."""
         for path in sorted(self.folder.glob("*/attack/*.status.json")):
             yield path, _table_of(path), path.parents[1] / "preflight.json"
-        for path in sorted(self.folder.glob("*/corruptions.status.json")):
-            yield path, _table_of(path), path.parent / "preflight.json"
+        for name in ("corruptions", "audit"):
+            for path in sorted(self.folder.glob(f"*/{name}.status.json")):
+                yield path, _table_of(path), path.parent / "preflight.json"
 
     def attack_statuses(self) -> list[Path]:
         """Status of every attack job that ended."""

@@ -153,6 +153,11 @@ class Layout:
         return self.root / "robustness" / "warnings.csv"
 
     @property
+    def audit(self) -> Path:
+        """Verdicts that stock pyautoattack judged again, columns of kind ``audit``."""
+        return self.root / "robustness" / "audit.csv"
+
+    @property
     def plan(self) -> Path:
         """What is primary, chosen before anything is correlated (`alignsec.study.records.Plan`)."""
         return self.root / "analysis" / "plan.json"

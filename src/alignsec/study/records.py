@@ -36,7 +36,7 @@ class Status(TypedDict):
     """How a job ended."""
 
     model: str
-    step: str  # "attack" or "corruptions"; "preflight" of what only shows between models
+    step: str  # "attack", "corruptions" or "audit"; "preflight" of what only shows between models
     status: str  # `OK` or `EXCLUDED`
     reason: str  # a kind of `alignsec.ground.reasons.KINDS` and details; "" where it is ok
     transient: NotRequired[bool]

@@ -40,6 +40,8 @@ def transient(study: Layout) -> list[Again]:
         if not before.is_file() or read_report(before)["status"] != OK:
             continue  # its preflight decides: in the list if it may change, made again if it is gone
         gathered = [study.robustness, study.excluded, study.warnings]
+        if status["step"] == "audit":
+            gathered = [study.audit]
         found.append(Again(status["model"], status["reason"], [path, table, *gathered]))
     return found
 
