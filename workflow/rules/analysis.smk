@@ -83,7 +83,8 @@ rule rows:
         sheet=path(SHEET),
         preflights=[S.models.preflight(m) for m in MODELS if ATTACKS],
     output:
-        report(S.rows, category="Tables", caption="../report/rows.rst"),
+        rows=report(S.rows, category="Tables", caption="../report/rows.rst"),
+        twins=report(S.twins, category="Tables", caption="../report/twins.rst"),
     log:
         S.log("rows"),
     conda:
@@ -97,7 +98,8 @@ rule rows:
     shell:
         "alignsec analysis rows --total {input.total} --benchmarks {input.benchmarks} "
         "--targets {input.targets} --plan {input.plan} --covariates {input.covariates} "
-        "{params.identities} {params.sheet} {params.models} --out {output} > {log} 2>&1"
+        "{params.identities} {params.sheet} {params.models} --out {output.rows} --out-twins {output.twins} "
+        "> {log} 2>&1"
 
 
 rule names:

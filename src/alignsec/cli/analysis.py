@@ -243,6 +243,7 @@ def rows(
     targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
     plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
     out: Out,
+    out_twins: Annotated[Path, typer.Option(help="Networks trained both adversarially and not.")],
     covariates: Annotated[Path | None, typer.Option(help="How each model was trained.")] = None,
     identities: Annotated[Path | None, typer.Option(help="Which network a published row is.")] = None,
     sheet: Sheet = None,
@@ -251,20 +252,23 @@ def rows(
     """Say which models the primary analysis has, and why the others are not in it."""
     from alignsec.analysis import join as joining
     from alignsec.analysis import rows as selecting
+    from alignsec.analysis import twins
     from alignsec.ground import tables
     from alignsec.study.records import read_plan
 
-    known = read_sheet(sheet)
-    tree = tables.read(benchmarks, "benchmarks")
+    known, chosen = read_sheet(sheet), read_plan(plan)
+    tree, joined = tables.read(benchmarks, "benchmarks"), tables.read(total, "total_scores")
+    trained = None if covariates is None else tables.read_csv(covariates)
     found = selecting.of_study(
-        tables.read(total, "total_scores"),
+        joined,
         list(tree.loc[tree["is_leaf"], "benchmark"]),
         tables.read(targets, "robustness"),
-        read_plan(plan),
-        covariates=None if covariates is None else tables.read_csv(covariates),
+        chosen,
+        covariates=trained,
         identities=None if identities is None else tables.read_csv(identities),
         weights=None if known is None else dict(joining.weights_of(known, models).to_numpy().tolist()),
     )
+    tables.write_csv(twins.of_study(joined, tree, trained, chosen), out_twins)
     tables.write_csv(found, out)
     print(f"{int(found['primary'].sum())} of {len(found)} rows are primary")
 
