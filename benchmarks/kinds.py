@@ -20,10 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from scipy.stats import norm, rankdata
 
 from alignsec.analysis import control as controlled
 from alignsec.analysis import families, kinds, maxt, splines
+from alignsec.analysis.taken import Taken
+from benchmarks.scenarios import ROBUST_CLEAN
 
 ICC = 0.45
 FLIPS = 2_000
@@ -344,6 +347,37 @@ def differences(seed: int, paths: tuple[Path, ...]) -> float:
     return float((p <= kinds.ERROR).any())
 
 
+def noisy(seed: int, paths: tuple[Path, ...], images: int) -> dict[str, float]:
+    """Is any kind supported where robustness follows clean accuracy, and both are counted on these images?"""
+    of = board(*paths)
+    rng = np.random.default_rng([seed, 31])
+    g = norm.ppf((rankdata(of.clean) - 0.5) / len(of.clean))
+    latent = ROBUST_CLEAN * g + math.sqrt(1 - ROBUST_CLEAN**2) * of.normal(rng)
+    robust = np.minimum(expit(0.8 * latent - 1), 0.98 * of.clean)
+    correct = rng.binomial(images, of.clean)
+    y = rng.binomial(correct, robust / of.clean) / images
+    value, count = correct / images, np.full(len(y), float(images))
+    signs, weight = families.Signs(FLIPS, seed), maxt.weights(of.member)
+    found = {}
+    for label, control in (
+        ("corrected", controlled.Control(value, count, shared=True)),
+        ("taken as exact", controlled.Control(value)),
+    ):
+        taken = Taken(of.x, y, of.family, control, np.full(len(y), -1))
+        rho = taken.leafwise(of.x)
+        p = maxt.largest(
+            taken.scores(of.x, rho), weight, maxt.spread(of.x, of.family, of.member, value), signs
+        )
+        pooled = kinds.pool(rho, of.counts, of.member, USED)
+        low, high = kinds.interval(pooled.z, pooled.error, pooled.free)
+        found |= {
+            f"{label}: any p ≤ .05": float((p <= kinds.ERROR).any()),
+            f"{label}: any supported": float((np.array(kinds.verdicts(pooled, p)) == kinds.SUPPORTED).any()),
+            f"{label}: covers": float(((low <= 0) & (high >= 0)).mean()),
+        }
+    return found
+
+
 # ---- one leaf that every model has -------------------------------------------------------------------------
 
 
@@ -390,6 +424,7 @@ def main() -> None:
         parser.add_argument(name, type=Path)
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--differences", type=int, default=200, help="studies in which pairs are tested too")
+    parser.add_argument("--noisy", type=int, default=300, help="studies of a noisy control")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -419,6 +454,10 @@ def main() -> None:
             for rho in (0.0, 0.3, 0.4):
                 table = pd.DataFrame(list(pool.map(partial(leaf, family=code, rho=rho), seeds, chunksize=20)))
                 _show(f"{label}, one leaf, {rho:.1f}", len(table), dict(table.mean()))
+        for images in (64, 200):
+            one = partial(noisy, paths=paths, images=images)
+            table = pd.DataFrame(list(pool.map(one, seeds[: given.noisy], chunksize=5)))
+            _show(f"follows clean accuracy, {images} images", len(table), dict(table.mean()))
         any_pair = list(pool.map(partial(differences, paths=paths), seeds[: given.differences], chunksize=5))
         _show("pairs of kinds, independent", len(any_pair), {"any": float(np.mean(any_pair))})
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 
-from alignsec.analysis import claims, kinds
+from alignsec.analysis import claims, kinds, splines
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.schemas import SCHEMAS
@@ -206,6 +207,41 @@ def test_a_noisy_control_is_corrected_for(study: Study, found: tuple[pd.DataFram
     noisy = row(study.claims(images=images)[0], "signal")
     assert noisy["control_reliability"] < row(found[0], "signal")["control_reliability"] == 1
     assert noisy["rho"] != row(found[0], "signal")["rho"]
+
+
+def test_covariates_are_held_fixed_in_rows_of_their_own(study: Study) -> None:
+    """A kind that goes with robustness through what networks were trained on is supported; then no more."""
+    made = Study()
+    rng = np.random.default_rng(2)
+    more = rng.permutation(len(FAMILY)) < 50
+    for i in (0, 1):
+        made.total[f"nothing{i}"] += 3 * more
+    made.total[ROBUST] = 1 / (1 + np.exp(-2 * more) * (1 / made.total[ROBUST] - 1))
+    parameters = np.where(np.arange(len(FAMILY)) == 3, np.nan, 10.0 ** (6 + 2 * rng.random(len(FAMILY))))
+    made.covariates = made.covariates.assign(
+        data=np.where(more, "more", "ImageNet-1k"), parameters=parameters, training="standard"
+    )
+    before, pairs = made.claims()
+    table, same = made.claims(held=["data", "parameters"])
+    pd.testing.assert_frame_equal(pairs, same)
+    left = table[table["rows"] != claims.GIVEN].reset_index(drop=True)
+    pd.testing.assert_frame_equal(left, before)
+    one, given = (row(table, "nothing", which) for which in ("primary", claims.GIVEN))
+    assert (one["verdict"], given["verdict"]) == ("supported", "smaller than .3")
+    assert given["control"] == f"{CLEAN}, data, parameters"
+    free = not made.rows.loc[3, "primary"]
+    assert given["n"] == one["n"] - (not free)
+    assert given["p"] > 0.05 and given["low"] < 0 < given["high"]
+    # by hand: residuals of ranks about the spline of clean accuracy and both columns
+    who = made.rows["primary"].to_numpy() & np.isfinite(parameters)
+    u = (rankdata(made.total[CLEAN][who]) - 1) / (who.sum() - 1)
+    fixed = np.column_stack([np.ones(who.sum()), splines.basis(u, 4), more[who], np.log10(parameters[who])])
+    ranks = [rankdata(made.total[c][who]) for c in ("nothing0", "nothing1", ROBUST)]
+    a, b, y = (v - fixed @ np.linalg.lstsq(fixed, v, rcond=None)[0] for v in ranks)
+    z = np.arctanh([np.corrcoef(a, y)[0, 1], np.corrcoef(b, y)[0, 1]]).mean()
+    assert given["rho"] == pytest.approx(np.tanh(z), abs=1e-9)
+    with pytest.raises(AlignsecError, match="'colour' is no column of the table of covariates"):
+        made.claims(held=["colour"])
 
 
 def test_the_table_has_its_schema_and_comes_back_from_a_file(

@@ -16,9 +16,10 @@ def test_texts_become_indicators_of_all_values_but_the_commonest() -> None:
     wanted = pd.get_dummies(frame["training"].fillna("unknown")).drop(columns="standard").astype(float)
     assert set(names) == {f"training: {c}" for c in wanted} | {"input_size", "adversarial"}
     for name, column in zip(names, found.T, strict=True):
-        value = wanted.get(name.removeprefix("training: "), frame.get(name))
+        value = wanted.get(name.removeprefix("training: "), np.log10(frame["input_size"]))
         np.testing.assert_array_equal(column, value)
     assert design.matrix(frame, [])[0].shape == (7, 0)
+    assert set(design.matrix(frame, ["training"], least=2)[1]) == {"training: CLIP", "training: other"}
     with pytest.raises(AlignsecError, match=r"covariate 'size' is no column .*\(training, input_size\)"):
         design.matrix(frame, ["size"])
 

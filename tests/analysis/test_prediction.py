@@ -1,5 +1,7 @@
 """Prediction of families left out, against scikit-learn and where nothing is to be predicted."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,3 +82,22 @@ def test_a_model_with_too_few_of_a_kinds_leaves_is_left_out() -> None:
     assert (found.loc["A", "n"], found.loc["B", "n"], found.loc["neural", "n"]) == (110, 150, 110)
     strict = prediction.predict(total, leaves, [TARGET], completeness=1, flips=50).set_index("group")
     assert strict.loc["A", "n"] == 90
+
+
+def test_a_plan_is_predicted_by_kinds_and_a_kind_of_few_models_spoils_no_category() -> None:
+    total, leaves = made(3, effect=0.8)
+    total["c1"] = total["b1"].where(total.index < 30)
+    total[["shift_top1@a", "odd"]] = total[[TARGET, "clean_top1"]]
+    tree = pd.DataFrame({"benchmark": ["a1", "a2", "b1", "c1"], "category": "neural", "is_leaf": True})
+    kinds = leaves.drop(columns="category").assign(area="V1", metric="m", paradigm="p", name="n")
+    kinds = pd.concat([kinds, kinds.tail(1).assign(benchmark="c1", kind="C")])
+    primary = {"adversarial Linf": TARGET, "shift": "shift_top1@a", "clean": "clean_top1"}
+    plan: Any = {"primary": primary, "control": None}
+    found = prediction.of_plan(total, tree, kinds, plan).set_index(["target", "group"])
+    assert list(dict.fromkeys(found.index.get_level_values(0))) == [TARGET, "shift_top1@a"]
+    assert found.loc[(TARGET, "C"), "n"] == 30 and found.loc[(TARGET, "A"), "n"] == 150
+    neural = found.loc[(TARGET, "neural")]
+    assert (neural["predictors"], neural["benchmarks"], neural["n"]) == (2, 3, 150)
+    assert neural["delta"] > neural["null_high"]
+    other = prediction.of_plan(total, tree, kinds, plan | {"control": "odd"})
+    assert set(other["control"]) == {"odd"}

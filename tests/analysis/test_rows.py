@@ -113,6 +113,19 @@ def test_an_excluded_model_is_in_every_row_and_nowhere_else() -> None:
     assert at == {rows.EVERY: True, rows.NETWORKS: False, rows.PRIMARY: False, rows.WITH: False}
 
 
+def test_an_untrained_network_is_no_primary_row_and_says_why() -> None:
+    told = study()["covariates"]
+    told.loc[told["model"] == "lone-likely", "training"] = "untrained"
+    given = PlanFile(identities=(SAME, LIKELY))
+    assert "lone-likely" in primary(found(given))
+    table = found(given, covariates=told)
+    row = table[table["model"] == "lone-likely"].iloc[0]
+    assert row["why"] == "not trained at all" and not row["primary"]
+    for which, there in ((rows.EVERY, True), (rows.NETWORKS, True), (rows.WITH, False), (rows.ONLY, False)):
+        assert ("lone-likely" in rows.selected(table, which, "s")) is there, which
+    assert "lone-likely" not in rows.admitted(table, "s", networks=False, trained=True)
+
+
 def test_own_targets_go_by_weights() -> None:
     table = found(weights={"net": "abc", "net-again": "abc"})
     assert primary(table, None) == ["net-again"]

@@ -95,5 +95,9 @@ def test_supported_kinds_that_fail_within_families_say_so() -> None:
     assert second(within_high=-0.01, within_verdict="contradicted").startswith(
         "Supported over all models but contradicted within families, where the sign is the other: K"
     )
+    held = row | {"rows": claims.GIVEN, "control": "clean_top1, data", "rho": 0.2, "low": -0.1, "p": 0.2}
+    assert claims.sentences(pd.DataFrame([row, held]))[-1] == (
+        "Supported kinds given clean_top1, data jointly: K, ρ = 0.20 [−0.10, 0.70], family-wise p = 0.200."
+    )
     unsure = claims.sentences(pd.DataFrame([row | {"verdict": "cannot tell", "low": -0.1}]))
     assert unsure[-1] == "Raw correlations of which clean accuracy may leave all or nothing: K."

@@ -83,7 +83,8 @@ rule rows:
         sheet=path(SHEET),
         preflights=[S.models.preflight(m) for m in MODELS if ATTACKS],
     output:
-        report(S.rows, category="Tables", caption="../report/rows.rst"),
+        rows=report(S.rows, category="Tables", caption="../report/rows.rst"),
+        twins=report(S.twins, category="Tables", caption="../report/twins.rst"),
     log:
         S.log("rows"),
     conda:
@@ -97,7 +98,8 @@ rule rows:
     shell:
         "alignsec analysis rows --total {input.total} --benchmarks {input.benchmarks} "
         "--targets {input.targets} --plan {input.plan} --covariates {input.covariates} "
-        "{params.identities} {params.sheet} {params.models} --out {output} > {log} 2>&1"
+        "{params.identities} {params.sheet} {params.models} --out {output.rows} --out-twins {output.twins} "
+        "> {log} 2>&1"
 
 
 rule names:
@@ -226,13 +228,14 @@ rule claims:
         same_images=SAME_IMAGES,
         flips=CONFIG["analysis"]["flips"],
         seed=CONFIG["seed"],
+        held=" ".join(f"--hold {c}" for c in CONFIG["analysis"]["hold_fixed"]),
     message:
         "Say which kinds of benchmarks go with robustness"
     shell:
         "alignsec analysis kinds --total {input.total} --benchmarks {input.benchmarks} "
         "--targets {input.targets} --rows {input.rows} --plan {input.plan} "
         "--covariates {input.covariates} --table {input.table:q} {params.same_images} "
-        "--signs {params.flips} {params.seed} --out {output.kinds} > {log} 2>&1"
+        "--signs {params.flips} {params.seed} {params.held} --out {output.kinds} > {log} 2>&1"
 
 
 rule specify:
@@ -267,7 +270,8 @@ rule predict:
     input:
         total=S.total,
         benchmarks=S.benchmarks,
-        robustness=S.targets,
+        plan=S.plan,
+        table=path(CONFIG["analysis"]["kinds"]),
     output:
         report(S.prediction, category="Tables", caption="../report/prediction.rst"),
     log:
@@ -281,5 +285,5 @@ rule predict:
         "Predict robustness of families left out"
     shell:
         "alignsec analysis predict --total {input.total} --benchmarks {input.benchmarks} "
-        "--robustness {input.robustness} --completeness {params.completeness} --seed {params.seed} "
+        "--plan {input.plan} --table {input.table:q} --completeness {params.completeness} --seed {params.seed} "
         "--out {output} > {log} 2>&1"

@@ -48,7 +48,7 @@ for drawn, entry in catalogue.FIGURES.items():
 
 # what tables, findings and page are made from
 FOUND = [S.total, S.benchmarks, S.targets, S.correlations, S.excluded, S.duplicates, S.warnings, S.names]
-FOUND += [S.kinds, S.selections, S.plan, *([S.sources] if USED else [])]
+FOUND += [S.kinds, S.selections, S.twins, S.plan, *([S.sources] if USED else [])]
 
 
 rule tables:

@@ -1,6 +1,7 @@
 """The tables that claims are made of: kinds of benchmarks against primary targets, and their differences."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 PRIMARY = selecting.PRIMARY
+GIVEN = "primary, given covariates"
 HUMAN = "human-likeness"
 STRONGEST = 5  # correlations with the largest absolute value that get intervals adjusted for that
 
@@ -46,7 +48,9 @@ def claims(
     leaves : `benchmark, kind, area, name` of each leaf (`study.kinds.of_leaves`)
     plan : of the study: primary targets, margin, control
     rows : of `rows.of_study`
-    covariates : `model, architecture`: a super-family of models; None: no range without one of them
+    covariates : `model, architecture`, which is a super-family of models, and what is to be held fixed; None:
+        no range without one of them
+    options : how to estimate; with `held` the primary rows are there a second time, `GIVEN` these covariates
 
     Returns
     -------
@@ -77,14 +81,21 @@ def claims(
         for which, models in selections(rows, naming.source_of(target)).items():
             part = total[total["model"].isin(models)]
             shared: dict[str, Any] = {"target": target, "rows": which, "margin": plan["margin"]}
-            shared["control"] = _control(target, total, plan)
-            taken = take(part, leaves, target, shared["control"], covariates, options)
+            shared["control"] = control = _control(target, total, plan)
+            taken = take(part, leaves, target, control, covariates, replace(options, held=()))
             if taken is None:
                 found += _empty(leaves, shared)
                 continue
             found += _of_kinds(taken, leaves, shared, signs, plan["margin"])
-            if which == PRIMARY:
-                pairs += _of_pairs(taken, leaves, shared, signs)
+            if which != PRIMARY:
+                continue
+            pairs += _of_pairs(taken, leaves, shared, signs)
+            if options.held:
+                shared |= {"rows": GIVEN, "control": ", ".join(filter(None, [control, *options.held]))}
+                more = take(part, leaves, target, control, covariates, options)
+                found += (
+                    _of_kinds(more, leaves, shared, signs, plan["margin"]) if more else _empty(leaves, shared)
+                )
     return _table(found, "kinds"), _table(pairs, "differences")
 
 
@@ -139,11 +150,13 @@ def _of_kinds(
     names, member = _members(leaves)
     groups = _hypotheses(leaves)
     counts = taken.counts(taken.x)
-    raw = kinds.pool(taken.leafwise(taken.x, control=None), counts, member)
+    raw = kinds.pool(taken.leafwise(taken.x, control=None, covariates=None), counts, member)
     rho = taken.leafwise(taken.x)
     given = kinds.pool(rho, counts, member, taken.used)
     scores = (taken.scores(taken.x, rho), maxt.scores(taken.x, taken.y, taken.family))
     every = (taken.family[:, None] == np.arange(taken.family.max() + 1)).astype(float)
+    if taken.held is not None:
+        every = np.hstack([every, taken.held])
     paired = np.where(counts > 1, counts, 0)  # a family of one says nothing of what goes on within families
     inside = kinds.pool(taken.leafwise(taken.x, covariates=every), paired, member, taken.used)
     columns: dict[str, list[Any]] = {"rho": list(given.rho), "raw_rho": list(raw.rho)}
@@ -196,7 +209,11 @@ def _test(
     for prefix, (every, score) in zip(("", "raw_"), estimates, strict=True):
         of = _only(every, where)
         scale = maxt.spread(
-            taken.x, taken.family, of.leaves, None if prefix or taken.control is None else taken.control.value
+            taken.x,
+            taken.family,
+            of.leaves,
+            None if prefix or taken.control is None else taken.control.value,
+            None if prefix else taken.held,
         )
         p = maxt.largest(score, maxt.weights(of.leaves), scale, signs)
         filled: dict[str, Sequence[Any]] = {f"{prefix}p": list(p)}
@@ -238,7 +255,7 @@ def _without_clusters(taken: Taken, member: "Mask", given: kinds.Pooled) -> dict
     if len(set(taken.clusters[known])) < 2:
         return found
     x = np.where(known, taken.x, np.nan)
-    rho = controlled.leafwise(x, taken.y, np.maximum(taken.clusters, 0), taken.control)
+    rho = controlled.leafwise(x, taken.y, np.maximum(taken.clusters, 0), taken.control, taken.held)
     for k in np.flatnonzero(given.leaves.any(0)):
         z = np.arctanh(rho[:, given.leaves[:, k]].clip(-1 + 1e-12, 1 - 1e-12)).mean(1)
         without = np.tanh(z[1:])

@@ -68,14 +68,8 @@ def objection(sizes: "Ints | Floats", *, interval: bool) -> str:
     return ""
 
 
-def estimate(
-    x: "Floats",
-    y: "Floats",
-    family: "Ints",
-    signs: "Signs",
-    control: "Floats | None" = None,
-) -> Estimates:
-    """Spearman correlation of `x` with every row of `y`, or the partial one given `control`.
+def estimate(x: "Floats", y: "Floats", family: "Ints", signs: "Signs") -> Estimates:
+    """Spearman correlation of `x` with every row of `y`.
 
     Parameters
     ----------
@@ -83,7 +77,6 @@ def estimate(
     y : (T, n) float64, finite, no row constant
     family : (n,) int, 0 to F - 1, each at least once
     signs : source of the patterns of signs
-    control : (n,) float64, finite; ranks of x and y are taken net of its ranks
 
     Returns
     -------
@@ -93,7 +86,7 @@ def estimate(
         ranks of y change sign together, rho is computed again, its denominator included; p is the share of
         patterns with |rho| at least as large, the observed one counted. `within`: correlation of ranks about
         their family's mean, `within_low, within_high` its interval, from leaving out one family of two models
-        or more; null given a control. `between`: of the families' mean ranks weighted by size. `n_effective`:
+        or more. `between`: of the families' mean ranks weighted by size. `n_effective`:
         n divided by the design effect 1 + (sum n_f^2 / n - 1) icc_x icc_y, intraclass correlations of the
         ranks from one-way ANOVA. NaN where `objection` has one, and where something left out leaves a
         constant.
@@ -105,28 +98,21 @@ def estimate(
     import numpy as np
 
     n, count, sizes = len(x), len(y), np.bincount(family)
-    columns = [x[None], y] if control is None else [x[None], y, control[None]]
-    ranks = _ranks_without(np.concatenate(columns), family, len(sizes))
+    ranks = _ranks_without(np.concatenate([x[None], y]), family, len(sizes))
     # (1 + F, T): all models, then each family left out
-    every = _correlations(ranks, partial=control is not None)
+    every = _correlations(ranks)
     rho, without = every[0], every[1:]
     low, high = _interval(rho, without, sizes)
     lofo_low, lofo_high, which = _range(rho, without)
-
-    whole = ranks[0]
-    if control is not None:
-        whole = np.concatenate([_residuals(whole[:-1], whole[-1]), whole[-1:]])
-    dx, dy = whole[0], whole[1 : 1 + count]
+    dx, dy = ranks[0, 0], ranks[0, 1:]
     p = np.full(count, np.nan)
     if not objection(sizes, interval=False):
-        p = _flip(dx, dy, family, signs, None if control is None else whole[-1])
+        p = _flip(dx, dy, family, signs)
         p[np.isnan(rho)] = np.nan
     within, between = _within_between(dx, dy, family, sizes)
     shared = np.clip(_icc(dx[None], family, sizes), 0, 1) * np.clip(_icc(dy, family, sizes), 0, 1)
     design = 1 + ((sizes**2).sum() / n - 1) * np.nan_to_num(shared)
-    inner = np.full((2, count), np.nan)
-    if control is None:
-        inner[:] = _within_interval(within, ranks, family, sizes)
+    inner = _within_interval(within, ranks, family, sizes)
     return Estimates(rho, low, high, p, lofo_low, lofo_high, which, within, inner[0], inner[1], between,
                      n / design)  # fmt: skip
 
@@ -183,23 +169,15 @@ def _ranks_without(values: "Floats", family: "Ints", count: int) -> "Floats":
     return ranks_among(values, ~out[None]).swapaxes(0, 1)
 
 
-def _correlations(ranks: "Floats", partial: bool) -> "Floats":
-    """Of row 0 with the others, (m, k, n) -> (m, k - 1); or given the last, (m, k - 2). NaN if constant."""
+def _correlations(ranks: "Floats") -> "Floats":
+    """Of row 0 with the others, (m, k, n) -> (m, k - 1). NaN if constant."""
     import numpy as np
 
-    products = ranks @ ranks.transpose(0, 2, 1)
-    scale = np.sqrt(np.diagonal(products, axis1=1, axis2=2))
-    found: Floats
+    products = (ranks[:, :1] * ranks[:, 1:]).sum(-1)
+    scale = np.sqrt((ranks**2).sum(-1))
     with np.errstate(invalid="ignore", divide="ignore"):
-        r = products / (scale[:, :, None] * scale[:, None, :])
-        if not partial:
-            found = r[:, 0, 1:].clip(-1, 1)
-            return found
-        xy, xz, yz = r[:, 0, 1:-1], r[:, 0, -1:], r[:, 1:-1, -1]
-        left = (1 - xz**2) * (1 - yz**2)
-        # x or y is the control itself up to rounding: nothing is left of it to correlate
-        found = ((xy - xz * yz) / np.sqrt(np.where(left > 1e-12, left, np.nan))).clip(-1, 1)
-        return found
+        found: Floats = (products / (scale[:, :1] * scale[:, 1:])).clip(-1, 1)
+    return found
 
 
 def _interval(rho: "Floats", without: "Floats", sizes: "Ints") -> tuple["Floats", "Floats"]:
@@ -228,13 +206,6 @@ def _range(rho: "Floats", without: "Floats") -> tuple["Floats", "Floats", "Ints"
         low[seen], high[seen] = np.nanmin(without[:, seen], 0), np.nanmax(without[:, seen], 0)
         which[seen] = np.nanargmax(np.abs(without[:, seen] - rho[seen]), 0)
     return low, high, which
-
-
-def _residuals(rows: "Floats", control: "Floats") -> "Floats":
-    """Centred rows net of a centred control, by least squares."""
-    import numpy as np
-
-    return rows - np.outer(rows @ control / (control @ control), control)
 
 
 def _sums(values: "Floats", family: "Ints") -> "Floats":
@@ -297,21 +268,18 @@ class Signs:
         return signs
 
 
-def _flip(dx: "Floats", dy: "Floats", family: "Ints", signs: Signs, dz: "Floats | None") -> "Floats":
+def _flip(dx: "Floats", dy: "Floats", family: "Ints", signs: Signs) -> "Floats":
     """Two-sided p of each row of dy (T, n) by flipping its sign family by family."""
     import numpy as np
 
     n, count = len(dx), int(family.max()) + 1
     score, total = _sums(dx * dy, family), _sums(dy, family)
-    along = None if dz is None else _sums(dz * dy, family) / np.sqrt(dz @ dz)
     square = (dy**2).sum(1)
     observed = np.abs(score.sum(1)) / np.sqrt(square)
 
     def hits(rows: "Ints", pattern: "Floats") -> "Ints":
         """How many of the patterns make a correlation at least as large, for each of the rows."""
         left = square[rows, None] - (total[rows] @ pattern.T) ** 2 / n
-        if along is not None:
-            left -= (along[rows] @ pattern.T) ** 2
         # y flipped into a constant correlates with nothing
         left = np.where(left > 1e-9 * square[rows, None], left, np.inf)
         extreme = np.abs(score[rows] @ pattern.T) >= (1 - 1e-9) * observed[rows, None] * np.sqrt(left)

@@ -65,7 +65,7 @@ class Pooled:
 
 
 def pool(
-    rho: "Floats", counts: "Ints", member: "Mask", used: int = 0, allowed: "Mask | None" = None
+    rho: "Floats", counts: "Ints", member: "Mask", used: float = 0, allowed: "Mask | None" = None
 ) -> Pooled:
     """Mean Fisher z of each kind's leaves, and its jackknife over families across all leaves at once.
 
@@ -74,7 +74,7 @@ def pool(
     rho : (1 + F, L) float64, correlation of each leaf with the target over all models and without each family
     counts : (F, L) int, models of each family that the leaf is correlated over
     member : (L, K) bool, the leaves of each kind
-    used : degrees of freedom that the control takes beyond a straight line's
+    used : degrees of freedom that what is held fixed takes beyond a straight line's
     allowed : (L,) bool, the leaves that may take part; None: those whose families allow a test
 
     Returns
@@ -103,7 +103,7 @@ def pool(
     return Pooled(kinds[0], error, free, rough, kinds[1:], leaves, sizes)
 
 
-def _jackknife(without: "Floats", sizes: "Floats", used: int) -> tuple[float, float]:
+def _jackknife(without: "Floats", sizes: "Floats", used: float) -> tuple[float, float]:
     """Standard error and degrees of freedom from estimates without each family, NaN where there are none."""
     import numpy as np
 
@@ -117,7 +117,7 @@ def _jackknife(without: "Floats", sizes: "Floats", used: int) -> tuple[float, fl
     return error if error > 1e-12 else np.nan, free
 
 
-def difference(both: Pooled, used: int = 0) -> dict[str, float]:
+def difference(both: Pooled, used: float = 0) -> dict[str, float]:
     """`difference, low, high` of Fisher z of the first kind less the second's, back on the scale of rho."""
     import numpy as np
 

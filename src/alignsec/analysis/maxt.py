@@ -33,7 +33,13 @@ class Scores(NamedTuple):
     taken: "Floats"  # (F, L, k), what each family adds to the target's correlation with what is held fixed
 
 
-def scores(x: "Floats", y: "Floats", family: "Ints", control: "Floats | None" = None) -> Scores:
+def scores(
+    x: "Floats",
+    y: "Floats",
+    family: "Ints",
+    control: "Floats | None" = None,
+    covariates: "Floats | None" = None,
+) -> Scores:
     """Scores of families: sums of products of centred ranks, net of the spline of the control's ranks.
 
     Residuals vary less than errors do, and most where one family holds much of the control's range: to be
@@ -45,6 +51,7 @@ def scores(x: "Floats", y: "Floats", family: "Ints", control: "Floats | None" = 
     y : (n,) float64, finite
     family : (n,) int, 0 to F - 1
     control : (n,) float64, finite, taken as exact; None: nothing is held fixed
+    covariates : (n, k) float64, finite, held fixed too
 
     Source: Bell and McCaffrey (2002), Survey Methodology 28:169.
     """
@@ -52,12 +59,13 @@ def scores(x: "Floats", y: "Floats", family: "Ints", control: "Floats | None" = 
 
     each = (np.arange(family.max() + 1)[:, None] == family).astype(float)
     sums, flipped = np.zeros((2, len(each), len(x)))
-    taken = np.zeros((len(each), len(x), 1 + CURVE))
+    more_columns = 0 if covariates is None else covariates.shape[1]
+    taken = np.zeros((len(each), len(x), 1 + CURVE + more_columns))
     for leaf, values in enumerate(x):
         have = np.isfinite(values)
         if have.sum() < 3:
             continue
-        design = _fixed(None if control is None else control[have], int(have.sum()))
+        design = _fixed(have, control, covariates)
         a, b = _left(np.stack([values[have], y[have]]), design)
         a, b = (v / max(np.sqrt(v @ v), _NOTHING) for v in (a, b))
         of = each[:, have]
@@ -90,7 +98,13 @@ def corrected(plain: Scores, rho: "Floats", uncorrected: "Floats", counts: "Ints
     return Scores(plain.sums + part, plain.flipped + part, plain.taken)
 
 
-def spread(x: "Floats", family: "Ints", leaves: "Mask", control: "Floats | None" = None) -> "Floats":
+def spread(
+    x: "Floats",
+    family: "Ints",
+    leaves: "Mask",
+    control: "Floats | None" = None,
+    covariates: "Floats | None" = None,
+) -> "Floats":
     """Relative size of each kind's sampling error, from its scores and models and not from the target: (K,).
 
     Variance of the mean correlation with a target of intraclass correlation `ALIKE` that has to do with
@@ -102,9 +116,9 @@ def spread(x: "Floats", family: "Ints", leaves: "Mask", control: "Floats | None"
     x : (L, n) float64, NaN where a model has none
     family : (n,) int, 0 to F - 1
     leaves : (L, K) bool
-    control : (n,) float64, finite, or None
+    control, covariates : what is held fixed, as in `scores`
     """
-    return _size(_loads(x, leaves, control), family)
+    return _size(_loads(x, leaves, control, covariates), family)
 
 
 def spread_of_difference(
@@ -124,7 +138,9 @@ def _size(weights: "Floats", family: "Ints") -> "Floats":
     return found
 
 
-def _loads(x: "Floats", leaves: "Mask", control: "Floats | None") -> "Floats":
+def _loads(
+    x: "Floats", leaves: "Mask", control: "Floats | None", covariates: "Floats | None" = None
+) -> "Floats":
     """What each model's target is multiplied by in a kind's mean correlation, (K, n)."""
     import numpy as np
 
@@ -133,23 +149,32 @@ def _loads(x: "Floats", leaves: "Mask", control: "Floats | None") -> "Floats":
         have = np.isfinite(x[row])
         if have.sum() < 3:
             continue
-        design = _fixed(None if control is None else control[have], int(have.sum()))
+        design = _fixed(have, control, covariates)
         (rank,) = _left(x[row, have][None], design)
         loads[row, have] = rank / np.sqrt(max(rank @ rank, _NOTHING) * have.sum())
     found: Floats = (leaves / np.maximum(leaves.sum(0), 1)).T @ loads
     return found
 
 
-def _fixed(control: "Floats | None", n: int) -> "Floats":
-    """Orthonormal columns (n, k): a constant, and the spline of the control's ranks."""
+def _fixed(have: "Mask", control: "Floats | None", covariates: "Floats | None") -> "Floats":
+    """Orthonormal columns (n, k) of the models that are there: a constant, the spline of the control's ranks,
+    what the covariates add."""
     import numpy as np
     from scipy.stats import rankdata
 
+    n = int(have.sum())
     constant = np.full((n, 1), n**-0.5)
-    if control is None:
-        return constant
-    basis = splines.basis((rankdata(control) - 1) / (n - 1), bends(n))
-    return np.hstack([constant, np.linalg.qr(basis - basis.mean(0))[0]])
+    columns = np.zeros((n, 0))
+    if control is not None:
+        columns = splines.basis((rankdata(control[have]) - 1) / (n - 1), bends(n))
+    if covariates is None:
+        return np.hstack([constant, np.linalg.qr(columns - columns.mean(0))[0]])
+    columns = np.hstack([columns, covariates[have]])
+    columns = columns - columns.mean(0)
+    scale = np.sqrt((columns**2).sum(0))
+    # one may be constant among these models, or a sum of others
+    left, size, _ = np.linalg.svd(columns / np.where(scale > _NOTHING, scale, 1), full_matrices=False)
+    return np.hstack([constant, left[:, size > _NOTHING * max(size.max(initial=0), 1)]])
 
 
 def _left(values: "Floats", design: "Floats") -> "Floats":

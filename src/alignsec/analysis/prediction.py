@@ -12,6 +12,8 @@ from alignsec.analysis.control import bends
 from alignsec.analysis.correlate import MINIMUM
 from alignsec.ground import tables
 from alignsec.ground.schemas import SCHEMAS
+from alignsec.study.kinds import of_leaves
+from alignsec.study.records import Plan
 from alignsec.study.targets import control_of
 
 if TYPE_CHECKING:
@@ -25,11 +27,35 @@ if TYPE_CHECKING:
 FAMILIES = 6  # fewer leave too few to learn from
 
 
+def of_plan(
+    total: "pd.DataFrame",
+    benchmarks: "pd.DataFrame",
+    kinds: "pd.DataFrame",
+    plan: Plan,
+    *,
+    completeness: float = 0.5,
+    seed: int = 0,
+) -> "pd.DataFrame":
+    """The primary target of every kind of target but clean accuracy, by categories and kinds of benchmarks.
+
+    Parameters
+    ----------
+    total, benchmarks : tables of the kinds ``total_scores`` and ``benchmarks``
+    kinds : of `study.kinds.read`
+    plan : of the study; its control is that of every target
+    completeness, seed : as of `predict`
+    """
+    leaves = of_leaves(kinds, benchmarks)[0].merge(benchmarks[["benchmark", "category"]], on="benchmark")
+    targets = [target for kind, target in plan["primary"].items() if kind != "clean"]
+    return predict(total, leaves, targets, control=plan["control"], completeness=completeness, seed=seed)
+
+
 def predict(
     total: "pd.DataFrame",
     leaves: "pd.DataFrame",
     targets: Sequence[str],
     *,
+    control: str | None = None,
     completeness: float = 0.5,
     flips: int = 1000,
     seed: int = 0,
@@ -41,7 +67,9 @@ def predict(
     total : table of kind ``total_scores``
     leaves : `benchmark, category` and, where kinds are known, `kind`; columns of `total`
     targets : columns of `total`
-    completeness : least share of a kind's leaves that a model must have; its score is their mean rank
+    control : column of `total`; None: of each target, the clean accuracy of its source
+    completeness : least share of a kind's leaves that a model must have; its score is their mean rank. Also
+        the least share of a category's models that must have a kind, for it to be one of the predictors
     flips, seed : patterns of signs for the band
 
     Returns
@@ -61,10 +89,14 @@ def predict(
     for level, group, members in _groups(leaves):
         scores = np.column_stack([_score(total, columns, completeness) for columns in members.values()])
         for target in targets:
-            control = control_of(target, [str(c) for c in total])
-            row: dict[str, Any] = {"level": level, "group": group, "target": target, "control": control}
-            row |= {"predictors": len(members), "benchmarks": sum(map(len, members.values())), "note": ""}
-            rows.append(row | _row(total, scores, target, control, flips, seed))
+            held = control or control_of(target, [str(c) for c in total])
+            row: dict[str, Any] = {"level": level, "group": group, "target": target, "control": held}
+            mine = np.isfinite(scores[total[target].notna().to_numpy()])
+            # one kind that few models have would leave few to predict
+            kept = mine.any(0) & (mine.mean(0) >= completeness * mine.any(1).mean())
+            many = [len(m) for m, k in zip(members.values(), kept, strict=True) if k]
+            row |= {"predictors": len(many), "benchmarks": sum(many), "note": ""}
+            rows.append(row | _row(total, scores[:, kept], target, held, flips, seed))
     schema = SCHEMAS["prediction"]
     frame = pd.DataFrame(rows, columns=list(schema))
     return frame.astype({name: tables.dtype(*spec) for name, spec in schema.items()})
@@ -107,6 +139,8 @@ def _row(
     n, count = int(have.sum()), len(set(family))
     counts = {"n": n, "n_families": count}
     y, z, scores = rankdata(y[have]), z[have], scores[have]
+    if not scores.shape[1]:
+        return {**counts, "note": "no model has a score"}
     if count < FAMILIES or n < MINIMUM * (2 + scores.shape[1]):
         return {**counts, "note": f"{n} models of {count} families are too few"}
     if np.ptp(y) == 0:

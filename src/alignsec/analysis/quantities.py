@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis import families
+from alignsec.analysis.effective import baseline
 from alignsec.analysis.parents import PREFIX
 from alignsec.ground.errors import AlignsecError
 from alignsec.study.targets import CORRUPTIONS
@@ -175,18 +176,17 @@ def effective(testbed: "pd.DataFrame", column: str) -> "pd.Series":
     Source: Taori et al. (2020), arXiv 2007.00644, section 3.
     """
     import numpy as np
-    import pandas as pd
-    from scipy.special import expit, logit
-    from scipy.stats import linregress
 
     frame = testbed[[CLEAN, column, "type"]].dropna()
     frame = frame[frame[column].between(0, 1, inclusive="neither")]
     names = frame.index.str.lower()
     fit = (frame["type"] == "standard") & (frame[CLEAN] >= BASELINE)
     fit &= ~np.logical_or.reduce([names.str.contains(n) for n in _NO_BASELINE])
-    line = linregress(logit(frame.loc[fit, CLEAN]), logit(frame.loc[fit, column]))
-    expected = expit(line.intercept + line.slope * logit(frame[CLEAN]))
-    return pd.Series(frame[column] - expected, name=column)
+    clean, accuracy = (frame[c].to_numpy(float) for c in (CLEAN, column))
+    line = baseline(clean, accuracy, fit.to_numpy())
+    if line is None:
+        raise AlignsecError(f"{column}: too few standardly trained models for a line on clean accuracy")
+    return (frame[column] - line.expected(clean)).rename(column)
 
 
 def _transfer(data: Inputs, columns: Sequence[str], what: str) -> Found:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 COLUMNS = ["model", "source", "family", "network", "training", "primary", "why", "identity", "leaves",
            "copy_of"]  # fmt: skip
-ADVERSARIAL = "adversarial"  # as `training` of a model
+ADVERSARIAL, NEVER = "adversarial", "untrained"  # as `training` of a model
 UNKNOWN = "unknown"
 # reasons for which a row is not primary, those that a selection takes back by name
 TRAINED, UNTRAINED, EXCLUDED = "adversarially trained", "not adversarially trained", "excluded by the plan: "
-COPY = "the same network as "
+COPY, CHANCE = "the same network as ", "not trained at all"
 # selections of rows
 EVERY, NETWORKS, PRIMARY = "every row", "one per network", "primary"
 WITH, ONLY = "with adversarially trained", "adversarially trained only"
@@ -109,6 +109,8 @@ def _why(row: Mapping[str, Any], plan: Plan) -> str:
         reasons.append(TRAINED)
     if not trained and whom == ONLY_THEM:
         reasons.append(UNTRAINED)
+    if row["training"] == NEVER:
+        reasons.append(CHANCE)
     if model in plan["exclude"]:
         reasons.append(EXCLUDED + plan["exclude"][model])
     if not _admitted(row["identity"], plan):

@@ -72,7 +72,7 @@ def correlate(
     `COLUMNS`. `rows`: see `rows.selected`; ``given adversarial training`` are those of one per network with
     a dummy variable held fixed, ``above the floor`` the models among them above the floor that the plan
     declares. `given`: what is held fixed, null where nothing is; clean accuracy as in `control.given`. `p`:
-    sign flips of families, and the jackknife's t where clean accuracy is held fixed. `q`: Benjamini-Hochberg
+    sign flips of families, and the jackknife's t where anything is held fixed. `q`: Benjamini-Hochberg
     over the leaves of the same target, rows and control. A selection without a model has no row.
 
     Raises
@@ -186,10 +186,12 @@ def _block(
     able = [i for i, row in enumerate(rows) if "rho" not in row]
     beside = models.trained[:, None] if training else None
     given = None
-    if held is not None and able:
+    if able and (held is not None or training):
         given = controlled.leafwise(x[able], models.y, models.family, held, beside)
     for k, i in enumerate(able):
-        rows[i] |= _sure(x[i], models, training, signs, None if given is None else given[:, k])
+        rows[i] |= _sure(
+            x[i], models, (held is not None, training), signs, None if given is None else given[:, k]
+        )
     p = np.array([row["p"] for row in rows])
     tested = np.isfinite(p) & np.array(list(leaf.values()))
     q = np.full(len(rows), math.nan)
@@ -213,18 +215,21 @@ def _counts(x: "Floats", models: _Models) -> dict[str, Any]:
 
 
 def _sure(
-    x: "Floats", models: _Models, training: bool, signs: families.Signs, given: "Floats | None"
+    x: "Floats", models: _Models, held: tuple[bool, bool], signs: families.Signs, given: "Floats | None"
 ) -> dict[str, float]:
-    """Estimate, interval and test of one benchmark; `given` (1 + F,) as `control.leafwise` returns."""
+    """Estimate, interval and test of one benchmark; `held`: clean accuracy, training; `given` (1 + F,) as
+    `control.leafwise` returns."""
     import numpy as np
 
     have = np.isfinite(x)
+    clean, training = held
     present, code = np.unique(models.family[have], return_inverse=True)
-    dummy = models.trained[have] if training and np.ptp(models.trained[have]) else None
     if given is None:
-        one = families.estimate(x[have], models.y[None, have], code, signs, dummy)
+        one = families.estimate(x[have], models.y[None, have], code, signs)
         return {k: float(getattr(one, k)[0]) for k in ("rho", "low", "high", "p")}
-    used = controlled.bends(int(have.sum())) - 1 + (dummy is not None)
+    # one straight line costs nothing; what is held fixed beyond that does
+    dummy = training and bool(np.ptp(models.trained[have]))
+    used = 0 if not clean else controlled.bends(int(have.sum())) - 1 + dummy
     rho = given[[0, *(1 + present)]][:, None]
     sure = controlled.jackknife(rho, np.bincount(code), used)
     return {"rho": float(rho[0, 0])} | {k: float(v[0]) for k, v in sure._asdict().items()}

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from alignsec.analysis import control as controlled
-from alignsec.analysis import maxt
+from alignsec.analysis import design, maxt
+from alignsec.ground.errors import AlignsecError
 from alignsec.study import targets as naming
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.intp]
 
 _LEAVES = 16  # at a time
+RARE = 5  # models: values of a covariate that fewer have are one value
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Options:
     images : number of images of each value, a row per model (index) and a column per target; None: exact
     same_images : are target and control counted on the same images; None: where their numbers agree
     flips, seed : of the sign-flip test
+    held : covariates that are held fixed beside the control, as `design.matrix` takes them
     """
 
     images: "pd.DataFrame | None" = None
     same_images: bool | None = None
     flips: int = 10_000
     seed: int = 0
+    held: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Taken:
     control: controlled.Control | None
     clusters: "Ints"  # (n,), super-families, 0 to S - 1; -1 where not known
     cluster_names: Sequence[str] = field(default_factory=list)
+    held: "Floats | None" = None  # (n, k) covariates, held fixed beside the control
 
     def counts(self, x: "Floats") -> "Ints":
         """(F, L) models that are correlated over."""
@@ -60,7 +65,7 @@ class Taken:
         """Correlations of leaves with the target, see `control.leafwise`."""
         import numpy as np
 
-        given = {"control": self.control} | options
+        given = {"control": self.control, "covariates": self.held} | options
         # every leaf is held once for every family, with every column that is held fixed
         parts = [x[i : i + _LEAVES] for i in range(0, len(x), _LEAVES)]
         return np.concatenate(
@@ -70,17 +75,18 @@ class Taken:
     def scores(self, x: "Floats", rho: "Floats") -> maxt.Scores:
         """Scores of families given the control; `rho`: of `leafwise`."""
         if self.control is None:
-            return maxt.scores(x, self.y, self.family)
-        found = maxt.scores(x, self.y, self.family, self.control.value)
+            return maxt.scores(x, self.y, self.family, None, self.held)
+        found = maxt.scores(x, self.y, self.family, self.control.value, self.held)
         if self.control.images is None:
             return found
         plain = self.leafwise(x, control=controlled.Control(self.control.value))
         return maxt.corrected(found, rho, plain, self.counts(x))
 
     @property
-    def used(self) -> int:
-        """Degrees of freedom of the control beyond a straight line's."""
-        return 0 if self.control is None else controlled.bends(len(self.y)) - 1
+    def used(self) -> float:
+        """Degrees of freedom of the control beyond a straight line's, and of covariates between families."""
+        more = 0.0 if self.held is None else design.between(self.held, self.family)
+        return more + (0 if self.control is None else controlled.bends(len(self.y)) - 1)
 
 
 def take(
@@ -91,7 +97,8 @@ def take(
     covariates: "pd.DataFrame | None",
     options: Options,
 ) -> Taken | None:
-    """The models that have target and control; None where there are none, or the target is constant."""
+    """The models that have target, control and covariates; None where there are none, or the target is
+    constant."""
     import numpy as np
     import pandas as pd
 
@@ -102,6 +109,13 @@ def take(
     have = np.isfinite(values(part, target))
     if control is not None:
         have &= np.isfinite(values(part, control))
+    held = None
+    if options.held:
+        if covariates is None:
+            raise AlignsecError(f"to hold {', '.join(options.held)} fixed, give a table of covariates")
+        told = covariates.set_index("model").reindex(part["model"])
+        have &= np.isfinite(design.matrix(told, options.held)[0]).all(1)
+        held = design.matrix(told[have], options.held, RARE)[0]
     part = part[have]
     if len(part) < 3 or np.ptp(values(part, target)) == 0:
         return None
@@ -122,4 +136,4 @@ def take(
         of = covariates.set_index("model")["architecture"].reindex(part["model"])
         clusters, named = pd.factorize(of)
         names = [str(n) for n in named]
-    return Taken(x, values(part, target), family, given, clusters, names)
+    return Taken(x, values(part, target), family, given, clusters, names, held)

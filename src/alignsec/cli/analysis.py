@@ -113,6 +113,9 @@ def kinds(
         ),
     ] = None,
     signs: Annotated[tuple[int, int], typer.Option(help="Patterns of signs, and their seed.")] = (10_000, 0),
+    hold: Annotated[
+        list[str] | None, typer.Option(help="Covariate that is held fixed as well, in rows of its own.")
+    ] = None,
 ) -> None:
     """Say which kinds of benchmarks go with robustness, which do not, and which differ."""
     from alignsec.analysis import claims
@@ -136,6 +139,7 @@ def kinds(
             same_images=same_images,
             flips=signs[0],
             seed=signs[1],
+            held=hold or (),
         ),
     )
     tables.write_csv(differences, differences_of(out))
@@ -189,22 +193,23 @@ def specifications(
 def predict(
     total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
     benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
-    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
+    table: Annotated[Path, typer.Option(help="Reviewed table of kinds (analysis.kinds).")],
     out: Out,
     completeness: float = 0.5,
     seed: int = 0,
 ) -> None:
     """Predict robustness of families left out, with benchmarks and with clean accuracy alone."""
-    from alignsec.analysis import correlate as correlations
     from alignsec.analysis import prediction
     from alignsec.ground import tables
-    from alignsec.study.targets import middle
+    from alignsec.study import kinds as known
+    from alignsec.study.records import read_plan
 
-    tree = tables.read(benchmarks, "benchmarks")
-    found = prediction.predict(
+    found = prediction.of_plan(
         tables.read(total, "total_scores"),
-        tree[tree["is_leaf"]],
-        [middle(correlations.targets_of(tables.read(robustness, "robustness")))],
+        tables.read(benchmarks, "benchmarks"),
+        known.read(table),
+        read_plan(plan),
         completeness=completeness,
         seed=seed,
     )
@@ -238,6 +243,7 @@ def rows(
     targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
     plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
     out: Out,
+    out_twins: Annotated[Path, typer.Option(help="Networks trained both adversarially and not.")],
     covariates: Annotated[Path | None, typer.Option(help="How each model was trained.")] = None,
     identities: Annotated[Path | None, typer.Option(help="Which network a published row is.")] = None,
     sheet: Sheet = None,
@@ -246,20 +252,23 @@ def rows(
     """Say which models the primary analysis has, and why the others are not in it."""
     from alignsec.analysis import join as joining
     from alignsec.analysis import rows as selecting
+    from alignsec.analysis import twins
     from alignsec.ground import tables
     from alignsec.study.records import read_plan
 
-    known = read_sheet(sheet)
-    tree = tables.read(benchmarks, "benchmarks")
+    known, chosen = read_sheet(sheet), read_plan(plan)
+    tree, joined = tables.read(benchmarks, "benchmarks"), tables.read(total, "total_scores")
+    trained = None if covariates is None else tables.read_csv(covariates)
     found = selecting.of_study(
-        tables.read(total, "total_scores"),
+        joined,
         list(tree.loc[tree["is_leaf"], "benchmark"]),
         tables.read(targets, "robustness"),
-        read_plan(plan),
-        covariates=None if covariates is None else tables.read_csv(covariates),
+        chosen,
+        covariates=trained,
         identities=None if identities is None else tables.read_csv(identities),
         weights=None if known is None else dict(joining.weights_of(known, models).to_numpy().tolist()),
     )
+    tables.write_csv(twins.of_study(joined, tree, trained, chosen), out_twins)
     tables.write_csv(found, out)
     print(f"{int(found['primary'].sum())} of {len(found)} rows are primary")
 

@@ -40,7 +40,8 @@ _FAMILIES = [
     (r"shufflenet", "shufflenet"),
     (r"swin", "swin"),
     (r"vgg(?!-sound)", "vgg"),
-    (r"resnet", "resnet"),
+    # the checkpoint of resnet50_robust_l2_eps3, to the byte (docs/covariates.md)
+    (r"resnet|^imagenet_l2_3_0$", "resnet"),
     (r"vit", "vit"),
 ]
 

@@ -13,6 +13,7 @@ from alignsec.study.targets import kind, label
 if TYPE_CHECKING:
     import pandas as pd
 
+GIVEN = "primary, given covariates"
 PRIMARY, WITH, ONLY = "primary", "with adversarially trained", "adversarially trained only"
 SUPPORTED, SMALLER, UNTOLD, CONTRADICTED = "supported", "smaller", "cannot tell", "contradicted"
 ERROR = 0.05  # family-wise, as of the verdicts
@@ -61,7 +62,8 @@ def _of_target(table: "pd.DataFrame", target: str) -> list[str]:
     accuracies = _said(primary[primary["area"] == ENGINEERING], SUPPORTED)
     if len(accuracies):
         lines.append(f"Accuracies that go with it, no human-likeness: {'; '.join(accuracies['name'])}.")
-    return lines + _carried(table[table["area"] != ENGINEERING], set(sure["kind"]))
+    human = table[table["area"] != ENGINEERING]
+    return lines + _given(human, set(sure["kind"])) + _carried(human, set(sure["kind"]))
 
 
 def _trained(table: "pd.DataFrame", primary: "pd.DataFrame") -> str:
@@ -127,6 +129,15 @@ def _confounded(rest: "pd.DataFrame") -> list[str]:
             f"Raw correlations of which clean accuracy may leave all or nothing: {'; '.join(unsure)}."
         )
     return lines
+
+
+def _given(table: "pd.DataFrame", sure: set[str]) -> list[str]:
+    """What is left of the supported kinds where covariates are held fixed as well."""
+    mine = table[(table["rows"] == GIVEN) & table["kind"].isin(sure) & table["rho"].notna()]
+    if mine.empty:
+        return []
+    said = [f"{row['name']}, {_estimate(row)}, {_p(row['p'])}" for _, row in mine.iterrows()]
+    return [f"Supported kinds given {mine['control'].iloc[0]} jointly: {'; '.join(said)}."]
 
 
 def _carried(table: "pd.DataFrame", sure: set[str]) -> list[str]:

@@ -38,6 +38,7 @@ class Study:
     kinds : what is claimed of kinds of benchmarks (`alignsec.analysis.claims`); None: nothing
     selections : correlations over other rows (`alignsec.analysis.selections.correlate`); None likewise
     plan : what is primary; None likewise
+    twins : networks trained both adversarially and not (`alignsec.analysis.twins`); None likewise
     sources : what published sources say of their targets (`alignsec.report.described.read`)
     """
 
@@ -52,13 +53,16 @@ class Study:
     kinds: "pd.DataFrame | None" = None
     selections: "pd.DataFrame | None" = None
     plan: Plan | None = None
+    twins: "pd.DataFrame | None" = None
     sources: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> "Study":
         """The study below a folder ``results/<study>``; `AlignsecError` where a table is missing."""
         study = Layout(folder)
-        wanted = [f.name for f in fields(cls) if f.name not in ("robustness", "sources")]
+        wanted = [f.name for f in fields(cls) if f.name not in ("robustness", "sources", "twins")]
+        # studies of an earlier version have no such table
+        wanted += ["twins"] if study.twins.is_file() else []
         read = reading.read(study, [*wanted, "targets"])
         return cls(robustness=read.pop("targets"), sources=described.read(study), **read)
 

@@ -241,6 +241,11 @@ class Layout:
         return self.root / "analysis" / "rows.csv"
 
     @property
+    def twins(self) -> Path:
+        """Networks that were trained both adversarially and not, side by side; a list."""
+        return self.root / "correlations" / "twins.csv"
+
+    @property
     def selections(self) -> Path:
         """Primary targets over other rows than the primary ones; description."""
         return self.root / "correlations" / "selections.csv"
