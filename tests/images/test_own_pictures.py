@@ -129,3 +129,21 @@ def test_a_study_without_a_leaderboard_is_told_where_it_ends(tmp_path: Path) -> 
         AlignsecError, match=r"leaderboard\.source: demo .* sheet has none.*snakemake robustness"
     ):
         measure_all(rows, tmp_path, 0)
+
+
+@pytest.mark.workflow
+def test_a_run_is_refused_before_its_first_job_where_corruptions_need_larger_images(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(
+        "study: small\nzoo: {sheet: models.tsv}\nimages: {source: digits}\n"
+        "robustness: {corruptions: {names: [contrast, frost]}}\n"
+    )
+    (tmp_path / "models.tsv").write_text("model\tsource\tspec\tfamily\tnote\nm\tfactory\ta:b\t\t\n")
+    line = [str(BIN / "snakemake"), "-s", str(ROOT / "Snakefile"), "--cores", "1", "robustness"]
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [*line, "--configfile", "study.yaml"], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "frost is for images of 64 pixels and more, these have 8 × 8" in done.stdout + done.stderr
+    assert not list((tmp_path / "results").rglob("*.parquet"))
