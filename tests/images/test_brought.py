@@ -12,7 +12,7 @@ from PIL import Image
 
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
-from alignsec.images import corrupt, packing, shards, sources
+from alignsec.images import archives, corrupt, packing, shards, sources
 from alignsec.images.pixels import as_files, load
 from alignsec.report import summary
 
@@ -218,3 +218,57 @@ def test_pixels_of_brought_arrays_are_what_was_given(tmp_path: Path) -> None:
     np.savez(tmp_path / "half.npz", images=x, labels=np.arange(3))
     pixels, given = load(shards.cut("npz", str(tmp_path / "half.npz"), 0, 3, 0))
     np.testing.assert_array_equal(pixels, x[given].astype(np.float32))
+
+
+# ---- what a kill leaves, and what is refused before anything runs ------------------------------------------
+
+
+def test_unfinished_copies_of_killed_processes_are_removed_and_others_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed while it uncompresses, and one that is still at it."""
+    import subprocess
+    import sys
+
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    wait = (
+        "import sys, time\nfrom alignsec.images import archives\n"
+        "archives.shutil.disk_usage = lambda place: print('at it', flush=True) or time.sleep(600)\n"
+        "archives.members(sys.argv[1])"
+    )
+    archive = tmp_path / "a.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(__file__, "b/c.jpeg")
+    line = [sys.executable, "-c", wait, str(archive)]
+    running = [subprocess.Popen(line, stdout=subprocess.PIPE) for _ in range(2)]
+    for process in running:
+        assert process.stdout is not None and process.stdout.readline() == b"at it\n"
+    try:
+        assert len(list(cache.rglob("*.part"))) == 2
+        running[0].kill()
+        running[0].wait()
+        assert list(archives.members(str(archive))) == ["b/c.jpeg"]
+        assert len(list(cache.rglob("*.part"))) == 1
+        (copy,) = cache.rglob("*.tar")
+        assert copy.stat().st_size > 0
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def test_corruptions_of_photographs_are_refused_of_small_arrays_before_anything_runs(tmp_path: Path) -> None:
+    for name, side in (("small", 32), ("large", 64)):
+        np.savez(tmp_path / f"{name}.npz", images=np.zeros((2, 3, side, side), np.uint8), labels=np.arange(2))
+    small = r"frost is for images of 64 pixels and more, these have {0} × {0}: take of gaussian_noise"
+    with pytest.raises(AlignsecError, match=small.format(32)):
+        corrupt.check_source("npz", str(tmp_path / "small.npz"), ["contrast", "frost"])
+    with pytest.raises(AlignsecError, match=small.format(8)):
+        corrupt.check_source("digits", None, ["frost"])
+    with pytest.raises(AlignsecError, match="'frosty' is not one of"):
+        corrupt.check_source("folders", str(tmp_path), ["frosty"])
+    corrupt.check_source("npz", str(tmp_path / "large.npz"), ["frost"])
+    corrupt.check_source("npz", str(tmp_path / "small.npz"), ["contrast", "occlusion"])
+    corrupt.check_source("npz", str(tmp_path / "none.npz"), ["frost"])  # whoever reads it will say so
+    corrupt.check_source("folders", str(tmp_path), ["frost"])  # of a size that is every model's own

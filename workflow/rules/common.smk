@@ -30,6 +30,8 @@ if workflow.is_main_process:
         print(f"warning: {text}", file=sys.stderr)
 
 S = layout.of_study(CONFIG["study"])  # where every file lies
+# scores of a sheet that has models of the leaderboard; others need none before they are analysed
+ON_LEADERBOARD = S.scores if any(row["source"] == "brainscore" for row in ROWS) else []
 ATTACKS = CONFIG["robustness"]["source"] == "attack"
 AUDITED = ATTACKS and CONFIG["attack"]["audit"] is not None
 OWN = CONFIG["robustness"]["source"] != "published"

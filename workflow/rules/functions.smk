@@ -82,17 +82,22 @@ def pin(wildcards):
 
 
 def check_early():
-    """Bad scores, or a sheet that does not fit them, stop the run before its first job."""
+    """Bad scores, a sheet that does not fit them, corruptions that the images are too small for: before any job."""
     from subprocess import run
 
     found, sha256 = CONFIG["leaderboard"], CONFIG["leaderboard"]["sha256"]
-    if SHEET is None or configuration.is_remote(found["source"]) or found["source"] == "demo":
-        return
-    command = [sys.executable, "-m", "alignsec", "leaderboard", "check", "--registry", found["registry"]]
-    command += ["--sheet", SHEET, *(["--sha256", sha256] if sha256 else []), "--", found["source"]]
-    done = run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise WorkflowError(done.stderr.strip().removeprefix("error: "))
+    commands = []
+    if SHEET is not None and not configuration.is_remote(found["source"]) and found["source"] != "demo":
+        scores = ["leaderboard", "check", "--registry", found["registry"], "--sheet", SHEET]
+        commands.append([*scores, *(["--sha256", sha256] if sha256 else []), "--", found["source"]])
+    if ATTACKS and CORRUPTIONS and CONFIG["robustness"]["corruptions"]["path"] is None:
+        place, names = CONFIG["images"]["path"], [w for n in CORRUPTIONS for w in ("--corruption", n)]
+        named = ["--path", place] if place else []
+        commands.append(["images", "check", *named, *names, "--", CONFIG["images"]["source"]])
+    for command in commands:
+        done = run([sys.executable, "-m", "alignsec", *command], capture_output=True, text=True)
+        if done.returncode:
+            raise WorkflowError(done.stderr.strip().removeprefix("error: "))
 
 
 def say_where():

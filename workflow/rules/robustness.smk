@@ -53,8 +53,7 @@ if ATTACKS:
             corruptions=[S.models.corruptions(m) for m in MODELS if CORRUPTIONS],
             preflights=[S.models.preflight(m) for m in MODELS],
             sheet=path(SHEET),
-            # ImageNet top-1 of those that are on the leaderboard; other studies need none for this table
-            scores=S.scores if any(row["source"] == "brainscore" for row in ROWS) else [],
+            scores=ON_LEADERBOARD,
         output:
             models=S.own if USED else S.robustness,
             excluded=S.excluded,

@@ -40,7 +40,7 @@ rule account:
     input:
         preflight=[S.models.preflight(m) for m in MODELS],
         sheet=path(SHEET),
-        scores=S.scores,
+        scores=ON_LEADERBOARD,
     output:
         models=report(S.account, category="Models", caption="../report/zoo.rst"),
         reasons=report(S.reasons, category="Models", caption="../report/zoo.rst"),
@@ -50,10 +50,11 @@ rule account:
         "../../envs/analysis.yaml"
     params:
         folder=S.models.folder,
+        scores=option_of("--scores", "scores"),
     message:
         "Account for every model of the sheet"
     shell:
-        "alignsec zoo account --sheet {input.sheet:q} --folder {params.folder} --scores {input.scores} "
+        "alignsec zoo account --sheet {input.sheet:q} --folder {params.folder} {params.scores} "
         "--out {output.models} --out-counts {output.reasons} > {log} 2>&1"
 
 

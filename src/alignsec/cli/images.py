@@ -33,6 +33,18 @@ def shard(
 
 
 @app.command()
+def check(
+    source: str,
+    path: str | None = None,
+    corruption: Annotated[list[str] | None, typer.Option(help="To be made on the fly.")] = None,
+) -> None:
+    """Refuse corruptions that cannot be made of a source's images."""
+    from alignsec.images.corrupt import check_source
+
+    check_source(source, path, corruption or ())
+
+
+@app.command()
 def pack(
     source: str,
     out: Annotated[Path, typer.Option(help="Folder for the packs.")],

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
 from alignsec.study.catalogue import SOURCES
 from alignsec.study.layout import Models
@@ -305,6 +306,11 @@ def measure_all(sheet: "pd.DataFrame", folder: Path, seed: int) -> str:
     """
     from alignsec.demo.networks import load, untrained
 
+    if not any(SOURCES[source].trained for source in sheet["source"]):
+        raise AlignsecError(
+            "leaderboard.source: demo is measured on the demo's networks, and the sheet has none: name a "
+            "leaderboard (a file, or brain-score.org), or ask for what needs none: snakemake robustness"
+        )
     models, measured = Models(folder), {}
     for model, source, spec in zip(sheet["model"], sheet["source"], sheet["spec"], strict=True):
         if SOURCES[source].trained:

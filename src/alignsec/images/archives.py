@@ -1,5 +1,7 @@
 """Image files in tar archives, read where they are; a gzipped one through an uncompressed copy."""
 
+import contextlib
+import fcntl
 import gzip
 import hashlib
 import os
@@ -12,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from alignsec.ground.errors import AlignsecError
 
+PART = ".part"  # of an unfinished copy
 SPARE = 1 << 30  # bytes that a copy leaves free on its disk
 
 
@@ -83,8 +86,11 @@ def _plain(archive: str) -> Path:
 
 
 def _uncompress(path: Path, copy: Path) -> None:
+    _remove_left(copy.parent)
     # written aside and renamed: of two processes that do so at once, either's copy is whole
-    with tempfile.NamedTemporaryFile(dir=copy.parent, suffix=".part") as out:
+    with tempfile.NamedTemporaryFile(dir=copy.parent, suffix=PART, delete=False) as out:
+        part = Path(out.name)
+        fcntl.flock(out, fcntl.LOCK_EX)  # for as long as this process lives: see `_remove_left`
         try:
             with gzip.open(path) as source:
                 while block := source.read(1 << 24):
@@ -94,8 +100,18 @@ def _uncompress(path: Path, copy: Path) -> None:
                             "it elsewhere and name that, or set XDG_CACHE_HOME"
                         )
                     out.write(block)
+            out.flush()
+            part.replace(copy)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise AlignsecError(f"images.path: {path}: damaged or cut short ({error})") from error
-        out.flush()
-        os.link(out.name, part := copy.with_suffix(f".{os.getpid()}"))
-    part.replace(copy)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove unfinished copies whose process was killed: nobody holds their lock."""
+    for part in folder.glob(f"*{PART}"):
+        # a file system without locks, or a process that is at it: the file stays
+        with contextlib.suppress(OSError), part.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
-from alignsec.images import photographs
+from alignsec.images import npz, photographs
 from alignsec.images.shards import check_image, opened
-from alignsec.images.sources import SUFFIXES, imagenet, validation_stem
+from alignsec.images.sources import SUFFIXES, here, imagenet, validation_stem
 from alignsec.images.walk import walk
 
 if TYPE_CHECKING:
@@ -87,8 +87,12 @@ def occlusion(x: "Pixels", severity: int, rng: "np.random.Generator") -> "Pixels
     return out
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Raise ``AlignsecError`` for a corruption that cannot be made on the fly."""
+def check_names(names: Sequence[str], size: tuple[int, int] | None = None) -> None:
+    """Raise ``AlignsecError`` for a corruption that cannot be made on the fly, or not of this size.
+
+    >>> check_names(["occlusion", "contrast"], (8, 8))
+    >>> check_names(["frost"], (224, 224))
+    """
     known = [*ON_THE_FLY, *(n for n in photographs.NAMES if n not in ON_THE_FLY)]
     for name in names:
         if name not in known:
@@ -96,6 +100,17 @@ def check_names(names: Sequence[str]) -> None:
                 f"robustness.corruptions.names: {name!r} is not one of {', '.join(known)} "
                 f"(nearest: {closest(name, known)[0][0]}); others need robustness.corruptions.path"
             )
+        if size is not None and min(size) < photographs.LEAST and name not in ON_THE_FLY:
+            raise AlignsecError(
+                f"robustness.corruptions.names: {name} is for images of {photographs.LEAST} pixels and more, "
+                f"these have {size[0]} × {size[1]}: take of {', '.join(ON_THE_FLY)}"
+            )
+
+
+def check_source(source: str, path: str | None, names: Sequence[str]) -> None:
+    """`check_names` before anything is run: for arrays, of their size; that of files is every model's own."""
+    size = (8, 8) if source == "digits" else npz.size_of(here(str(path))) if source == "npz" else None
+    check_names(names, size)
 
 
 def corrupt(images: "Pixels", name: str, severity: int, seed: int) -> "Pixels":
@@ -111,12 +126,12 @@ def corrupt(images: "Pixels", name: str, severity: int, seed: int) -> "Pixels":
     """
     import numpy as np
 
-    check_names([name])
+    check_names([name], (images.shape[-2], images.shape[-1]))
     large = name in photographs.NAMES and len(images) > 0 and photographs.is_photograph(images[0])
     if not large and name not in ON_THE_FLY:
         raise AlignsecError(
-            f"robustness.corruptions.names: {name} is for images of {photographs.LEAST} pixels and more, "
-            f"these have {images.shape[-2]} × {images.shape[-1]}: take of {', '.join(ON_THE_FLY)}"
+            f"robustness.corruptions.names: {name} is for grey and colour images, these have "
+            f"{images.shape[1]} channels: take of {', '.join(ON_THE_FLY)}"
         )
     out = np.empty_like(images)
     for i, image in enumerate(images):

@@ -40,6 +40,20 @@ def read(place: str, name: str) -> "tuple[npt.NDArray[np.float32], npt.NDArray[n
     return _checked_pixels(raw, where), labels.astype(np.int64)
 
 
+def size_of(place: str) -> tuple[int, int] | None:
+    """Height and width of the images of the file at `place`, from its header; None where there is none."""
+    from numpy.lib import format as npy
+
+    file: Any = npy
+    try:
+        with zipfile.ZipFile(place) as archive, archive.open("images.npy") as held:
+            first = file.read_magic(held) == (1, 0)
+            shape = (file.read_array_header_1_0 if first else file.read_array_header_2_0)(held)[0]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
+    return (int(shape[-2]), int(shape[-1])) if len(shape) >= 3 else None
+
+
 def _check_labels(labels: "npt.NDArray[Any]", raw: "npt.NDArray[Any]", where: str) -> None:
     import numpy as np
 

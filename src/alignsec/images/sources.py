@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[np.float32]
     Labels = npt.NDArray[np.int64]
 
-SUFFIXES = {".jpeg", ".jpg", ".png"}
+SUFFIXES = {".jpeg", ".jpg", ".png", ".webp", ".gif", ".bmp"}
 CLASSES = "classes.txt"  # names of class folders, one a line: the first has label 0
 
 
@@ -80,8 +80,9 @@ class File(NamedTuple):
 
 
 def _is_image(name: PurePosixPath) -> bool:
-    # macOS leaves twins of every file, "._name", in archives
-    return name.suffix.lower() in SUFFIXES and not name.name.startswith("._")
+    # notebooks, file managers and archivers leave copies in places such as .ipynb_checkpoints: no classes
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+    return name.suffix.lower() in SUFFIXES and not hidden
 
 
 def here(place: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from alignsec.ground.reasons import Excluded, memory_excludes
 from alignsec.ground.schemas import SCHEMAS
 from alignsec.ground.tables import empty, read, write
-from alignsec.study.records import write_status
+from alignsec.study.records import read_report, write_status
 from alignsec.zoo import running
 
 if TYPE_CHECKING:
@@ -96,7 +96,18 @@ class CorruptionsJob(running.Job):
 
 
 def run(job: CorruptionsJob, memory: int | None = None) -> None:
-    """Measure in a process of its own, of so many resident bytes (None: 85 % of the machine's)."""
+    """Measure in a process of its own, of so many resident bytes (None: 85 % of the machine's).
+
+    Raises
+    ------
+    AlignsecError
+        A corruption cannot be made of images as the model takes them.
+    """
+    from alignsec.images.corrupt import check_names
+
+    if job.folder is None:
+        size = read_report(job.model.preflight).get("input_size")
+        check_names(job.names, None if size is None else (size[0], size[1]))
     running.supervised(_in_child, job, "corruptions", memory)
 
 
@@ -114,11 +125,8 @@ def corruptions(job: CorruptionsJob) -> None:
 
     from alignsec.attack.blame import excludes
     from alignsec.ground import devices
-    from alignsec.images import corrupt as made
     from alignsec.images import shards as images
 
-    if job.folder is None:
-        made.check_names(job.names)
     manifest = images.gather(read(s, "images") for s in job.shards)
     torch.set_num_threads(job.threads)
     table = empty("corruptions")

@@ -42,8 +42,8 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
     The function takes no argument and returns an ``nn.Module``: (N, C, H, W) float32 pixels in [0, 1] to (N,
     K) logits. Attributes of the module may say more: `input_size` ((height, width), default 224 × 224),
     `channels` (default 3), `num_classes` (K, to tell the logits from other outputs), and `preprocess` (image
-    files to (N, C, H, W) float32 pixels in [0, 1]; default: short side to 256/224 of the input size,
-    bilinear, then a crop of the centre).
+    files to (N, C, H, W) float32 pixels in [0, 1]; default: images of the input size as they are,
+    of others the short side to 256/224 of it, bilinear, then a crop of the centre).
 
     Raises
     ------
@@ -73,7 +73,7 @@ def wrapped(made: Any, spec: str) -> "PixelModel":
     if own is not None:
         model.preprocess, model.geometry = own, hashlib.sha256(spec.encode()).hexdigest()[:16]
     elif channels == 3:
-        model.preprocess, model.geometry = centre_crop(size), f"crop-{size[0]}x{size[1]}"
+        model.preprocess, model.geometry = centre_crop(size), f"centre-{size[0]}x{size[1]}"
     note(reached="preprocessed", mean=[0.0] * channels, std=[1.0] * channels, input_size=list(size))
     return model
 
@@ -94,7 +94,10 @@ def _size(made: Any) -> tuple[int, int]:
 
 
 def centre_crop(size: tuple[int, int]) -> "Callable[[Sequence[Path]], npt.NDArray[np.float32]]":
-    """Image files to float32 pixels (N, 3, H, W) in [0, 1]: short side resized (bilinear), centre cropped."""
+    """Image files to float32 pixels (N, 3, H, W) in [0, 1]: short side resized (bilinear), centre cropped.
+
+    An image of the size already is taken as it is.
+    """
 
     def preprocess(paths: Sequence[Path]) -> "npt.NDArray[np.float32]":
         import numpy as np
@@ -104,11 +107,10 @@ def centre_crop(size: tuple[int, int]) -> "Callable[[Sequence[Path]], npt.NDArra
         out = []
         for path in paths:
             with Image.open(path) as image:
-                fitted = ImageOps.fit(
-                    image.convert("RGB"),
-                    (round(width * SHORT_SIDE), round(height * SHORT_SIDE)),
-                    Image.Resampling.BILINEAR,
-                )
+                fitted = image.convert("RGB")
+            if fitted.size != (width, height):
+                larger = round(width * SHORT_SIDE), round(height * SHORT_SIDE)
+                fitted = ImageOps.fit(fitted, larger, Image.Resampling.BILINEAR)
             left, top = (fitted.width - width) // 2, (fitted.height - height) // 2
             cut = fitted.crop((left, top, left + width, top + height))
             out.append(np.asarray(cut, dtype=np.float32).transpose(2, 0, 1) / 255)
