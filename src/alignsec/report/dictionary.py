@@ -14,6 +14,7 @@ TEXT = "text"
 
 # column -> unit, meaning
 MEANINGS: dict[str, tuple[str, str]] = {
+    "adversarially_trained": (TEXT, "a choice: with or without networks that were trained adversarially"),
     "alike": (SHARE, "leaves on which two models agree within .0015, of those that both have"),
     "architecture": (TEXT, "convolutional, transformer, …"),
     "area": (TEXT, "V1, V2, V4, IT, behavior or engineering"),
@@ -25,6 +26,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "claim": (TEXT, "short name of a published claim"),
     "closest": (TEXT, "most similar name of the place that it was looked for in; nothing is matched by it"),
     "column": (TEXT, "column of the table"),
+    "completeness": (TEXT, "a choice: of which models a kind is the mean"),
     "control": (TEXT, "target that is held fixed: clean accuracy of the same source"),
     "control_reliability": (SHARE, "λ: part of the control's variance that is no noise of its images"),
     "copy_of": (TEXT, "the model that stands for this network"),
@@ -41,6 +43,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "epsilon": (PIXELS, "radius of the ball"),
     "evidence": (TEXT, "where the other cells come from"),
     "families_effective": (COUNT, "families, each counted by its share of the models: (Σn)² / Σn²"),
+    "families": (TEXT, "a choice: what is left out for the interval"),
     "family": (TEXT, "models that are related, and no independent evidence"),
     "fate": (TEXT, "used, excluded, unmatched or duplicate"),
     "flagged": ("true or false", "clean accuracies of source and leaderboard differ more than others' do"),
@@ -120,6 +123,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "published": ("as published", "the published number"),
     "published_target": (TEXT, "target of the published source"),
     "q": (P, "p corrected over leaves and targets of one kind of target (Benjamini and Hochberg 1995)"),
+    "quantity": (TEXT, "what two networks are compared in"),
     "r2": ("R²", "of least squares, which takes models as independent"),
     "r2_control": ("R²", "of clean accuracy alone, in families left out"),
     "raw_high": (RHO, "upper end of the interval of raw_rho"),
@@ -127,6 +131,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "raw_p": (P, "of raw_rho, family-wise"),
     "raw_rho": (RHO, "with nothing held fixed; no verdict rests on it"),
     "reason": (TEXT, "why the model could not be evaluated"),
+    "reference": ("true or false", "not broken by stock pyautoattack"),
     "rho": (RHO, "Spearman's rank correlation of score and target"),
     "rho_between": (RHO, "correlation of the families' mean ranks, weighted by size"),
     "rho_collapsed": (RHO, "where all models of the same weights are one"),
@@ -141,6 +146,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "rows": (TEXT, "which models: as the plan says, or a sensitivity"),
     "said": (TEXT, "the claim in words"),
     "sampling": (SHARE, "part of the variance between models that the number of images explains"),
+    "scale": (TEXT, "a choice: ranks, or scores and logits of accuracy"),
     "score": ("as published", "score on the leaderboard, mostly 0 to 1; empty: failed or missing"),
     "severity": ("1 to 5", "of the corruption, as in ImageNet-C"),
     "sha256": ("hexadecimal", "of the image's bytes"),
@@ -164,6 +170,9 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "tied": (SHARE, "models that share their value with another"),
     "top5": ("true or false", "the label is among the five largest logits at that setting"),
     "training": (TEXT, "how the model was trained"),
+    "twin": (TEXT, "the same network trained on ordinary images alone"),
+    "twin_input_size": ("pixels", "a side of the twin's input"),
+    "twin_value": ("as published", "of the twin"),
     "unit": (TEXT, "unit and range"),
     "value": (SHARE, "an accuracy; of a target distance, in pixel range [0, 1]"),
     "verdict": (TEXT, "supported, smaller than the margin, or cannot tell"),
@@ -208,6 +217,17 @@ OF_TABLE: dict[str, dict[str, tuple[str, str]]] = {
                     "high": ("as published", "upper end of the interval"),
                     "verdict": (TEXT, "agrees, disagrees, cannot tell or different data")},
 }  # fmt: skip
+OF_TABLE["specifications"] = {
+    "name": (TEXT, "the kind in words"),
+    "primary": ("true or false", "the choices of the primary analysis"),
+    "models": (TEXT, "a choice: one row per network, or every row"),
+    "control": (TEXT, "a choice: what is held fixed, and how"),
+    "rho": (RHO, "of the kind with these choices"),
+}
+OF_TABLE["twins"] = {
+    "value": ("as published", "of the adversarially trained network"),
+    "difference": ("as published", "value less twin_value"),
+}
 OF_TABLE["zoo/reasons"] = {
     "forward": (COUNT, "models that reached a forward pass"),
     "transient": ("true or false", "another attempt may end otherwise"),
