@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from alignsec.attack import ModelError, evaluate, evaluate_robustness, known, units, work
 from alignsec.attack.counting import Counted, Passes
-from alignsec.attack.judge import Answer
+from alignsec.attack.judge import Answer, Rows
 from alignsec.attack.ladder import Ladder
 from alignsec.attack.progress import Progress
 from alignsec.ground.errors import AlignsecError
@@ -67,10 +67,12 @@ class Scripted:
     def passes(self, unit: str) -> int:
         return {"apgd-ce": 10, "fab-t:2": 40, "square": 100}[unit]
 
-    def attack(self, unit: str, x: Tensor, y: Tensor, marks: Sequence[bytes], epsilon: float) -> Answer:
-        images = [m[0] for m in marks]
+    def attack(self, name: str, rows: Rows) -> Answer:
+        images = [m[0] for m in rows.marks]
+        unit = name if rows.ranks is None else f"{name}:{int(rows.ranks[0])}"
+        epsilon = round(float(rows.radii[0]), 6)  # as it is written in `finds`
         self.calls.append((unit, epsilon, images))
-        made = x.clone()
+        made = rows.x.clone()
         for row, image in enumerate(images):
             if (unit, image, epsilon) in self.finds:
                 made[row] = self.finds[unit, image, epsilon]

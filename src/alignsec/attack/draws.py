@@ -6,13 +6,16 @@ every device, in every batch and shard.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from alignsec.study.epsilon import Norm
+
+Values = npt.NDArray[np.float32]
 
 
 def digests(images: Tensor) -> list[bytes]:
@@ -27,45 +30,41 @@ def generator(digest: bytes, seed: int, call: str) -> np.random.Generator:
 
 
 def start_points(
-    clean: Tensor, marks: Sequence[bytes], seed: int, call: str, epsilon: float, norm: str
+    clean: Tensor, marks: Sequence[bytes], seed: int, calls: Sequence[str], radii: Tensor, norm: str
 ) -> Tensor:
-    """APGD's random start, (N, C, H, W): distributed as the reference's, drawn per image.
+    """APGD's random start, (N, C, H, W): distributed as the reference's, drawn per image and call.
 
     Linf: uniform in [-1, 1] scaled to the largest entry; L2: normal scaled to its length (arXiv 2003.01690).
     """
     draw = np.empty(clean.shape, dtype=np.float32)
-    for row, mark in zip(draw, marks, strict=True):
+    for row, mark, call in zip(draw, marks, calls, strict=True):
         rng = generator(mark, seed, call)
         t = rng.uniform(-1, 1, row.shape) if norm == Norm.LINF else rng.standard_normal(row.shape)
         row[...] = t / (np.abs(t).max() if norm == Norm.LINF else np.linalg.norm(t))
-    return clean + epsilon * torch.from_numpy(draw).to(clean.device)
+    return clean + radii.view(-1, 1, 1, 1) * torch.from_numpy(draw).to(clean.device)
 
 
-class SquareDraws:
-    """The two draw functions of the reference's Square attack, free of the batch.
+def stripes(marks: Sequence[bytes], seed: int, shape: Sequence[int]) -> Tensor:
+    """Signs of Square's start in the Linf ball, (N, C, 1, W), float32, of images of `shape` (C, H, W)."""
+    drawn = [generator(m, seed, "square").uniform(-1, 1, (shape[0], 1, shape[2])) for m in marks]
+    return torch.from_numpy(np.sign(np.stack(drawn)).astype(np.float32))
 
-    Square starts from random stripes, drawn here per image, and then moves one window at a time, the same for
-    all images of a batch. The windows and their signs come from a stream of their own that every batch starts
-    anew, so an image meets the same windows in any company.
+
+class Shared:
+    """Draws of Square that all images of a batch share, in the order in which its authors' code draws them.
+
+    Every batch starts the two streams anew, so an image meets the same windows in any company.
     """
 
-    def __init__(self, marks: Sequence[bytes], seed: int, device: torch.device | str) -> None:
-        self.marks, self.seed, self.device = marks, seed, device
-        self.stream = torch.Generator().manual_seed(seed)
+    def __init__(self, seed: int) -> None:
+        self.values = torch.Generator().manual_seed(seed)
+        self.turns = torch.Generator().manual_seed(seed)
 
-    def choice(self, shape: Sequence[int]) -> Tensor:
-        """Signs, -1 or 1; a leading axis of images with no stripes (L2's windows) shares one draw."""
-        if len(shape) == 4 and shape[-1] > 1:
-            signs = np.stack(
-                [
-                    np.sign(generator(mark, self.seed, "square").uniform(-1, 1, tuple(shape[1:])))
-                    for mark in self.marks
-                ]
-            )
-            return torch.from_numpy(signs.astype(np.float32)).to(self.device)
-        shared = [1, *shape[1:]] if len(shape) == 4 else list(shape)
-        return torch.sign(2 * torch.rand(shared, generator=self.stream) - 1).to(self.device)
+    def uniform(self, *shape: int) -> Values:
+        """Of windows and their signs, in [0, 1)."""
+        drawn: Values = torch.rand(shape, generator=self.values).numpy()
+        return drawn
 
-    def integer(self, low: int = 0, high: int = 1, shape: Sequence[int] = (1,)) -> Tensor:
-        """Integers in low .. high-1."""
-        return (low + (high - low) * torch.rand(list(shape), generator=self.stream)).long().to(self.device)
+    def turned(self, count: int) -> Iterator[bool]:
+        """Whether a window of the L2 attack is transposed."""
+        return iter((torch.rand(count, generator=self.turns).numpy() > 0.5).tolist())

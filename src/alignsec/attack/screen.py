@@ -54,13 +54,13 @@ def direction(gradient: Tensor, norm: str) -> Tensor:
     return gradient / _wide(gradient.flatten(1).norm(dim=1).clamp_min(1e-12))
 
 
-def ball(x: Tensor, clean: Tensor, epsilon: float, norm: str) -> Tensor:
-    """`x` projected on the epsilon ball around `clean`, then on [0, 1]."""
+def ball(x: Tensor, clean: Tensor, radii: Tensor, norm: str) -> Tensor:
+    """`x` projected on the balls of `radii` (N,) around `clean`, then on [0, 1]."""
     delta = x - clean
     if norm == Norm.LINF:
-        delta = delta.clamp(-epsilon, epsilon)
+        delta = delta.clamp(-_wide(radii), _wide(radii))
     else:
-        delta = delta * _wide((epsilon / size(delta, norm).clamp_min(1e-12)).clamp_max(1.0))
+        delta = delta * _wide((radii / size(delta, norm).clamp_min(1e-12)).clamp_max(1.0))
     return (clean + delta).clamp(0.0, 1.0)
 
 
@@ -140,13 +140,18 @@ class Ascent:
 
 
 def screen(
-    model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, norm: str, how: Ascent
+    model: nn.Module, images: Tensor, labels: Tensor, radii: Tensor | float, norm: str, how: Ascent
 ) -> tuple[Tensor, Tensor]:
     """Projected gradient ascent on the margin from the clean image, with falling steps.
 
-    A pool of at most `slots` images runs at once. An image leaves at its first misclassification or after
-    `steps` steps, and the next one takes its slot, so that the device stays full. Slots are looked at every
-    `repack` steps; what is found does not depend on it, nor on the company an image has.
+    A pool of at most `slots` images runs at once, each in the ball of its own radius. An image leaves at its
+    first misclassification or after `steps` steps, and the next one takes its slot, so that the device stays
+    full. Slots are looked at every `repack` steps, the only moments at which the host waits; what is found
+    does not depend on it, nor on the company an image has.
+
+    Parameters
+    ----------
+    radii : (N,) float32, or one of all images
 
     Returns
     -------
@@ -156,32 +161,33 @@ def screen(
     device, steps = images.device, how.steps
     every = how.repack or (1 if device.type == "cpu" else REPACKED)
     share = how.schedule(steps).to(device)
+    if not isinstance(radii, Tensor):
+        radii = torch.full((len(images),), radii, device=device)
     candidates = images.clone()
     found = torch.zeros(len(images), dtype=torch.bool, device=device)
     slot = torch.arange(min(how.slots, len(images)), device=device)
     waiting = len(slot)
-    age = torch.zeros_like(slot)
-    x = images[slot]
-    hit = torch.zeros(len(slot), dtype=torch.bool, device=device)
+    age, x, hit = torch.zeros_like(slot), images[slot], found[slot]
     while len(slot):
-        clean, label = images[slot], labels[slot]
+        clean, label, radius = images[slot], labels[slot], radii[slot]
         for _ in range(every):
             gap, gradient = _climbed(model, x, label, how)
             hit = hit | ((gap > 0) & (age < steps))
-            length = _wide(share[age.clamp_max(steps - 1)] * epsilon)
-            moved = ball(x + length * direction(gradient, norm), clean, epsilon, norm)
+            length = _wide(share[age.clamp_max(steps - 1)] * radius)
+            moved = ball(x + length * direction(gradient, norm), clean, radius, norm)
             # an image that was found, or has had its steps, waits where it is for the next look
             x = torch.where(_wide(hit | (age >= steps)), x, moved)
             age = age + 1
-        leaving = hit | (age >= steps)
-        candidates[slot[leaving]], found[slot[leaving]] = x[leaving], hit[leaving]
-        stay = ~leaving
-        until = min(waiting + how.slots - int(stay.sum()), len(images))
-        fresh = torch.arange(waiting, until, device=device, dtype=slot.dtype)
+        candidates.index_copy_(0, slot, x)
+        found.index_copy_(0, slot, hit)
+        stay = (~hit & (age < steps)).nonzero()[:, 0]
+        fresh = torch.arange(
+            waiting, min(waiting + how.slots - len(stay), len(images)), device=device, dtype=slot.dtype
+        )
         waiting += len(fresh)
         slot = torch.cat([slot[stay], fresh])
         age = torch.cat([age[stay], torch.zeros_like(fresh)])
-        hit = torch.cat([hit[stay], torch.zeros(len(fresh), dtype=torch.bool, device=device)])
+        hit = torch.cat([hit[stay], found[fresh]])
         x = torch.cat([x[stay], images[fresh]])
     return candidates, found
 
