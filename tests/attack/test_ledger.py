@@ -152,9 +152,9 @@ def test_a_damaged_line_is_passed_over_its_work_done_again_and_that_is_said(
     ledger = tmp_path / "a.ledger"
     first = quick(ledger)
     lines = ledger.read_bytes().splitlines(keepends=True)
-    screen = next(i for i, r in enumerate(records(ledger)) if r.get("unit") == "screen")
-    spent_there = passes_of(records(ledger)[screen])
-    lines[screen] = lines[screen].replace(b"e", b"f", 1)
+    clean = next(i for i, r in enumerate(records(ledger)) if r.get("unit") == "clean")
+    spent_there = passes_of(records(ledger)[clean])
+    lines[clean] = lines[clean].replace(b"e", b"f", 1)
     ledger.write_bytes(b"".join(lines))
     capsys.readouterr()
     again = quick(ledger)
