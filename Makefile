@@ -10,7 +10,7 @@ PARALLEL ?= -n 2 --dist loadfile
 # Some machines forbid bytecode files; a hundred short jobs would then compile torch and pandas a hundred times.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup setup-analysis run published results-page test test-all mutants lint types format lock clean
+.PHONY: help setup setup-analysis run published results-page site test test-all mutants lint types format lock clean
 help:
 	@echo "make run       set up .venv and run the demo study"
 	@echo "make published  the study of published robustness, into results/published/"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-all  the same and the tests that take long"
 	@echo "make mutants   do the tests bite? 240 changed modules (half an hour; docs/mutants.md)"
 	@echo "make setup-analysis  set up .venv for analysis-only studies: no PyTorch, an eighth of the size"
+	@echo "make site      the documentation as a site, into site/"
 	@echo "make setup | lint | types | format | lock | clean"
 
 setup: $(VENV)/.complete
@@ -52,6 +53,10 @@ published: setup
 # docs/results.md, its picture and its numbers, from a finished study of published robustness
 results-page: published
 	$(BIN)/alignsec report results --study results/published --out docs/results.md
+
+# The documentation as a site, into site/; a warning is an error.
+site: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 lint: setup
 	$(BIN)/ruff check .

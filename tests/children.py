@@ -49,6 +49,50 @@ def leaves_a_child(pid_file: str) -> None:
     time.sleep(600)
 
 
+def daemon(how: str) -> int:
+    """The process of a daemon: child of a child that is gone, in a session of its own."""
+    reading, writing = os.pipe()
+    if first := os.fork():
+        os.waitpid(first, 0)
+        return int(os.read(reading, 20))
+    os.setsid()
+    if second := os.fork():
+        os.write(writing, str(second).encode())
+        os._exit(0)
+    if how == "program":
+        os.execve("/bin/sleep", ["sleep", "600"], dict(os.environ))
+    if how == "program without an environment":
+        os.execve("/bin/sleep", ["sleep", "600"], {})
+    time.sleep(600)
+    return 0
+
+
+def detaches(how: str, then: str) -> None:
+    note(daemon=daemon(how))
+    if then == "crashes":
+        time.sleep(1)
+        os._exit(7)
+    if then == "hangs":
+        time.sleep(600)
+
+
+def crashes_at_once() -> None:
+    note(daemon=daemon("program"))
+    os._exit(7)
+
+
+def forks() -> str:
+    return "the original's" if os.fork() else "the copy's"
+
+
+def daemonises_itself() -> None:
+    if copy := os.fork():
+        note(daemon=copy)
+        os._exit(0)
+    os.setsid()
+    time.sleep(600)
+
+
 def shows_pid_and_hangs(pid_file: str) -> None:
     Path(pid_file + ".new").write_text(str(os.getpid()))
     Path(pid_file + ".new").replace(pid_file)

@@ -6,6 +6,7 @@ import os
 import shutil
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from alignsec.ground.child import note
 from alignsec.ground.errors import AlignsecError
+from tests.children import daemon
 from tests.misbehaving import Net
 
 REASONS: dict[str, str] = {}  # factory -> regular expression of its reason; "" where it can be attacked
@@ -105,6 +108,42 @@ def removes_its_folder() -> nn.Module:
 def closes_its_output() -> nn.Module:
     sys.stdout.close()
     sys.stderr = None  # type: ignore[assignment]
+    return Net()
+
+
+@ends("")
+def closes_its_descriptors() -> nn.Module:
+    for descriptor in (0, 1, 2):
+        os.close(descriptor)
+    return Net()
+
+
+@ends("")
+def forks() -> nn.Module:
+    os.fork()
+    return Net()
+
+
+@ends("")
+def leaves_a_daemon() -> nn.Module:
+    note(daemon=daemon("program without an environment"))
+    return Net()
+
+
+@ends(r"side effects: printed 9[5-9]\.\d MiB")
+def floods() -> nn.Module:
+    line = b"x" * 999_999 + b"\n"
+    for _ in range(100):
+        os.write(1, line)
+    return Net()
+
+
+@ends("crashed: the process ended with exit status 0 and no result")
+def becomes_a_daemon() -> nn.Module:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    time.sleep(600)
     return Net()
 
 

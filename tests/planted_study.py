@@ -5,10 +5,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from alignsec.analysis import parents
+from alignsec.analysis import claims, duplicates, parents
+from alignsec.analysis import plan as planning
+from alignsec.analysis import rows as selecting
+from alignsec.analysis.correlate import correlate
 from alignsec.analysis.join import side_by_side
+from alignsec.ground import tables
 from alignsec.leaderboard import export
+from alignsec.report import findings
 from alignsec.robustness import summarise
+from alignsec.study import covariates as known_covariates
+from alignsec.study import kinds as reviewed
+
+KINDS, COVARIATES = (Path(__file__).parents[1] / "config" / f"{n}.tsv" for n in ("kinds", "covariates"))
 
 PLANTED = ("Geirhos2021stylized-error_consistency", "tong.Coggan2024_fMRI.V1-rdm")
 CONFOUNDED = "SanghaviMurty2020.IT-pls"  # drives clean accuracy, and robustness through it only
@@ -76,3 +85,79 @@ def study(data_dir: Path, seed: int = 0, completeness: float = 0.5) -> tuple[pd.
     total = side_by_side(merged, list(parsed.benchmarks["benchmark"]), measured, None)
     total = parents.complete(total, parsed.benchmarks, completeness)
     return total, parsed.benchmarks, measured, parsed.scores
+
+
+# ---- kinds of benchmarks -----------------------------------------------------------------------------------
+
+TRUE = ("V1 predictivity", "V4 similarity")
+GOES_WITH_CLEAN = "error consistency"  # drives clean accuracy, and robustness through it only
+OF_FAMILIES = "perceived similarity"  # its families' means drive robustness, its models' own scores do not
+OF_TRAINED = "V2 predictivity"  # adversarially trained are those that score high, and they are robust
+TRAINED = 50
+
+
+def kinds_study(data_dir: Path, seed: int = 0) -> findings.Study:
+    """The leaderboard's 233 models with robustness that five kinds have to do with in four ways.
+
+    Made from tables through the steps of the workflow: plan, join, rows, correlations, kinds.
+    """
+    parsed, merged = leaderboard(data_dir)
+    leaves, _ = reviewed.of_leaves(reviewed.read(KINDS), parsed.benchmarks)
+    rng = np.random.default_rng(seed)
+    family = pd.factorize(merged["family"])[0]
+    score = {}
+    for kind in (*TRUE, GOES_WITH_CLEAN, OF_FAMILIES, OF_TRAINED):
+        ranks = merged[list(leaves.loc[leaves["kind"] == kind, "benchmark"])].rank(pct=True).mean(axis=1)
+        known = ranks.rank(pct=True).sub(0.5).mul(np.sqrt(12)).to_numpy()
+        score[kind] = np.where(np.isnan(known), rng.normal(size=len(known)), known)
+
+    def noise() -> np.ndarray:
+        shared = rng.normal(size=family.max() + 1)[family]
+        return 0.6 * shared + 0.8 * rng.normal(size=len(family))
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return pd.Series(values).groupby(family).transform("mean").to_numpy()
+
+    clean = score[GOES_WITH_CLEAN] + 0.5 * noise()
+    trained = (score[OF_TRAINED] + 0.2 * noise()).argsort().argsort() >= len(merged) - TRAINED
+    # kinds are correlated: what a true one shares with the others is no part of its effect
+    others = np.column_stack([np.ones(len(clean)), clean, score[OF_FAMILIES], mean(score[OF_FAMILIES]),
+                              *(score[k] for k in (GOES_WITH_CLEAN, OF_TRAINED))])  # fmt: skip
+    effects = sum(score[k] - others @ np.linalg.lstsq(others, score[k], rcond=None)[0] for k in TRUE)
+    between = mean(score[OF_FAMILIES])
+    robust = effects + 0.9 * clean + 0.85 * between / between.std() + 0.2 * noise() + 6 * trained
+    measured = _counted(merged["model"], 1 + 0.5 * clean, 0.4 * robust, rng)
+    plan = planning.choose(measured)
+    measured = planning.with_means(measured, plan)
+    targets = list(dict.fromkeys(measured["target"]))
+    total = side_by_side(merged, list(parsed.benchmarks["benchmark"]), measured, None)
+    total = parents.complete(total, parsed.benchmarks, 0.5)
+    sheet = merged[["model", "family"]].assign(training=np.where(trained, "adversarial", "standard"))
+    covariates = known_covariates.of_study(merged, known_covariates.read(COVARIATES), sheet)
+    rows = selecting.of_study(total, list(leaves["benchmark"]), measured, plan, covariates=covariates)
+    images = measured.pivot(index="model", columns="target", values="n").astype(float)
+    table = correlate(total, parsed.benchmarks, targets, images=images, flips=1000)
+    kinds, _ = claims.claims(total, leaves, plan, rows, covariates, claims.Options(images, flips=2000))
+    nothing = pd.DataFrame(columns=["model", "step", "reason"])
+    return findings.Study(
+        total, parsed.benchmarks, measured, table, nothing,
+        duplicates.compare(total, total, parsed.benchmarks, []),
+        pd.DataFrame(columns=["model", "warning", "value", "meaning"]), kinds=kinds, plan=plan,
+    )  # fmt: skip
+
+
+def _counted(
+    models: pd.Series, clean: np.ndarray, robust: np.ndarray, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Table of kind ``robustness``: logits of accuracies, counted on `IMAGES` images."""
+    correct = rng.binomial(IMAGES, 1 / (1 + np.exp(-clean)))
+    counts = {"clean_top1": correct}
+    for i, epsilon in enumerate(EPSILONS):
+        share = 1 / (1 + np.exp(0.6 * i - robust))
+        counts[summarise.target_name(epsilon, "Linf")] = rng.binomial(correct, share)
+    rows = [
+        summarise.share_row(model, target, int(count), IMAGES)
+        for target, of in counts.items()
+        for model, count in zip(models, of, strict=True)
+    ]
+    return tables.validate(pd.DataFrame(rows, columns=summarise.COLUMNS), "robustness")

@@ -312,3 +312,26 @@ def test_wilson_needs_whole_counts() -> None:
     assert binomtest(3, 10).proportion_ci(method="wilson").low == pytest.approx(
         share_row("m", "t", 3, 10)["low"]
     )
+
+
+def test_ranks_among_those_kept_are_those_of_scipy() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.integers(0, 9, (4, 30)).astype(float)
+    keep = rng.random((4, 6, 30)) < 0.7
+    values[:, :3], keep[:, :, :3] = np.nan, False
+    found = families.ranks_among(values, keep)
+    for row, mask, ranks in zip(values, keep, found, strict=True):
+        for one, got in zip(mask, ranks, strict=True):
+            wanted = rankdata(row[one])
+            np.testing.assert_array_equal(got[one], wanted - wanted.mean())
+            assert not got[~one].any()
+    # one row of values for several of those kept, as a control is
+    np.testing.assert_array_equal(families.ranks_among(values[:1], keep)[0], found[0])
+
+
+def test_drawn_signs_are_the_same_whenever_they_are_asked_for() -> None:
+    signs = families.Signs(10_000, 7)
+    once = signs.drawn(5, 3)
+    np.testing.assert_array_equal(signs.drawn(20, 3)[:, :5], once)
+    np.testing.assert_array_equal(families.Signs(10_000, 7).drawn(5, 3), once)
+    assert set(np.unique(once)) == {-1.0, 1.0}

@@ -78,13 +78,13 @@ class Scripted:
         named = [name if rank is None else f"{name}:{rank}" for rank in ranks]
         radii = [round(float(r), 6) for r in rows.radii]  # as they are written in `finds`
         self.calls.append((name, list(zip(named, images, radii, strict=True))))
-        made = rows.x.clone()
+        made, none = rows.x.clone(), torch.zeros(len(images), dtype=torch.bool)
         for row, asked in enumerate(zip(named, images, radii, strict=True)):
             if asked in self.finds:
                 made[row] = self.finds[asked]
         if self.highest is None or name != "apgd-ce":
-            return Answer(made)
-        return Answer(made, torch.tensor([self.highest[i] for i in images])[:, None, None, None])
+            return Answer(made, none)
+        return Answer(made, none, torch.tensor([self.highest[i] for i in images])[:, None, None, None])
 
 
 class Notes:

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from inspect import signature
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,6 +19,7 @@ import pytest
 import yaml
 
 from alignsec.cluster import site
+from alignsec.cluster.workflow import Cluster
 from alignsec.ground.errors import AlignsecError
 from tests.cluster.htcondor import pool as pools
 from tests.cluster.htcondor.pool import Pool, Study, wait
@@ -113,6 +116,25 @@ def test_the_study_without_a_shared_file_system_equals_the_local_one(pool: Pool,
     same_files(tmp_path / "results", study.folder / "results")
     again = study.snakemake()
     assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout
+
+
+def test_a_model_that_preflight_excludes_asks_for_no_gpu(pool: Pool) -> None:
+    config = FAULTS | {"images": {"source": "digits", "count": 4}}
+    study = Study(pool, "excluded", config, rows(MODELS[2:4]))
+    tables = [f"results/small/models/{m}/attack/0000.parquet" for m in ("cnn", "broken")]
+    assert study.snakemake("-n", *tables).returncode == 0  # preflight has said nothing yet
+    done = study.snakemake(*tables)
+    assert done.returncode == 0, done.stdout
+    gpu = ("RequestGPUs", "WantGPULab", "GPUJobLength", "AlignsecDeadline")
+    asked: dict[str, list[str]] = {}
+    # the newest first; the pool has seen other studies
+    for state, *given in pool.history("AlignsecState", *gpu):
+        if "/models/" in state:
+            asked.setdefault(state.split("/")[-3], given)
+    assert asked["broken"] == ["undefined"] * len(gpu)
+    assert asked["cnn"][:3] == ["1", "true", "short"] and asked["cnn"][3].isdigit()
+    assert len(pd.read_parquet(study.result("models/broken/attack/0000.parquet"))) == 0
+    assert "Nothing to be done" in study.snakemake("-n", *tables).stdout
 
 
 def test_gpu_jobs_match_by_their_classad_only(pool: Pool) -> None:
@@ -520,6 +542,41 @@ def test_the_image_is_fetched_beside_packs_and_has_room() -> None:
     )
     assert found["classad_AlignsecStaged"](None) == "0000.tar=ab"
     assert found["request_disk"](None, attempt=2) == "13000MB"
+
+
+@pytest.mark.parametrize("address", [None, "osdf:///chtc/staging/u/packs"])
+def test_packs_and_gpu_of_an_excluded_model_vanish(tmp_path: Path, address: str | None) -> None:
+    """Every resource of both is none, which Snakemake drops."""
+    from alignsec.images import packing
+
+    packing.pack("digits", None, 8, 4, tmp_path / "packs")
+    given = {"container_image": "docker://x", "gpu_job_lengths": "short=12", "gpu_capability": "7.5"}
+    made = Cluster.__new__(Cluster)
+    made.config = {"images": {"source": "packs", "path": str(tmp_path / "packs"), "address": address}}
+    made.sheet, made.versions, made.hours = "models.tsv", "v", {}
+    made.models = {m: {"model": m} for m in ("in", "out")}
+    made.site, made.workflow = site.read(given, 1, False), SimpleNamespace(configfiles=[])
+    asked = made.needs(
+        1000, 200, gpu=True, gpu_memory_gb=8, images=lambda _: (0, 4), wanted=lambda w: w.model == "in",
+        state=lambda _: "a.ledger",
+    )  # fmt: skip
+
+    def value(name: str, model: str) -> Any:
+        found = asked[name]
+        more = {
+            k: v for k, v in {"attempt": 1, "input": ["p.json"]}.items() if k in signature(found).parameters
+        }
+        return found(SimpleNamespace(model=model), **more)
+
+    gpu = {
+        "request_gpus", "gpus_minimum_memory", "gpus_minimum_capability", "classad_WantGPULab",
+        "classad_GPUJobLength", "classad_is_resumable", "allowed_job_duration", "classad_AlignsecDeadline",
+        "max_retries", "retry_until", "classad_AlignsecStaged",
+    }  # fmt: skip
+    assert {n for n, v in asked.items() if callable(v) and value(n, "out") is None} == gpu
+    assert not {n for n in gpu if value(n, "in") is None}
+    sent = "htcondor_transfer_input_files" if address is None else "classad_TransferInput"
+    assert "0000.tar" in value(sent, "in") and "0000.tar" not in value(sent, "out")
 
 
 def test_versions_of_both_sides_are_compared(tmp_path: Path) -> None:

@@ -65,6 +65,46 @@ def test_the_child_of_a_child_goes_too(tmp_path: Path) -> None:
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
 
 
+def alive(pid: int) -> bool:
+    """Whether the process goes on within a second."""
+    waited = time.monotonic() + 1
+    while time.monotonic() < waited:
+        try:
+            if psutil.Process(pid).status() == "zombie":
+                return False
+        except psutil.NoSuchProcess:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="detached processes are found on Linux only")
+@pytest.mark.parametrize("then", ["ends", "crashes", "hangs"])
+@pytest.mark.parametrize("how", ["copy", "program", "program without an environment"])
+def test_a_daemon_does_not_outlive_its_call(how: str, then: str, preload: tuple[str, ...]) -> None:
+    timeout = 3 if then == "hangs" else 60
+    given = {"how": how, "then": then}
+    outcome = isolation.call(children.detaches, given, timeout=timeout, preload=preload)
+    reason = outcome.excluded.reason.partition(":")[0] if outcome.excluded else ""
+    assert reason == {"ends": "", "crashes": "crashed", "hangs": "timeout"}[then]
+    assert not alive(outcome.partial["daemon"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="detached processes are found on Linux only")
+def test_a_crash_before_anyone_looked_leaves_no_daemon(preload: tuple[str, ...]) -> None:
+    outcome = isolation.call(children.crashes_at_once, {}, preload=preload)
+    assert outcome.excluded is not None
+    assert not alive(outcome.partial["daemon"])
+
+
+def test_a_copy_that_a_plugin_forks_has_no_say(preload: tuple[str, ...]) -> None:
+    for _ in range(3):
+        assert isolation.call(children.forks, {}, preload=preload).value == "the original's"
+    gone = isolation.call(children.daemonises_itself, {}, preload=preload)
+    assert gone.excluded is not None and not alive(gone.partial["daemon"])
+    assert gone.excluded.reason == "crashed: the process ended with exit status 0 and no result"
+
+
 @pytest.mark.parametrize("preload", ["()", "('json',)"], ids=["started", "forked"])
 def test_a_killed_supervisor_takes_its_child_along(tmp_path: Path, preload: str) -> None:
     code = (

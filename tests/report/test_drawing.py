@@ -27,6 +27,7 @@ from tests.report.test_figures import BENCHMARKS, TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
 # another value of every option of a figure, but of those that so few models do not show
+CHOICES = ("control", "completeness", "models", "adversarially_trained", "scale", "families")
 UNSEEN = {"tsne": {"seed"}}  # it starts from the principal components
 OTHER = {
     "heatmap": {"annotate": True, "colormap": "PuOr_r"},
@@ -56,7 +57,9 @@ def kinds_table() -> pd.DataFrame:
         }
     )
     frame = frame.assign(target=TARGETS[0], rows="primary", n=30, n_families=8, n_leaves=2, margin=0.3)
-    frame = frame.assign(hypotheses="human-likeness", control="clean_top1", within_verdict="", note="")
+    frame = frame.assign(
+        hypotheses="human-likeness", control="clean_top1", within_verdict="", leaves="A; B", note=""
+    )
     return frame.reindex(columns=list(SCHEMAS["kinds"]))
 
 
@@ -84,6 +87,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     tables.write(correlate(total, BENCHMARKS, TARGETS, flips=1000), study.correlations, "correlations")
     tables.write_csv(kinds_table(), study.kinds)
+    choices = {"target_kind": "adversarial Linf", "target": TARGETS[0], **dict.fromkeys(CHOICES, "one")}
+    other = kinds_table().assign(**choices, primary=True)
+    tables.write_csv(other[list(SCHEMAS["specifications"])], study.specifications)
     tables.write_csv(pd.DataFrame(columns=selections.COLUMNS), study.selections)
     tables.write_csv(
         pd.DataFrame({"model": ["x"], "step": "preflight", "reason": "no classifier"}), study.excluded
@@ -130,7 +136,7 @@ def test_every_section_of_looks_is_that_of_a_figure() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("heat", {}, "'heat' is not one of kinds, heatmap, forest"),
+        ("heat", {}, "'heat' is not one of kinds, specifications, heatmap"),
         ("heatmap", {"anotate": True}, "no option 'anotate'; it has annotate, colormap"),
         ("p_values", {"rows": 3}, "no option 'rows'; it has none"),
         ("heatmap", {"colormap": "viridis"}, "option colormap: 'viridis' is not one of"),

@@ -4,6 +4,7 @@ import csv
 import io
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from alignsec.analysis import correlate as statistics
 from alignsec.ground import tables
+from alignsec.ground.schemas import SCHEMAS
 from alignsec.report import explorer
 from alignsec.report.findings import Study
 
@@ -52,7 +54,28 @@ def study() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 def found(study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]) -> Study:
     total, tree, table = study
     nothing = pd.DataFrame()
-    return Study(total, tree, nothing, table, nothing, nothing, nothing)
+    return Study(total, tree, nothing, table, nothing, nothing, nothing, kinds=claimed())
+
+
+def claimed() -> pd.DataFrame:
+    """Two kinds, one of them supported, over two selections of models."""
+    kinds = pd.DataFrame(
+        {
+            "kind": ["texts", "rest"],
+            "name": ["names that <b>look</b> like markup", "the rest"],
+            "area": ["V1", "behavior"],
+            "verdict": ["supported", "cannot tell"],
+            "rho": [0.512, 0.1],
+            "low": [0.31, np.nan],
+            "high": [0.7, np.nan],
+            "raw_rho": [0.61, 0.2],
+            "p": [0.0004, 0.62],
+            "leaves": ['a<b; quo"te', "few"],
+        }
+    )
+    both = [kinds.assign(rows=rows, n=n) for rows, n in (("primary", 50), ("with adversarially trained", 60))]
+    table = pd.concat(both, ignore_index=True).assign(target=TARGETS[1], margin=0.3, n_leaves=1)
+    return table.reindex(columns=list(SCHEMAS["kinds"]))
 
 
 def test_content_is_the_tables(study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]) -> None:
@@ -134,6 +157,44 @@ def test_every_choice_shows_the_numbers_of_the_table(
             low, high = (f"{v:.2f}".replace("-", "−") for v in (row.rho_low, row.rho_high))
             assert f"[{low}, {high}]" in page.locator("#sure").inner_text()
     assert len(every) == 18 and len(checked) > 12  # choosing changes the numbers
+
+
+def test_it_opens_on_the_kinds_and_a_kind_lists_its_leaves(page: Any) -> None:
+    rows = page.locator("#kinds-table tbody tr")
+    assert rows.count() == 2
+    first = rows.nth(0).inner_text()
+    for said in ("names that <b>look</b> like markup", "50", "0.51", "0.31 to 0.70", "< .001", "supported"):
+        assert said in first
+    top = page.locator("#kinds").bounding_box()["y"]
+    assert top < page.locator("main").bounding_box()["y"]
+    page.select_option("#kinds-rows", "with adversarially trained")
+    assert "60" in rows.nth(0).inner_text() and "50" not in rows.nth(0).inner_text()
+    rows.nth(0).locator("button").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#tree button").all_inner_texts() == ["a<b", 'quo"te']
+    assert page.locator("#table tbody tr").count() == 2
+    assert page.locator("#target").input_value() == TARGETS[1]
+    assert page.locator("#tree button[aria-current=true]").inner_text() == "a<b"  # the stronger of the two
+    page.locator("#every").click()
+    assert page.locator("#tree button").count() == 5
+
+
+def test_a_screen_reader_can_use_the_page(page: Any) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    violations = axe.Axe().run(page).response["violations"]
+    assert {v["id"] for v in violations if v["impact"] in ("serious", "critical")} == set()
+
+
+def test_a_study_without_claims_opens_on_the_plot(
+    browser: Any, study: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> None:
+    path = tmp_path / "explorer.html"
+    tables.write_text(path, explorer.page(replace(found(study), kinds=None), "s"))
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.wait_for_selector("#plot .plotly .main-svg")
+    assert page.locator("#kinds").is_hidden()
+    page.close()
 
 
 def test_a_family_left_out_is_left_out(

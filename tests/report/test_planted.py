@@ -133,7 +133,7 @@ def test_the_summary_says_the_tables_numbers(study: findings.Study) -> None:
     )
     assert "Engineering benchmarks (accuracies) and AutoAttack top-1" in text
     assert "2 models: head of 365" in text
-    assert "Attacks on 1 model warned: gradients may be masked." in text
+    assert "Doubts about 1 model: gradients may be masked." in text
     row = at(study, "average_vision")
     assert f"ρ = {row['rho']:.2f} [{row['rho_low']:.2f}, {row['rho_high']:.2f}]".replace("-", "−") in text
     assert "nan" not in text

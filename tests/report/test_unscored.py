@@ -77,6 +77,7 @@ def test_tables_figures_and_explorer_are_made_and_captions_say_it(tmp_path: Path
     ):  # fmt: skip
         tables.write(frame, getattr(layout, name), kind)
     tables.write_csv(tables.empty("kinds"), layout.kinds)
+    tables.write_csv(tables.empty("specifications"), layout.specifications)
     write_json(layout.plan, choose(study.robustness))
     for name in catalogue.FIGURES:
         assert drawing.draw(name, layout.root)

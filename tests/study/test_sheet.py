@@ -71,15 +71,23 @@ def test_every_row_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert found[6].startswith("9: the name 'xxx") and "too long" in found[6]
 
 
-def test_optional_columns_are_kept_in_their_order(tmp_path: Path) -> None:
+def test_optional_columns_are_kept_in_the_order_given(tmp_path: Path) -> None:
     head = "\t".join([*sheet.COLUMNS, *sheet.OPTIONAL])
     (tmp_path / "m.tsv").write_text(f"{head}\na\tbrainscore\t\t\tn\ts\tw\tp\n")
     frame = sheet.read(tmp_path / "m.tsv")
     assert list(frame.columns) == [c.name for c in sheet.DECLARED]
     given = ["a", "brainscore", "", "a", "n", "s", "w", "p"]
     assert frame.iloc[0].tolist() == given + [""] * (len(sheet.DECLARED) - len(given))
-    swapped = "\t".join([*sheet.COLUMNS, *reversed(sheet.OPTIONAL)])
-    (tmp_path / "m.tsv").write_text(f"{swapped}\na\tbrainscore\n")
+    swapped = "\t".join([*sheet.COLUMNS, "expected_top1", "series"])
+    (tmp_path / "m.tsv").write_text(f"{swapped}\na\tbrainscore\t\t\t\t0.76\ts\n")
+    assert sheet.read(tmp_path / "m.tsv").loc[0, ["series", "expected_top1"]].tolist() == ["s", "0.76"]
+    (tmp_path / "m.tsv").write_text(f"{swapped}\na\tbrainscore\t\t\t\t76.1\ts\nb\tbrainscore\n")
+    with pytest.raises(
+        AlignsecError, match=r"m.tsv:2: expected_top1 '76\.1' is no share of images: write 0\.945"
+    ):
+        sheet.read(tmp_path / "m.tsv")
+    early = "\t".join(["series", *sheet.COLUMNS])
+    (tmp_path / "m.tsv").write_text(f"{early}\na\tbrainscore\n")
     with pytest.raises(AlignsecError, match=f"m.tsv:1: the header must be {', '.join(sheet.COLUMNS)}"):
         sheet.read(tmp_path / "m.tsv")
 

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from alignsec.study.layout import of_study
+from tests.report.test_dictionary import unexplained
 
 ROOT = Path(__file__).resolve().parents[2]
 PGD = {"pgd.linf.eps0.5": "pgd_top1@0.5/255[testbed]", "pgd.linf.eps2": "pgd_top1@2/255[testbed]",
@@ -46,6 +47,40 @@ def raw(data_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     board = pd.read_csv(next((data_dir / "brainscore").glob("leaderboard_*.csv")))
     bed = pd.read_csv(next((data_dir / "published" / "testbed").glob("*.csv")), index_col="model") / 100
     return board, bed
+
+
+def test_a_notebook_gets_the_same(
+    place: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`alignsec.relate` and the rules are one computation."""
+    import alignsec
+
+    study = of_study("published")
+    monkeypatch.setenv("ALIGNSEC_MIRROR", str(data_dir))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    board = alignsec.load_leaderboard()
+    plan = ROOT / "config" / "published" / "plan.yaml"
+    found = alignsec.relate(board, alignsec.load_published(board), plan=plan)
+    table = pd.read_csv(place / study.correlations.with_suffix(".csv"))
+    assert len(same(table, found.leaves, ["benchmark", "target"])) > 3000
+    kinds = pd.read_csv(place / study.kinds)
+    assert len(same(kinds, found.kinds, ["kind", "target", "rows"])) > 100
+
+
+def same(table: pd.DataFrame, again: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """The two side by side, their numbers equal to 1e-12."""
+    both = table.merge(again, on=key, suffixes=("", " again"), validate="1:1")
+    assert len(both) == len(table) == len(again)
+    numbers = [c for c in table if pd.api.types.is_float_dtype(table[c]) and table[c].notna().any()]
+    assert len(numbers) > 10 and "rho" in numbers
+    for column in numbers:
+        other = both[f"{column} again"].astype(float)
+        pd.testing.assert_series_equal(both[column], other, check_names=False, rtol=0, atol=1e-12)
+    return both
+
+
+def test_every_column_is_in_the_dictionary(place: Path) -> None:
+    assert unexplained(place / of_study("published").root) == {}
 
 
 def test_correlations_are_those_of_the_raw_files(place: Path, data_dir: Path) -> None:

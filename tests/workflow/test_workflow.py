@@ -121,6 +121,7 @@ def test_every_output_of_the_design_is_there(study: Path) -> None:
         "correlations/kinds.csv",
         "correlations/differences.csv",
         "correlations/prediction.csv",
+        "correlations/specifications.csv",
         "figures/heatmap.pdf",
         "figures/scatter_average.png",
         "figures/scatter_neural.pdf",
@@ -363,7 +364,7 @@ def test_analysis_of_a_table_of_ones_own(
         assert every.loc[benchmark, "rho"] == pytest.approx(rho[benchmark])
         assert every.loc[benchmark, "r2"] == pytest.approx(linregress(*pairs.to_numpy().T).rvalue ** 2)
         assert every.loc[benchmark, "n"] == len(pairs)
-    assert len(list((results / "figures").glob("*.p*"))) == 24
+    assert len(list((results / "figures").glob("*.p*"))) == 26
     merged = pd.read_parquet(results / "registry" / "merged.parquet")
     assert merged["plugin"].notna().sum() == 233
     assert not asked.exists(), asked.read_text()

@@ -38,10 +38,12 @@ def test_one_row_per_model_with_duplicates_and_gaps() -> None:
     rows = account.table(SHEET, REPORTS, {"a": 0.76, "b": 0.7, "f": 0.8}).set_index("model")
     assert rows.loc["a", "flags"] == "duplicate weights"
     assert rows.loc["a", "duplicates"] == "b"
-    # no hit among 32 where Brain-Score has .7: Wilson's 99 % interval ends at .17
-    assert rows.loc["b", "flags"] == "at chance; duplicate weights; accuracy gap"
+    # no hit among 32 where Brain-Score has .7, which has a probability of .32^32
+    assert rows.loc["b", "flags"] == "at chance; duplicate weights; below expected"
     assert rows.loc["f", "flags"] == ""
     assert rows.loc["a", "mean"] == "0.5 0.5 0.5"
+    # 24 of 32 where the leaderboard has .1
+    assert account.table(SHEET, REPORTS, {"a": 0.1}).loc[0, "flags"] == "duplicate weights; accuracy gap"
 
 
 def test_reasons_are_counted() -> None:

@@ -3,19 +3,24 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
+from alignsec.attack import job
 from alignsec.ground import tables
 from alignsec.ground.hashes import file_hash
 from alignsec.images import shards as images
 from alignsec.study import sheet
 from alignsec.study.layout import Models
-from alignsec.study.records import Report, read_report
+from alignsec.study.records import Report, read_report, read_status, write_json
+from alignsec.study.request import AttackRequest
 from alignsec.zoo import preflight
+from alignsec.zoo.running import ModelRow
 from tests import hostile
 
 
@@ -63,6 +68,37 @@ def test_a_hostile_module_has_its_reason(factory: str, on_arrays: dict[str, Repo
 @pytest.mark.parametrize("factory", hostile.FILES)
 def test_a_hostile_preprocessing_has_its_reason(factory: str, on_files: dict[str, Report]) -> None:
     check(on_files[factory], hostile.FILES[factory])
+
+
+def test_a_daemon_of_a_model_does_not_outlive_its_preflight(on_arrays: dict[str, Report]) -> None:
+    pid: Any = dict(on_arrays["leaves_a_daemon"])["daemon"]
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+@pytest.mark.parametrize("factory", ["closes_its_descriptors", "forks", "leaves_a_daemon", "floods"])
+def test_an_attack_goes_through_whatever_its_model_does_to_its_process(
+    factory: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In the supervised child of an attack job, which loads the model anew."""
+    spec = f"tests.hostile:{factory}"
+    tables.write(images.cut("digits", None, 0, 3, 0), tmp_path / "images.parquet", "images")
+    limits = preflight.Limits(side_effects="allow")
+    report = preflight.preflight(factory, "factory", spec, limits=limits)
+    write_json(tmp_path / "preflight.json", report)
+    capfd.readouterr()
+    job.run(
+        job.AttackJob(
+            model=ModelRow(factory, "factory", spec, None, tmp_path / "preflight.json"),
+            out=tmp_path / "out.parquet",
+            status=tmp_path / "status.json",
+            shard=tmp_path / "images.parquet",
+            request=AttackRequest(epsilons=(0.1,), version="custom", attacks=("apgd-ce",)),
+        )
+    )
+    status = read_status(tmp_path / "status.json")
+    assert (status["status"], status["reason"]) == ("ok", "")
+    assert len(tables.read(tmp_path / "out.parquet", "attack")) == 3
+    assert len(capfd.readouterr().err) < 3 << 20
 
 
 def test_an_error_of_ours_is_no_reason_of_a_models(tmp_path: Path) -> None:

@@ -61,9 +61,9 @@ def snakemake(folder: Path, *arguments: str) -> str:
     return run(folder, "snakemake", "--cores", "2", *files, *arguments)
 
 
-def planned(folder: Path) -> dict[str, int]:
+def planned(folder: Path, *targets: str) -> dict[str, int]:
     """Rule to number of jobs that a dry run announces."""
-    text = snakemake(folder, "-n")
+    text = snakemake(folder, "-n", *targets)
     if "Nothing to be done" in text:
         return {}
     block = text.split("Job stats:")[1].split("total")[0]

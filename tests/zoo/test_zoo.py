@@ -348,6 +348,14 @@ def test_global_changes_are_undone_and_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_copy_that_a_plugin_forks_goes_no_further() -> None:
+    with contained():
+        copy = os.fork()
+    if not copy:
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]) == 0
+
+
 def _raise(error: BaseException) -> None:
     raise error
 

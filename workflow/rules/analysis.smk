@@ -235,6 +235,34 @@ rule claims:
         "--signs {params.flips} {params.seed} --out {output.kinds} > {log} 2>&1"
 
 
+rule specify:
+    input:
+        total=S.total,
+        benchmarks=S.benchmarks,
+        targets=S.targets,
+        rows=S.rows,
+        plan=S.plan,
+        covariates=S.covariates,
+        table=path(CONFIG["analysis"]["kinds"]),
+    output:
+        report(S.specifications, category="Tables", caption="../report/specifications.rst"),
+    log:
+        S.log("specify"),
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        same_images=SAME_IMAGES,
+        completeness=CONFIG["analysis"]["completeness"],
+        seed=CONFIG["seed"],
+    message:
+        "Estimate kinds of benchmarks by other defensible choices"
+    shell:
+        "alignsec analysis specifications --total {input.total} --benchmarks {input.benchmarks} "
+        "--targets {input.targets} --rows {input.rows} --plan {input.plan} "
+        "--covariates {input.covariates} --table {input.table:q} {params.same_images} "
+        "--completeness {params.completeness} --seed {params.seed} --out {output} > {log} 2>&1"
+
+
 rule predict:
     input:
         total=S.total,

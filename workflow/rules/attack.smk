@@ -21,7 +21,7 @@ rule estimate:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        **needs(memory_gb=8, disk_gb=4, gpu=True),
+        **needs(memory_gb=8, disk_gb=4, gpu=1),
     params:
         folder=S.models.folder,
         request=always(REQUEST.to_json()),
@@ -48,6 +48,7 @@ rule attack:
         S.log("attack", MODEL, SHARD),
     benchmark:
         S.log("attack", MODEL, SHARD, suffix="tsv")
+    retries: GPU_RETRIES
     conda:
         "../../envs/models.yaml"
     threads: 1
@@ -55,12 +56,14 @@ rule attack:
         **needs(
             memory_gb=8,
             disk_gb=8,
-            gpu=True,
+            gpu=one_if_passed,
             gpu_memory_gb=8,
+            wanted=passed,
             images=shard_range,
             state=of_job(S.models.ledger),
             returns=RETURNED,
         ),
+        attempts_left=attempts_left,
     params:
         model=row("model"),
         source=row("source"),
@@ -77,4 +80,5 @@ rule attack:
         "alignsec attack run --source {params.source} --spec {params.spec:q} {params.weights} "
         "--preflight {input.preflight} --shard {input.shard} --out {output.table} --status {output.status} "
         "--request {params.request:q} --request {params.manner:q} --ledger {params.ledger} --cache {params.cache} "
-        "--threads {threads} -- {params.model:q} > {log} 2>&1"
+        "--threads {threads} "
+        "--attempts-left {resources.attempts_left} -- {params.model:q} > {log} 2>&1"

@@ -10,6 +10,7 @@ from alignsec.study import config as configuration
 from alignsec.study import published as catalogues
 from alignsec.study import sheet as sheets
 from alignsec.study.layout import MODEL, SHARD
+from alignsec.study.records import lets_pass
 
 try:
     # a relative path is the working directory's, else lies beside a configuration file, else in the clone

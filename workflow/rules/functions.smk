@@ -11,6 +11,11 @@ def row(key):
     return cell
 
 
+def option_of_row(flag, key):
+    """A params function: the option for this model's cell of a column that a sheet may lack."""
+    return lambda wildcards: option(flag, BY_FOLDER[wildcards.model].get(key) or None)
+
+
 def weights(wildcards):
     """Weights that this workflow makes; other sources bring their own."""
     trained = catalogue.SOURCES[row("source")(wildcards)].trained

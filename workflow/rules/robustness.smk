@@ -11,11 +11,20 @@ rule corruptions:
         status=S.models.corruptions_status(MODEL),
     log:
         S.log("corruptions", MODEL),
+    retries: GPU_RETRIES
     conda:
         "../../envs/models.yaml"
     threads: 1
     resources:
-        **needs(memory_gb=8, disk_gb=8, gpu=True, gpu_memory_gb=8, images=all_images),
+        **needs(
+            memory_gb=8,
+            disk_gb=8,
+            gpu=one_if_passed,
+            gpu_memory_gb=8,
+            wanted=passed,
+            images=all_images,
+        ),
+        attempts_left=attempts_left,
     params:
         model=row("model"),
         source=row("source"),
@@ -32,7 +41,8 @@ rule corruptions:
         "alignsec robustness corruptions --source {params.source} --spec {params.spec:q} "
         "{params.weights} --preflight {input.preflight} --shards {params.folder} --count {params.n_shards} "
         "--out {output.table} --status {output.status} {params.names} {params.severities} {params.path} "
-        "--cache {params.cache} --seed {params.seed} --threads {threads} -- {params.model:q} > {log} 2>&1"
+        "--cache {params.cache} --seed {params.seed} --threads {threads} "
+        "--attempts-left {resources.attempts_left} -- {params.model:q} > {log} 2>&1"
 
 
 if ATTACKS:
@@ -43,6 +53,8 @@ if ATTACKS:
             corruptions=[S.models.corruptions(m) for m in MODELS if CORRUPTIONS],
             preflights=[S.models.preflight(m) for m in MODELS],
             sheet=path(SHEET),
+            # ImageNet top-1 of those that are on the leaderboard; other studies need none for this table
+            scores=S.scores if any(row["source"] == "brainscore" for row in ROWS) else [],
         output:
             models=S.own if USED else S.robustness,
             excluded=S.excluded,
@@ -54,6 +66,7 @@ if ATTACKS:
         conda:
             "../../envs/analysis.yaml"
         params:
+            scores=option_of("--scores", "scores"),
             folder=S.models.folder,
             shards=len(SHARDS),
             corruptions=option("--corruptions", bool(CORRUPTIONS)),
@@ -65,7 +78,7 @@ if ATTACKS:
         shell:
             "alignsec robustness gather --sheet {input.sheet:q} --folder {params.folder} "
             "--shards {params.shards} {params.corruptions} {params.epsilons} --norm {params.norm} "
-            "{params.duplicates} --out {output.models} --out-excluded {output.excluded} "
+            "{params.duplicates} {params.scores} --out {output.models} --out-excluded {output.excluded} "
             "--out-warnings {output.warnings} > {log} 2>&1"
 
 elif OWN:

@@ -18,6 +18,7 @@ rule preflight:
         spec=row("spec"),
         weights=option_of("--weights", "weights"),
         images=option_of("--images", "images"),
+        expected=option_of_row("--expected-top1", "expected_top1"),
         seed=CONFIG["seed"],
         timeout=CONFIG["zoo"]["timeout"],
         memory=option("--memory", CONFIG["zoo"]["memory_gb"]),
@@ -31,7 +32,7 @@ rule preflight:
         "Preflight {params.model}"
     shell:
         "alignsec zoo preflight --source {params.source} --spec {params.spec:q} {params.weights} "
-        "{params.images} --seed {params.seed} --timeout {params.timeout} {params.memory} {params.offline} "
+        "{params.images} {params.expected} --seed {params.seed} --timeout {params.timeout} {params.memory} {params.offline} "
         "{params.exclude} --side-effects {params.side_effects} --threads {threads} --out {output} -- {params.model:q} > {log} 2>&1"
 
 

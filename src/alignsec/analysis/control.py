@@ -57,7 +57,7 @@ class Control:
         error = reliability.variance(self.value, self.images)
         if not np.nan_to_num(error).any():
             return 1.0
-        ranks = _ranks(self.value[None], have[:, None])[0]
+        ranks = families.ranks_among(self.value[None], have[:, None])[0]
         return float(reliability.of_ranks(self.value, error, have.astype(float), ranks)[0])
 
 
@@ -68,6 +68,7 @@ def leafwise(
     control: Control | None = None,
     covariates: "Floats | None" = None,
     curve: int | None = None,
+    ranks: bool = True,
 ) -> "Floats":
     """Spearman correlation of every row of `x` with `y` given the control, with and without each family.
 
@@ -81,6 +82,8 @@ def leafwise(
     covariates : (n, k) float64, held fixed too, taken as exact and as linear; NaN where a model has none
     curve : degrees of freedom of the control's spline, 1 a straight line in its ranks; None: `bends` of the
         number of models
+    ranks : else Pearson correlation of the values as they are; the control is taken as exact then, and still
+        a curve in its ranks
 
     Returns
     -------
@@ -96,11 +99,13 @@ def leafwise(
     if covariates is not None:
         have &= np.isfinite(covariates).all(1)
     curves = np.array([curve or bends(int(n)) for n in have.sum(1)])
+    if control is not None and not ranks:
+        control = Control(control.value)
     found = np.full((1 + int(family.max()) + 1, len(x)), np.nan)
     for k in np.unique(curves):
         rows = curves == k
         of = y if len(y) == 1 else y[rows]
-        found[:, rows] = _partial(x[rows], of, have[rows], family, control, covariates, int(k)).T
+        found[:, rows] = _partial(x[rows], of, have[rows], family, control, covariates, int(k), ranks).T
     return found
 
 
@@ -121,18 +126,22 @@ def _partial(
     control: Control | None,
     covariates: "Floats | None",
     curve: int,
+    ranks: bool,
 ) -> "Floats":
     """(L, 1 + F); arguments as of `leafwise`, all rows of the same curve."""
     import numpy as np
 
     out = family == np.arange(family.max() + 1)[:, None]
     # what is not of the leaf itself is computed once for all leaves of the same models
-    same, which = np.unique(have, axis=0, return_inverse=True) if len(y) == 1 else (have, np.arange(len(x)))
+    same, which = have, np.arange(len(x))
+    if len(y) == 1 < len(x):
+        same, which = np.unique(have, axis=0, return_inverse=True)
     once = same[:, None] & ~np.concatenate([np.zeros((1, len(family)), bool), out])
     keep = once[which]
     with np.errstate(invalid="ignore", divide="ignore"):
-        rx = _standard(_ranks(x, keep)[..., None], keep)[..., 0]
-        ry = _standard(_ranks(y, once)[..., None], once)[..., 0][which]
+        among = families.ranks_among if ranks else _among
+        rx = _standard(among(x, keep)[..., None], keep)[..., 0]
+        ry = _standard(among(y, once)[..., None], once)[..., 0][which]
         rho = _mean(rx * ry, keep)
         fixed = None
         if control is not None:
@@ -190,7 +199,7 @@ def _spline_of(control: Control, y: "Floats", keep: "Mask", curve: int) -> _Fixe
     """Spline of the control's ranks; see the module for what is corrected."""
     import numpy as np
 
-    ranks = _ranks(control.value[None], keep)
+    ranks = families.ranks_among(control.value[None], keep)
     n = keep.sum(-1)[..., None]
     u = np.where(keep, (ranks + (n - 1) / 2) / (n - 1), 0.0)
     basis = _centred(np.where(keep[..., None], splines.basis(u, curve), 0.0), keep)
@@ -213,7 +222,7 @@ def _spline_of(control: Control, y: "Floats", keep: "Mask", curve: int) -> _Fixe
         both = np.nan_to_num(share * (1 - control.value) / np.maximum(control.images - 1, 1))
         steps = reliability.slopes(control.value[None], error[None], weight) / (n - 1)
         climbs = reliability.slopes(share, reliability.variance(share, control.images), weight)
-        spread = np.sqrt(_mean(_ranks(y, keep) ** 2, keep))
+        spread = np.sqrt(_mean(families.ranks_among(y, keep) ** 2, keep))
         joint = np.where(keep, both[:, None] * steps * climbs, 0.0) / spread[..., None]
         together = (joint[..., None, :] @ splines.basis(u, curve, slope=True))[..., 0, :] / n
     return _Fixed(basis, unmix, together)
@@ -222,15 +231,11 @@ def _spline_of(control: Control, y: "Floats", keep: "Mask", curve: int) -> _Fixe
 # ---- sums over the models kept -----------------------------------------------------------------------------
 
 
-def _ranks(values: "Floats", keep: "Mask") -> "Floats":
-    """Centred ranks of (L or 1, n) values among those kept, (L, 1 + F, n); 0 elsewhere."""
+def _among(values: "Floats", keep: "Mask") -> "Floats":
+    """Values about their mean among those kept, (L, 1 + F, n); 0 elsewhere. As `families.ranks_among`."""
     import numpy as np
-    from scipy.stats import rankdata
 
-    # at the top, what is left out changes nobody else's rank
-    ranks = rankdata(np.where(keep, values[:, None], np.inf), axis=-1)
-    found: Floats = np.where(keep, ranks - (keep.sum(-1, keepdims=True) + 1) / 2, 0.0)
-    return found
+    return _centred(np.where(keep, values[:, None], 0.0)[..., None], keep)[..., 0]
 
 
 def _mean(values: "Floats", keep: "Mask") -> "Floats":

@@ -367,6 +367,7 @@ def write(table: "pd.DataFrame", out: Path) -> None:
     """
     if out.suffix != ".parquet":
         raise AlignsecError(f"{out}: the table is written as Parquet, CSV beside it: name it ….parquet")
+    table = tables.validate(table, "correlations")
     files = {correlations_of(out, str(b)): part for b, part in table.groupby("benchmark", sort=False)}
     if out in files:
         raise AlignsecError(f"a benchmark is called {out.stem!r}, as the table of all: rename it")
@@ -380,9 +381,10 @@ def write(table: "pd.DataFrame", out: Path) -> None:
         if _is_own(path):
             path.unlink()
     for path, part in files.items():
-        tables.write(part, path, "correlations")
+        tables.write(part, path, "correlations", checked=True)
     tables.write_csv(table, out.with_suffix(".csv"))
-    tables.write(table, out, "correlations")  # last: its existence means that the others are complete
+    # last: its existence means that the others are complete
+    tables.write(table, out, "correlations", checked=True)
 
 
 def _is_own(path: Path) -> bool:

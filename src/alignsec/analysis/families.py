@@ -134,17 +134,53 @@ def estimate(
 # ---- correlations, of all models and without each family ---------------------------------------------------
 
 
+def ranks_among(values: "Floats", keep: "npt.NDArray[np.bool_]") -> "Floats":
+    """Centred mean ranks of values among those kept, 0 elsewhere.
+
+    Each row is sorted once, whatever is left out of it: a rank is the number of those kept below.
+
+    Parameters
+    ----------
+    values : (k or 1, n) float64, finite where kept
+    keep : (k or 1, m, n) bool
+
+    Returns
+    -------
+    (k, m, n) float64
+
+    >>> import numpy as np
+    >>> ranks_among(np.array([[5.0, 7.0, 7.0, 1.0]]), np.array([[[1, 1, 1, 1], [1, 1, 1, 0]]], bool))[0]
+    array([[-0.5,  1. ,  1. , -1.5],
+           [-1. ,  0.5,  0.5,  0. ]])
+    """
+    import numpy as np
+
+    n = values.shape[-1]
+    order = np.argsort(values, axis=-1, kind="stable")
+    placed = np.take_along_axis(values, order, -1)
+    at = np.arange(n)
+    starts = np.concatenate([np.ones_like(placed[:, :1], bool), placed[:, 1:] != placed[:, :-1]], axis=-1)
+    ends = np.concatenate([starts[:, 1:], np.ones_like(starts[:, :1])], axis=-1)
+    # of the equal values around each place, the first and the one after the last
+    first = np.maximum.accumulate(np.where(starts, at, 0), axis=-1)
+    last = np.minimum.accumulate(np.where(ends, at + 1, n)[:, ::-1], axis=-1)[:, ::-1]
+    order = np.broadcast_to(order[:, None], (max(len(order), len(keep)), *keep.shape[1:]))
+    kept = np.take_along_axis(np.broadcast_to(keep, order.shape), order, -1)
+    below = np.zeros((*kept.shape[:-1], n + 1))
+    np.cumsum(kept, axis=-1, out=below[..., 1:])
+    middle = np.take_along_axis(below, np.broadcast_to(first[:, None], order.shape), -1)
+    middle += np.take_along_axis(below, np.broadcast_to(last[:, None], order.shape), -1)
+    found = np.empty(order.shape)
+    np.put_along_axis(found, order, np.where(kept, (middle - below[..., -1:]) / 2, 0.0), -1)
+    return found
+
+
 def _ranks_without(values: "Floats", family: "Ints", count: int) -> "Floats":
     """Centred ranks of (k, n) values, of all and without each family: (1 + count, k, n), 0 where left out."""
     import numpy as np
-    from scipy.stats import rankdata
 
-    out = np.concatenate([np.zeros((1, len(family)), bool), family == np.arange(count)[:, None]])[:, None]
-    # at the top, what is left out changes nobody else's rank
-    ranks = rankdata(np.where(out, np.inf, values), axis=-1)
-    middle = ((~out).sum(-1, keepdims=True) + 1) / 2
-    centred: Floats = np.where(out, 0.0, ranks - middle)
-    return centred
+    out = np.concatenate([np.zeros((1, len(family)), bool), family == np.arange(count)[:, None]])
+    return ranks_among(values, ~out[None]).swapaxes(0, 1)
 
 
 def _correlations(ranks: "Floats", partial: bool) -> "Floats":
@@ -223,7 +259,7 @@ class Signs:
 
     def __init__(self, flips: int, seed: int) -> None:
         self.flips, self.seed = flips, seed
-        self._drawn: dict[int, Floats] = {}
+        self._drawn: dict[tuple[int, int], npt.NDArray[np.int8]] = {}
 
     def exact(self, count: int) -> "Floats | None":
         """All patterns of `count` families, (2^(count-1), count); the first sign is fixed: |rho| has none."""
@@ -253,17 +289,12 @@ class Signs:
         import numpy as np
 
         width = max(64, 2 ** int(np.ceil(np.log2(count))))
-        if chunk > 0 or width > 64:
-            return self._draw(chunk, width)[:, :count]
-        if 0 not in self._drawn:
-            self._drawn[0] = self._draw(0, width)
-        return self._drawn[0][:, :count]
-
-    def _draw(self, chunk: int, width: int) -> "Floats":
-        import numpy as np
-
-        rng = np.random.default_rng([self.seed, chunk, width])
-        return rng.integers(0, 2, (_CHUNK, width)) * 2.0 - 1.0
+        if (chunk, width) not in self._drawn:
+            rng = np.random.default_rng([self.seed, chunk, width])
+            # every benchmark asks for the same ones again: a byte each, or they would fill the memory
+            self._drawn[chunk, width] = (rng.integers(0, 2, (_CHUNK, width)) * 2 - 1).astype(np.int8)
+        signs: Floats = self._drawn[chunk, width][:, :count].astype(float)
+        return signs
 
 
 def _flip(dx: "Floats", dy: "Floats", family: "Ints", signs: Signs, dz: "Floats | None") -> "Floats":

@@ -64,7 +64,9 @@ class Pooled:
         return found
 
 
-def pool(rho: "Floats", counts: "Ints", member: "Mask", used: int = 0) -> Pooled:
+def pool(
+    rho: "Floats", counts: "Ints", member: "Mask", used: int = 0, allowed: "Mask | None" = None
+) -> Pooled:
     """Mean Fisher z of each kind's leaves, and its jackknife over families across all leaves at once.
 
     Parameters
@@ -73,6 +75,7 @@ def pool(rho: "Floats", counts: "Ints", member: "Mask", used: int = 0) -> Pooled
     counts : (F, L) int, models of each family that the leaf is correlated over
     member : (L, K) bool, the leaves of each kind
     used : degrees of freedom that the control takes beyond a straight line's
+    allowed : (L,) bool, the leaves that may take part; None: those whose families allow a test
 
     Returns
     -------
@@ -82,8 +85,10 @@ def pool(rho: "Floats", counts: "Ints", member: "Mask", used: int = 0) -> Pooled
     """
     import numpy as np
 
-    fine = [not families.objection(c[c > 0], interval=False) for c in counts.T]
-    leaves = member & (np.array(fine, bool) & np.isfinite(rho).all(0))[:, None]
+    if allowed is None:
+        fine = [not families.objection(c[c > 0], interval=False) for c in counts.T]
+        allowed = np.array(fine, bool)
+    leaves = member & (allowed & np.isfinite(rho).all(0))[:, None]
     many = leaves.sum(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         weight = np.where(many > 0, leaves / many, 0.0)

@@ -5,6 +5,7 @@ and the noise look small, and moves no rank but its own.
 """
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,17 +52,27 @@ def of_ranks(values: "Floats", error: "Floats", keep: "Floats", ranks: "Floats")
     ranks : (..., n) float64, centred ranks of the values among those, 0 elsewhere
     """
     import numpy as np
-    from scipy.special import ndtr
 
-    apart = np.nan_to_num(values[:, None] - values)
-    spread = np.sqrt(np.nan_to_num(error[:, None] + error))
-    above = np.sign(apart) / 2  # P(replicate i > replicate j) - 1/2
-    noisy = spread > 0
-    above[noisy] = ndtr(apart[noisy] / spread[noisy]) - 0.5
+    above = _above(values.tobytes(), error.tobytes())
     with np.errstate(invalid="ignore", divide="ignore"):
         spearman = (ranks * (keep @ above.T)).sum(-1) / (ranks**2).sum(-1)
         found: Floats = 2 - 1 / (2 * np.sin(np.pi * spearman.clip(0, 1) / 6)) ** 2
     return found
+
+
+@lru_cache(maxsize=8)  # every target of one study is seen net of the same few accuracies
+def _above(values: bytes, error: bytes) -> "Floats":
+    """(n, n): the probability that a replicate of one value is above one of another, less 1/2."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    value, variances = np.frombuffer(values), np.frombuffer(error)
+    apart = np.nan_to_num(value[:, None] - value)
+    spread = np.sqrt(np.nan_to_num(variances[:, None] + variances))
+    above: Floats = np.sign(apart) / 2
+    noisy = spread > 0
+    above[noisy] = ndtr(apart[noisy] / spread[noisy]) - 0.5
+    return above
 
 
 def corrected(rho: float, target: float, benchmark: float = 1.0) -> float:

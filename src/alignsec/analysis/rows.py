@@ -21,6 +21,7 @@ ADVERSARIAL = "adversarial"  # as `training` of a model
 UNKNOWN = "unknown"
 # reasons for which a row is not primary, those that a selection takes back by name
 TRAINED, UNTRAINED, EXCLUDED = "adversarially trained", "not adversarially trained", "excluded by the plan: "
+COPY = "the same network as "
 # selections of rows
 EVERY, NETWORKS, PRIMARY = "every row", "one per network", "primary"
 WITH, ONLY = "with adversarially trained", "adversarially trained only"
@@ -113,7 +114,7 @@ def _why(row: Mapping[str, Any], plan: Plan) -> str:
     if not _admitted(row["identity"], plan):
         reasons.append(f"identity: {row['identity']}")
     if plan["one_per_network"] and row["copy_of"] is not None:
-        reasons.append(f"the same network as {row['copy_of']}, which has no fewer scored leaves")
+        reasons.append(f"{COPY}{row['copy_of']}, which has no fewer scored leaves")
     return "; ".join(reasons)
 
 
@@ -143,3 +144,26 @@ def selected(rows: "pd.DataFrame", which: str, source: str | None) -> list[str]:
     else:
         keep = [f and t for f, t in zip(free, trained, strict=True)]
     return list(mine.loc[keep, "model"])
+
+
+def admitted(rows: "pd.DataFrame", source: str | None, networks: bool, trained: bool) -> list[str]:
+    """The models of one source that the plan admits, whatever it says of copies and of training.
+
+    Parameters
+    ----------
+    rows : of `of_study`
+    source : of the targets; None: the study's own
+    networks : one row of each network, else every row
+    trained : with adversarially trained networks
+    """
+    mine = rows[rows["source"].isna() if source is None else rows["source"] == source]
+    free = [
+        all(r in ("", TRAINED, UNTRAINED) or r.startswith(COPY) for r in str(why).split("; "))
+        for why in mine["why"].fillna("")
+    ]
+    keep = mine[free]
+    if networks:
+        keep = keep[keep["copy_of"].isna()]
+    if not trained:
+        keep = keep[keep["training"] != ADVERSARIAL]
+    return list(keep["model"])

@@ -58,8 +58,10 @@ def _raw(u: "Floats", knots: "Floats", slope: bool) -> "Floats":
     import numpy as np
 
     def cube(at: float) -> "Floats":
-        above: Floats = np.clip(u - at, 0, None)
-        found: Floats = 3 * above**2 if slope else above**3
+        above: Floats = np.maximum(u - at, 0)
+        found: Floats = (
+            3 * above * above if slope else above * above * above
+        )  # a power takes ten times as long
         return found
 
     top = cube(knots[-1])

@@ -6,7 +6,7 @@ from math import ceil, log2
 
 import torch
 
-from alignsec.ground.reasons import out_of_memory
+from alignsec.ground.reasons import may_be_memory, out_of_memory
 
 CPU_BATCH = 64  # on a CPU larger batches are no faster, and a kill loses more
 GPU_BATCH = 1024
@@ -85,7 +85,7 @@ def largest(attempt: Callable[[int], None], limit: int) -> int:
         try:
             attempt(size)
         except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error) or not best:
+            if not (out_of_memory(error) or may_be_memory(error)) or not best:
                 raise
             release()
             return best

@@ -3,7 +3,7 @@
 A model's own code runs in two places only: in its forward pass, which is called nowhere but in `logits_of`,
 and in the backward pass, inside torch's autograd. What is raised in either is the model's, of whatever type,
 and so is what the reference attack trips over in the answers that it got; every other exception is ours and
-passes.
+passes. A device that fails while a model runs on it is neither's fault (`alignsec.ground.devices`).
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded, out_of_memory, told
+from alignsec.ground.reasons import Excluded, device_fault, not_the_models, told
 
 AUTOGRAD = ("torch.autograd", "torch.autograd.graph", "torch.autograd.function")
 
@@ -31,14 +31,15 @@ class ModelError(AlignsecError):
 def own_code(kind: str, what: str) -> Iterator[None]:
     """Around a call of the model's own code: an exception inside is a `ModelError` of this kind.
 
-    A lack of memory passes, since fewer images may fit; so does what says itself whose fault it is.
+    A lack of memory passes, since fewer images may fit, and a fault of the device, since the next attempt may
+    have a better one; so does what says itself whose fault it is.
     """
     try:
         yield
     except (AlignsecError, Excluded):
         raise
     except (Exception, SystemExit) as error:
-        if out_of_memory(error):
+        if not_the_models(error):
             raise
         raise ModelError(kind, f"{what}: {told(error)}") from error
 
@@ -82,7 +83,9 @@ def logits_of(model: nn.Module, x: Tensor, classes: int | None = None) -> Tensor
 
 
 def of_model(error: BaseException, unit: str) -> ModelError | None:
-    """What the model did wrong, of an exception raised in a unit of work; None: it is a bug of ours."""
+    """What the model did wrong, of an exception raised in a unit of work; None: the device failed, or we."""
+    if device_fault(error):
+        return None
     modules = [str(f.f_globals.get("__name__", "")) for f, _ in traceback.walk_tb(error.__traceback__)]
     if any(m in AUTOGRAD for m in modules):
         return ModelError("autograd error", f"{unit}: {told(error)}")

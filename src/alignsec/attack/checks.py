@@ -6,7 +6,10 @@ from torch import Tensor, nn
 from alignsec.attack.blame import ModelError, logits_of
 from alignsec.ground.errors import AlignsecError
 
-__all__ = ["ModelError", "inputs"]
+__all__ = ["ModelError", "inputs", "moving"]
+
+LOOKED_AT = 8  # images of the second look
+MOVING = 1e-4  # of the length of the logits, as in the reference: less is rounding
 
 
 def inputs(model: nn.Module, images: Tensor, labels: Tensor) -> int:
@@ -46,3 +49,20 @@ def inputs(model: nn.Module, images: Tensor, labels: Tensor) -> int:
             f"labels run from {int(labels.min())} to {int(labels.max())}, the model has {classes} classes",
         )
     return classes
+
+
+@torch.no_grad()
+def moving(model: nn.Module, images: Tensor) -> float:
+    """By how much logits differ between two looks at the first images, as a share of their length.
+
+    0 where that is no more than rounding: then the model gives every image one answer, as all versions but
+    rand take for granted. A submodule that its author keeps in training mode is seen here.
+
+    >>> moving(nn.Sequential(nn.Flatten(), nn.Dropout(0.5).train(False)), torch.ones(2, 1, 2, 2))
+    0.0
+    >>> moving(nn.Sequential(nn.Flatten(), nn.Dropout(0.5)), torch.ones(2, 1, 4, 4)) > 0.1
+    True
+    """
+    first, second = (logits_of(model, images[:LOOKED_AT]).float() for _ in range(2))
+    share = float(((first - second).norm(dim=1) / first.norm(dim=1).clamp_min(1e-10)).max())
+    return share if share > MOVING else 0.0

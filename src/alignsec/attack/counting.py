@@ -46,7 +46,8 @@ class Counted(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        # not by eval(): that would switch off what its author keeps on in a submodule
+        self.model, self.training = model, model.training
         self.forward_images = 0
         self.backward_images = 0
         self.classes: int | None = None

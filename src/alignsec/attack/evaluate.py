@@ -37,7 +37,7 @@ def evaluate_robustness(
     model: nn.Module,
     images: Tensor | Array,
     labels: Tensor | Array,
-    epsilons: Sequence[float | str],
+    epsilons: Sequence[float | str] | float | str,
     *,
     seed: int = 0,
     batch_size: int | None = None,
@@ -54,7 +54,7 @@ def evaluate_robustness(
     model : module in eval mode, (N, C, H, W) float32 pixels in [0, 1] to (N, K) logits
     images : (N, C, H, W) float32 in [0, 1]
     labels : (N,) integers in 0 .. K-1
-    epsilons : radii of the ball in [0, 1] pixel units, as numbers or like "1/255"; 0 < epsilon <= 0.5 for
+    epsilons : radii of the ball in [0, 1] pixel units, or one, as numbers or like "1/255"; at most 0.5 for
         Linf
     seed : seed of every random draw; each image has draws of its own
     batch_size : images per batch; None: the largest that fits, found by doubling, on a GPU; 64 on a CPU
@@ -106,7 +106,8 @@ def evaluate_robustness(
     >>> table[["robust", "stage"]].to_dict("list")
     {'robust': [True, False], 'stage': ['apgd-ce', 'screen']}
     """
-    given = {"epsilons": epsilons, "seed": seed, "batch_size": batch_size, **options}
+    radii = [epsilons] if isinstance(epsilons, str | float | int) else epsilons
+    given = {"epsilons": radii, "seed": seed, "batch_size": batch_size, **options}
     if given.get("attacks", ()) is None:
         del given["attacks"]
     request = AttackRequest.of(given)
@@ -135,9 +136,10 @@ def evaluate(
         model = model.to(place)
     with frozen(model):
         classes = checks.inputs(model, x, y)
+        moved = 0.0 if request.stochastic else checks.moving(model, x)
         marks = draws.digests(x)
         attacked = Images(x, y.long(), marks, books.keys(marks, y.tolist()))
-        counted = Counted(model).eval()
+        counted = Counted(model)
         forward = None if request.stochastic else witness(model, attacked)
         book = Ledger(ledger, identity(model, attacked, request), forward, _versions(place))
         try:
@@ -151,7 +153,8 @@ def evaluate(
     if keep is not None:
         write_kept(Path(keep), verdicts.kept)
     table.attrs["cost"] = _cost(work, place, book.damaged)
-    table.attrs["warnings"] = verdicts.warnings(len(judge.units))
+    doubts = {"attacks_left_out": len(judge.left_out), "moving_outputs": moved}
+    table.attrs["warnings"] = verdicts.warnings(len(judge.units)) | {k: v for k, v in doubts.items() if v}
     if request.stochastic:
         table.attrs["spread"] = verdicts.spread()
     return table

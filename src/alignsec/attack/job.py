@@ -54,6 +54,11 @@ def attack(job: AttackJob) -> None:
 
     The table, of kind ``attack``, is written to `job.out`, how it ended to `job.status`.
     A stochastic model is attacked with version rand.
+
+    Raises
+    ------
+    Excluded
+        "device fault": nothing is written, as another attempt may go on from the ledger.
     """
     import torch
 
@@ -66,19 +71,20 @@ def attack(job: AttackJob) -> None:
     table = empty("attack")
     excluded: Excluded | None = None
     told: dict[str, Any] = {}
-    # before CUDA is initialised, so that the job sees its own device only
-    with devices.acquire() as device:
-        try:
-            with memory_excludes(), excludes():
-                ready = running.prepare(job.model, manifest, job.cache)
-                found = _evaluated(job, ready, devices.torch_name(device))
-            told = {k: found.attrs[k] for k in ("cost", "warnings", "spread") if k in found.attrs}
-            if "top5" not in found:
-                found["top5"] = None
-            found["image"] = manifest["image"].to_numpy()[found["image"]]
-            table = found.assign(model=job.model.name)[list(SCHEMAS["attack"])]
-        except Excluded as error:
-            excluded = error
+    try:
+        # before CUDA is initialised, so that the job sees its own device only
+        with devices.acquire(what=job.model.name) as device, memory_excludes(), excludes():
+            ready = running.prepare(job.model, manifest, job.cache)
+            found = _evaluated(job, ready, devices.torch_name(device))
+        told = {k: found.attrs[k] for k in ("cost", "warnings", "spread") if k in found.attrs}
+        if "top5" not in found:
+            found["top5"] = None
+        found["image"] = manifest["image"].to_numpy()[found["image"]]
+        table = found.assign(model=job.model.name)[list(SCHEMAS["attack"])]
+    except Excluded as error:
+        if error.kind == "device fault":
+            raise
+        excluded = error
     write(table, job.out, "attack")
     checksum = images.checksum(manifest)
     write_status(job.status, job.model.name, "attack", excluded, images=checksum, **{"cost": {}, **told})

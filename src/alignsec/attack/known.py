@@ -20,8 +20,14 @@ EXACT = "float32"
 
 
 def tolerance(epsilon: float, norm: str) -> float:
-    """By how much a measured norm may exceed epsilon: float32 rounding of clean + perturbation in [0, 1]."""
-    return 1e-6 if norm == Norm.LINF else 1e-6 + 1e-5 * epsilon
+    """By how much a measured norm may exceed epsilon: float32 rounding of clean + perturbation in [0, 1].
+
+    Never by more than a hundredth of the ball.
+
+    >>> tolerance(1 / 255, "Linf"), tolerance(1e-5, "Linf") / 1e-5
+    (1e-06, 0.01)
+    """
+    return min(1e-6 if norm == Norm.LINF else 1e-6 + 1e-5 * epsilon, 0.01 * epsilon)
 
 
 def key(unit: str, epsilon: float | None) -> tuple[str, float | None]:

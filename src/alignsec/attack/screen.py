@@ -31,10 +31,13 @@ def falling(steps: int) -> Tensor:
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Largest logit of a wrong class minus the logit of the right one, (N,); positive means misclassified."""
+    """Largest logit of a wrong class minus the logit of the right one, (N,); positive means misclassified.
+
+    Where logits are not finite it is -inf: that is no adversarial.
+    """
     right = logits.gather(1, labels[:, None])[:, 0]
     wrong = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
-    return wrong - right
+    return torch.where(torch.isfinite(logits).all(1), wrong - right, -torch.inf)
 
 
 def size(delta: Tensor, norm: str) -> Tensor:
@@ -200,7 +203,8 @@ def _climbed(model: nn.Module, x: Tensor, labels: Tensor, how: Ascent) -> tuple[
         gap = margin(logits, labels)
         rise = gap if how.loss is margin else how.loss(logits, labels)
     (gradient,) = torch.autograd.grad(rise.sum(), x)
-    return gap.detach(), gradient
+    # a point whose logits are not finite is no way on, and must not take the image with it
+    return gap.detach(), torch.where(torch.isfinite(gradient), gradient, 0.0)
 
 
 @torch.no_grad()

@@ -47,6 +47,7 @@ class Batch:
     radius: Tensor  # (N, 1, 1, 1)
     best: Tensor
     gap: Tensor
+    not_finite: Tensor  # (N,) bool, whether such logits were met
 
     def standing(self, at: Tensor) -> "Batch":
         """These rows of it."""
@@ -67,34 +68,41 @@ class Square:
         self.forms: dict[tuple[int, bool], Tensor] = {}
 
     @torch.no_grad()
-    def search(self, model: nn.Module, x: Tensor, y: Tensor, marks: Sequence[bytes], radii: Tensor) -> Tensor:
+    def search(
+        self, model: nn.Module, x: Tensor, y: Tensor, marks: Sequence[bytes], radii: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """What was found of images x (N, C, H, W) with labels y (N,) in balls of radii (N,).
 
-        Returns (N, C, H, W): the first point that is no longer of the label's class, or the clean image.
+        Returns
+        -------
+        (candidates (N, C, H, W): the first point that is no longer of the label's class, or the clean image;
+        not finite (N,) bool: logits that are not were met on the way)
         """
         every = self.every or (1 if x.device.type == "cpu" else COMPACTED)
         radius = radii.view(-1, 1, 1, 1)
         shared = draws.Shared(self.seed)
         best = self._start(shared, x, marks, radius)
-        batch = Batch(torch.arange(len(x), device=x.device), x, y, radius, best, -margin(model(best), y))
+        gap = -margin(model(best), y)
+        batch = Batch(torch.arange(len(x), device=x.device), x, y, radius, best, gap, gap.isinf())
         step = self._steps(shared, x)
-        found = x.clone()
+        found, odd = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for first in range(0, QUERIES, every):
             at = (batch.gap > 0).nonzero()[:, 0]
             if len(at) < len(batch.row):
-                self._keep(batch, found)
+                self._keep(batch, found, odd)
                 batch = batch.standing(at)
             if not len(at):
-                return found
+                return found, odd
             for number in range(first, min(first + every, QUERIES)):
                 step(model, batch, number)
-        self._keep(batch, found)
-        return found
+        self._keep(batch, found, odd)
+        return found, odd
 
     @staticmethod
-    def _keep(batch: Batch, found: Tensor) -> None:
+    def _keep(batch: Batch, found: Tensor, odd: Tensor) -> None:
         fell = (batch.gap <= 0)[:, None, None, None]
         found.index_copy_(0, batch.row, torch.where(fell, batch.best, batch.x))
+        odd.index_copy_(0, batch.row, batch.not_finite)
 
     def _start(self, shared: draws.Shared, x: Tensor, marks: Sequence[bytes], radius: Tensor) -> Tensor:
         if self.norm == Norm.LINF:
@@ -183,4 +191,5 @@ def _take(model: nn.Module, batch: Batch, tried: Tensor) -> None:
     gap = -margin(model(tried), batch.y)
     better = (gap < batch.gap) & (batch.gap > 0)
     batch.best = torch.where(better[:, None, None, None], tried, batch.best)
+    batch.not_finite = batch.not_finite | (gap.isinf() & (batch.gap > 0))
     batch.gap = torch.where(better, gap, batch.gap)

@@ -74,13 +74,17 @@ class Units:
 
     @torch.no_grad()
     def votes(self, x: Tensor, y: Tensor) -> Bits:
-        """Bits of right predictions over repeated evaluations (one, unless it is stochastic), (N,)."""
+        """Bits of right predictions over repeated evaluations (one, unless it is stochastic), (N,).
+
+        What is not wrong beyond doubt counts as right: so do logits that are not finite.
+        """
         bits = np.zeros(len(x), dtype=np.int64)
         with exact_float32():
             for repeat in range(REPEATS if self.stochastic else 1):
                 # a screening job holds several batches
-                parts = [self.model(part).argmax(1) for part in torch.split(x, self.work.batch_size)]
-                bits |= (torch.cat(parts) == y).cpu().numpy().astype(np.int64) << repeat
+                logits = torch.cat([self.model(part) for part in torch.split(x, self.work.batch_size)])
+                right = (logits.argmax(1) == y) | ~torch.isfinite(logits).all(1)
+                bits |= right.cpu().numpy().astype(np.int64) << repeat
         return bits
 
     def wrong(self, bits: Bits) -> Flags:
@@ -240,6 +244,9 @@ class Units:
         """An attack of the judge, each row in its ball and, of a targeted one, towards its class."""
         answer = self._attack(batch.unit, batch)
         record = self.take(batch, answer.candidates) | {"precision": self.precision()}
+        odd = {batch.images[row] for row in answer.not_finite.nonzero()[:, 0].tolist()}
+        if odd:
+            record["not_finite"] = [row for row, image in enumerate(record["images"]) if image in odd]
         if self.request.top5 and answer.highest_loss is not None:
             record["in_top5"] = self._top5(batch, answer.highest_loss)
         return record

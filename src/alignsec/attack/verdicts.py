@@ -63,6 +63,7 @@ class Verdicts:
         self.clean_votes: npt.NDArray[np.int64] = np.zeros(n, dtype=np.int64)
         self.in_top5: dict[float, dict[int, bool]] = defaultdict(dict)
         self.dead: set[int] = set()
+        self.not_finite: set[int] = set()
         self.softmax = False
         self.votes: list[list[tuple[float, int]]] = [[] for _ in range(n)]
         self.kept: Kept = {}
@@ -88,7 +89,8 @@ class Verdicts:
         if known is not None:
             known.apply(record)
         of_row = list(rows(record))
-        self.dead.update(images[row] for row in record.get("dead", ()) if images[row] is not None)
+        for name, told in (("dead", self.dead), ("not_finite", self.not_finite)):
+            told.update(images[row] for row in record.get(name, ()) if images[row] is not None)
         for row, value in record.get("in_top5", ()):
             self.in_top5[of_row[row][2]][images[row]] = bool(value)
         for row, distance, bits in record.get("votes", ()):
@@ -181,6 +183,8 @@ class Verdicts:
             crossed = int((robust[1:] & ~robust[:-1]).sum())
         if crossed:
             found["not_monotone"] = crossed
+        if self.not_finite:
+            found["not_finite"] = len(self.not_finite)
         if self.softmax:
             found["softmax_output"] = True
         return found

@@ -15,7 +15,7 @@ from alignsec.attack.counting import Counted, Passes
 from alignsec.attack.judge import TARGETS
 from alignsec.attack.screen import margin
 from alignsec.attack.verdicts import Verdicts
-from alignsec.ground.reasons import out_of_memory
+from alignsec.ground.reasons import may_be_memory, out_of_memory
 from alignsec.study.request import AttackRequest
 
 SCREENED_AT_ONCE = 8  # batches of one screening job
@@ -71,6 +71,7 @@ class Work:
         self._numbers = {key: i for i, key in enumerate(images.keys)}
         self.left: list[Batch] = []
         self.halvings = 0
+        self.excused = False  # a library's inner error was taken for a lack of memory, which it is once
         self.shown: Callable[[Batch], None] = lambda batch: None
         for record in ledger.records:
             self._apply(self._numbered(record))
@@ -108,12 +109,14 @@ class Work:
             try:
                 result = work(batch)
             except (Exception, SystemExit) as error:
-                if not out_of_memory(error):
+                excused = may_be_memory(error) and not self.excused
+                if not (out_of_memory(error) or excused):
                     if fault := blame.of_model(error, batch.unit):
                         raise fault from error
                     raise
                 if self.batch_size <= 1:
                     raise
+                self.excused = self.excused or excused
                 failed = (str(error).splitlines() or [type(error).__name__])[0]
             else:
                 seconds = round(time.perf_counter() - start, 4)

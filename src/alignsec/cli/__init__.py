@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -54,7 +54,12 @@ class _Attack(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Moved, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+    cls=_Moved,
+    no_args_is_help=True,
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=__doc__,
 )
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(images.app, name="images")
@@ -66,8 +71,21 @@ app.add_typer(report.app, name="report")
 app.add_typer(demo.app, name="demo")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(study.config, name="config")
-for verb in (study.status, study.unlock, study.devices, study.provenance):
+for verb in (study.status, study.unlock, study.devices, study.provenance, study.cite):
     app.command()(verb)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(study.run)
+
+
+@app.callback()
+def program(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Answer what concerns no verb."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"alignsec {installed('alignsec')}")
+        raise typer.Exit
 
 
 def main() -> None:

@@ -144,6 +144,48 @@ def kinds(
 
 
 @app.command()
+def specifications(
+    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
+    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
+    targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
+    rows: Annotated[Path, typer.Option(help="Which models the primary analysis has.")],
+    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
+    covariates: Annotated[Path, typer.Option(help="What the models are and how they were trained.")],
+    table: Annotated[Path, typer.Option(help="Reviewed table of kinds (analysis.kinds).")],
+    out: Out,
+    same_images: Annotated[
+        bool | None,
+        typer.Option(
+            "--same-images/--other-images",
+            help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
+        ),
+    ] = None,
+    completeness: float = 0.5,
+    seed: int = 0,
+) -> None:
+    """Estimate every kind of benchmarks by other defensible choices too."""
+    from alignsec.analysis import claims
+    from alignsec.analysis import specifications as described
+    from alignsec.ground import tables
+    from alignsec.study import kinds as known
+    from alignsec.study.records import read_plan
+
+    measured = tables.read(targets, "robustness")
+    images = measured.pivot(index="model", columns="target", values="n").astype(float)
+    found = described.specifications(
+        tables.read(total, "total_scores"),
+        known.of_leaves(known.read(table), tables.read(benchmarks, "benchmarks"))[0],
+        read_plan(plan),
+        tables.read_csv(rows),
+        tables.read_csv(covariates),
+        claims.Options(images=images, same_images=same_images, seed=seed),
+        completeness,
+    )
+    tables.write_csv(found, out)
+    print(found.groupby("target_kind")["kind"].value_counts().groupby("target_kind").max().to_string())
+
+
+@app.command()
 def predict(
     total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
     benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],

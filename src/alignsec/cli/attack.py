@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alignsec.cli.options import Cache, Out, Source, group
+from alignsec.cli.options import AttemptsLeft, Cache, Out, Source, group
 from alignsec.study.request import AttackRequest
 
 app = group("AutoAttack at every epsilon, and what it will cost.")
@@ -90,6 +90,7 @@ def run(
     ledger: Annotated[Path | None, typer.Option(help="File that keeps what is settled.")] = None,
     cache: Cache = None,
     threads: int = 1,
+    attempts_left: AttemptsLeft = 0,
 ) -> None:
     """Attack one model on one shard of images at every epsilon."""
     from alignsec.attack import job
@@ -99,6 +100,6 @@ def run(
     job.run(
         job.AttackJob(
             model=model, out=out, status=status, cache=cache, threads=threads, request=request, shard=shard,
-            ledger=ledger,
+            ledger=ledger, attempts_left=attempts_left,
         )
     )  # fmt: skip

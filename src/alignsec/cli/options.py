@@ -16,6 +16,11 @@ Sheet = Annotated[Path | None, typer.Option(help="The model sheet.")]
 Cache = Annotated[Path | None, typer.Option(help="Folder for pixels that models share.")]
 
 
+AttemptsLeft = Annotated[
+    int, typer.Option(help="How often this is run again if it fails: until then a failing GPU is no result.")
+]
+
+
 def _known_source(text: str) -> str:
     if text not in SOURCES:
         raise typer.BadParameter(f"{text!r} is not one of {', '.join(SOURCES)}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alignsec.cli.options import Cache, Out, Sheet, Source, group, read_sheet
+from alignsec.cli.options import AttemptsLeft, Cache, Out, Sheet, Source, group, read_sheet
 from alignsec.study.layout import shard_name, shard_tables
 
 app = group("Robustness per model.")
@@ -30,6 +30,7 @@ def corruptions(
     cache: Cache = None,
     seed: int = 0,
     threads: int = 1,
+    attempts_left: AttemptsLeft = 0,
 ) -> None:
     """Measure one model's accuracy under corruptions."""
     from alignsec.robustness import corruptions as measured
@@ -39,7 +40,7 @@ def corruptions(
         measured.CorruptionsJob(
             model=ModelRow(name, source, spec, weights, preflight), out=out, status=status, cache=cache,
             threads=threads, shards=shard_tables(shards, count), names=corruption, severities=severity,
-            folder=path, seed=seed,
+            folder=path, seed=seed, attempts_left=attempts_left,
         )
     )  # fmt: skip
 
@@ -58,11 +59,13 @@ def gather(
     exclude_duplicates: Annotated[
         bool, typer.Option(help="Of models with the same weights, keep the first.")
     ] = False,
+    scores: Annotated[Path | None, typer.Option(help="Tidy scores, for ImageNet top-1.")] = None,
 ) -> None:
     """Turn per-image verdicts into accuracies per model, with intervals."""
     from alignsec.ground import tables
     from alignsec.robustness import gather as gathering
     from alignsec.study import sheet as sheets
+    from alignsec.zoo.account import top1_of
 
     found = gathering.gather(
         list(sheets.read(sheet)["model"]),
@@ -72,6 +75,7 @@ def gather(
         norm,
         with_corruptions=corruptions,
         exclude_duplicates=exclude_duplicates,
+        top1=top1_of(None if scores is None else tables.read(scores, "scores")),
     )
     tables.write_csv(found.excluded, out_excluded)
     tables.write_csv(found.warnings, out_warnings)

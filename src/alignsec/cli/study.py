@@ -49,7 +49,28 @@ def devices(
         # without a GPU nothing should hold the CPU jobs back
         print(len(found) or 10_000)
     else:
-        print("\n".join(found) or "no GPU")
+        print("\n".join(d.name for d in found) or "no GPU")
+
+
+def run(context: typer.Context) -> None:
+    """Run Snakemake with a line per job, a bar, and a failing rule's own message.
+
+    Every option is Snakemake's; without any, the demo on all cores. --verbose: its own log.
+    """
+    from alignsec.study.running import snakemake
+
+    snakemake(context.args)
+
+
+def cite(
+    study: Annotated[
+        Path | None, typer.Option(help="Folder of a finished study: what it used as well.")
+    ] = None,
+) -> None:
+    """Print what to cite, as BibTeX: the software, the question, the leaderboard, methods and data."""
+    from alignsec.report.cite import bibtex
+
+    print(bibtex(study), end="")
 
 
 def unlock(

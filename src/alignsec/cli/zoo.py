@@ -20,6 +20,9 @@ def preflight(
     spec: str = "",
     weights: Path | None = None,
     images: Annotated[Path | None, typer.Option(help="Table of labelled images, a sample.")] = None,
+    expected_top1: Annotated[
+        str, typer.Option(help="Clean accuracy published for these weights, as a share.")
+    ] = "",
     seed: int = 0,
     timeout: Annotated[float, typer.Option(help="Seconds.")] = 900,
     memory: Annotated[float | None, typer.Option(help="GiB; default: 85 % of the machine's.")] = None,
@@ -58,7 +61,10 @@ def preflight(
         for model, report in tqdm(done, total=len(rows), unit="model"):
             tqdm.write(pre.line(model, report))
         return
-    report = pre.preflight(name, source, spec or name, weights, images, seed=seed, limits=limits)
+    expected = sheets.accuracy(expected_top1)
+    report = pre.preflight(
+        name, source, spec or name, weights, images, seed=seed, limits=limits, expected=expected
+    )
     write_json(out, report)
     print(pre.line(name, report))
 

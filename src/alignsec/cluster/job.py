@@ -67,6 +67,8 @@ def environment(ad: Mapping[str, Any], scratch: Path, outside: Mapping[str, str]
         # no more memory will be asked for: a model that needs more is excluded for it, before HTCondor holds
         # the job
         found["ALIGNSEC_MEMORY_MB"] = str(int(0.9 * ad["RequestMemory"]))
+    if "AlignsecLastAttempt" in ad:
+        found["ALIGNSEC_ATTEMPTS_LEFT"] = "0" if ad["AlignsecLastAttempt"] else "1"
     if ad.get("AlignsecSimulatedGPUs"):
         found["ALIGNSEC_SIMULATED_GPUS"] = "1"
     return found

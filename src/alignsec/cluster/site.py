@@ -141,6 +141,8 @@ class Machine:
     memory_mb, gpu_memory_mb : in MB; of a GPU, 0 for any
     disk_mb : beside the image and, three times their size, the packs
     hours : of a GPU job, estimated, from the wildcards; None where unknown
+    wanted : from the wildcards, whether the job will need its GPU, as one of a model that preflight excludes
+        does not; None: it will
     """
 
     memory_mb: int
@@ -148,6 +150,7 @@ class Machine:
     gpu: bool = False
     gpu_memory_mb: int = 0
     hours: Callable[[Any], float | None] | None = None
+    wanted: Callable[[Any], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -215,8 +218,20 @@ def commands(site: Site, machine: Machine, travel: Travel, versions: str) -> dic
         found["htcondor_submit_checkpoint_exit_code"] = CHECKPOINT
         found["classad_TransferCheckpoint"] = travel.state
     if machine.gpu:
-        found |= _gpu(site, machine, resumable=travel.state is not None)
+        asked = _gpu(site, machine, resumable=travel.state is not None)
+        found |= {k: v if machine.wanted is None else _only(machine.wanted, v) for k, v in asked.items()}
     return found
+
+
+def _only(wanted: Callable[[Any], bool], value: Any) -> Callable[[Any], Any]:
+    """A resource that is none where the job does not want it; Snakemake drops such a one."""
+
+    def given(wildcards: Any) -> Any:
+        if not wanted(wildcards):
+            return None
+        return value(wildcards) if callable(value) else value
+
+    return given
 
 
 def _transfers(site: Site, travel: Travel) -> dict[str, Any]:
@@ -230,8 +245,8 @@ def _transfers(site: Site, travel: Travel) -> dict[str, Any]:
     if packs is None:
         return found
     address, name = packs.address, "path" if packs.address is None else "name"
-    found["classad_AlignsecStaged"] = lambda wildcards: " ".join(
-        f"{e[name]}={e['sha256']}" for e in packs.of(wildcards)
+    found["classad_AlignsecStaged"] = lambda wildcards: (
+        " ".join(f"{e[name]}={e['sha256']}" for e in packs.of(wildcards)) or None
     )
     if address is None:
         found["htcondor_transfer_input_files"] = lambda wildcards: ",".join(

@@ -94,6 +94,7 @@ class Cluster:
         gpu: bool = False,
         gpu_memory_gb: float = 0,
         images: Range | None = None,
+        wanted: Callable[[Any], bool] | None = None,
         state: Callable[[Any], str] | None = None,
         returns: Sequence[str] = ("{log}",),
     ) -> dict[str, Any]:
@@ -102,6 +103,7 @@ class Cluster:
         Parameters
         ----------
         images : from the wildcards, the range of images that the job reads
+        wanted : from the wildcards, whether the job will need its GPU and its images; None: it will
         state : from the wildcards, the file that must survive the job: its ledger
         returns : what comes back beside the rule's outputs
         """
@@ -112,6 +114,8 @@ class Cluster:
             reads = images  # of the rule; None no more
 
             def covering(wildcards: Any) -> list[dict[str, Any]]:
+                if wanted is not None and not wanted(wildcards):
+                    return []
                 return packs.covering(Path(section["path"]), *reads(wildcards))
 
             def sent(input: Any) -> list[str]:
@@ -120,7 +124,7 @@ class Cluster:
             packed = site.Packs(covering, section["address"], sent)
         return site.commands(
             self.site,
-            site.Machine(memory_mb, disk_mb, gpu, int(gpu_memory_gb * 1000), self._hours),
+            site.Machine(memory_mb, disk_mb, gpu, int(gpu_memory_gb * 1000), self._hours, wanted),
             site.Travel(always, list(returns), state, packed),
             self.versions,
         )

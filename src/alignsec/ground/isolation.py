@@ -3,8 +3,10 @@
 A plugin may end the process, hang, eat the memory, print without end, write where it stands. So the
 supervisor (this module: light, no torch) starts a child (`alignsec.ground.child`) in an empty working folder,
 reads what it prints up to a limit, watches its clock and resident memory (no address-space limit: CUDA
-reserves more than it uses), and ends it with all its children. Arguments go in and the result comes out as
-JSON; nothing of the child is unpickled.
+reserves more than it uses), and ends it with all its descendants, detached ones too: on Linux those that lose
+their parent become the child's (`child._die_with`), which ends them, or we have seen them; of a child that
+crashed before either, they are known by their environment and by where they stand. Arguments go in and the
+result comes out as JSON; nothing of the child is unpickled.
 """
 
 import contextlib
@@ -17,14 +19,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from alignsec.ground import child
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.reasons import Excluded
+
+if TYPE_CHECKING:
+    import psutil
 
 OUTPUT_LIMIT = 1 << 20  # bytes that a child may print at once; what is above is counted and dropped
 OUTPUT_RATE = 4 << 10  # bytes per second on top, so that the progress bar of a long job goes on
@@ -37,6 +42,7 @@ ENVIRONMENT = {
     "MPLBACKEND": "Agg",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+MARK = "ALIGNSEC_CHILD"  # whose process this is: the folder of a call
 # Told to hub libraries; zoo/loading.py closes sockets.
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -55,6 +61,7 @@ class Outcome:
     excluded: Excluded | None = None
     partial: dict[str, Any] = field(default_factory=dict)
     printed: int = 0  # bytes
+    last: str = ""  # of what it printed, the last 4 KiB
     written: list[str] = field(default_factory=list)  # files in its working folder
     seconds: float = 0.0
 
@@ -99,6 +106,7 @@ def call(
         # relative paths inside files (manifests) are meant from here, while the child stands elsewhere
         standing = {"ALIGNSEC_FOLDER": os.environ.get("ALIGNSEC_FOLDER", str(Path.cwd()))}
         variables = ENVIRONMENT | standing | (OFFLINE if offline else {}) | dict(environment or {})
+        variables |= {MARK: place}
         start = time.monotonic()
         process: subprocess.Popen[bytes] | _Forked
         if preload:
@@ -106,10 +114,12 @@ def call(
         else:
             process, opened = _start(stands, inbox, outbox, variables)
         pump = _Pump(opened)
+        descendants: set[psutil.Process] = set()
         try:
-            stopped = _watch(process, timeout, _limit(memory))
+            stopped = _watch(process, timeout, _limit(memory), descendants)
         finally:
             end(process)
+            _end_strays(descendants, place)
             # a child that ended before it opened its output leaves the pump waiting for it
             with contextlib.suppress(OSError):
                 os.close(os.open(outbox.with_suffix(".pipe"), os.O_WRONLY | os.O_NONBLOCK))
@@ -117,6 +127,7 @@ def call(
         outcome = Outcome(
             partial=_read(outbox.with_suffix(".partial")),
             printed=pump.total,
+            last=pump.last.decode("utf-8", "replace"),
             written=sorted(str(p.relative_to(stands)) for p in stands.rglob("*") if not p.is_dir()),
             seconds=round(time.monotonic() - start, 1),
         )
@@ -205,9 +216,9 @@ def _fork(
     pipe = outbox.with_suffix(".pipe")
     os.mkfifo(pipe)
     with _FORKING:
-        # the server takes this process's environment as it starts, with the first call
+        # the server takes this process's environment as it starts, with the first call; it outlives the call
         before = dict(os.environ)
-        os.environ.update(variables)
+        os.environ.update({k: v for k, v in variables.items() if k != MARK})
         try:
             context.set_forkserver_preload(list(preload))
             process = context.Process(
@@ -252,7 +263,7 @@ class _Pump(threading.Thread):
 
     def __init__(self, opened: Callable[[], BinaryIO]) -> None:
         super().__init__(daemon=True)
-        self.opened, self.total, self.dropped = opened, 0, 0
+        self.opened, self.total, self.dropped, self.last = opened, 0, 0, b""
         self.start()
 
     def run(self) -> None:
@@ -262,6 +273,7 @@ class _Pump(threading.Thread):
                 now = time.monotonic()
                 allowance, last = min(OUTPUT_LIMIT, allowance + OUTPUT_RATE * (now - last)), now
                 self.total += len(chunk)
+                self.last = (self.last + chunk)[-4096:]
                 shown = chunk[: int(allowance)]
                 allowance -= len(shown)
                 self.dropped += len(chunk) - len(shown)
@@ -272,9 +284,12 @@ class _Pump(threading.Thread):
 
 
 def _watch(
-    process: "subprocess.Popen[bytes] | _Forked", timeout: float | None, memory: int
+    process: "subprocess.Popen[bytes] | _Forked",
+    timeout: float | None,
+    memory: int,
+    descendants: "set[psutil.Process]",
 ) -> Excluded | None:
-    """Wait for the end; the reason if it had to be stopped."""
+    """Wait for the end, noting descendants; the reason if it had to be stopped."""
     import psutil
 
     start = time.monotonic()
@@ -288,21 +303,35 @@ def _watch(
                 pass
             if timeout is not None and time.monotonic() - start > timeout:
                 return Excluded(f"timeout: no end after {timeout:g} s")
-            if _resident(watched) > memory:
+            descendants.update(watched.children(recursive=True))
+            if _resident((watched, *descendants)) > memory:
                 return Excluded(f"out of memory: above {memory / 2**30:.3g} GiB of resident memory")
     process.wait()
     return None
 
 
-def _resident(process: Any) -> int:
+def _resident(processes: "Iterable[psutil.Process]") -> int:
     import psutil
 
     total = 0
-    with contextlib.suppress(psutil.Error):
-        for one in (process, *process.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                total += one.memory_info().rss
+    for one in processes:
+        with contextlib.suppress(psutil.Error):
+            # the number may be another process's by now
+            total += one.memory_info().rss if one.is_running() else 0
     return total
+
+
+def _end_strays(descendants: "set[psutil.Process]", place: str) -> None:
+    """Kill what a child left that ended too early to do so itself.
+
+    That is descendants that were seen, and what carries its mark or stands in its folder.
+    """
+    import psutil
+
+    for one in (*descendants, *psutil.process_iter()):
+        with contextlib.suppress(psutil.Error):
+            if one in descendants or one.environ().get(MARK) == place or one.cwd().startswith(place):
+                one.kill()
 
 
 def end(process: "subprocess.Popen[bytes] | _Forked") -> None:

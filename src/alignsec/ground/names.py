@@ -43,6 +43,16 @@ def encode(name: str) -> str:
     return encoded
 
 
+def decode(encoded: str) -> str:
+    """The name that `encode` gave this form; what is none of its forms is left as it is.
+
+    >>> decode(encode("Ünnötig: 1/4"))
+    'Ünnötig: 1/4'
+    """
+    raw = re.sub(rb"_([0-9a-f]{2})", lambda m: bytes.fromhex(m[1].decode()), encoded.encode())
+    return raw.decode("utf-8", errors="replace")
+
+
 def closest(name: str, candidates: Iterable[str], n: int = 1) -> list[tuple[str, float]]:
     """The `n` candidates most like `name`, each with a similarity in [0, 1], best first."""
     import difflib

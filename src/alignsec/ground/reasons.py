@@ -4,6 +4,7 @@ Imports nothing heavy: the process that supervises a plugin knows it as well.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ KINDS: dict[str, Kind] = {
     "weights unavailable": Kind("a file of weights or code cannot be fetched", transient=True),
     "weights damaged": Kind("the file of weights is no state dict"),
     "weights of another network": Kind("the state dict does not fit the network"),
+    "quantised weights": Kind("weights in integers: no gradient reaches the pixels through them"),
     "unsafe weights": Kind("the file of weights holds pickled objects, which loading it would execute"),
     "no classifier": Kind("what the model returns is no finite (N, classes) logits"),
     "head of N": Kind("the classes are not the thousand of ImageNet, or not those of the images"),
@@ -42,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "crashed": Kind("the process that held the model ended by itself"),
     "out of memory": Kind("the memory limit was reached", transient=True),
     "timeout": Kind("the time limit was reached", transient=True),
+    "device fault": Kind("the device failed, not the model; it and its host are named", transient=True),
     "killed": Kind("the process that held the model was killed from outside", transient=True),
 }
 
@@ -51,7 +54,10 @@ FLAGS: dict[str, str] = {
     "stochastic": "logits differ between forward passes: attacked with AutoAttack's version rand",
     "probabilities": "the outputs are probabilities, not logits: gradients may vanish",
     "duplicate weights": "another model of the study has the same weights",
-    "accuracy gap": "clean accuracy on the sample is far from Brain-Score's own ImageNet top-1",
+    "batch dependent": "logits of an image depend on the others in its batch, and so does every verdict",
+    "several outputs": "the module returns several tensors: that with the study's number of classes is taken",
+    "below expected": "clean accuracy is below what is published for these weights, by more than chance",
+    "accuracy gap": "clean accuracy is above Brain-Score's own ImageNet top-1, by more than chance",
 }
 
 
@@ -83,6 +89,11 @@ class Excluded(Exception):
             transient = KINDS[kind_of(reason)].transient
         super().__init__(reason, transient)  # all arguments, so that it survives pickling
         self.reason, self.transient = reason, transient
+
+    @property
+    def kind(self) -> str:
+        """Which of `KINDS` the reason is."""
+        return kind_of(self.reason)
 
     def __str__(self) -> str:
         return self.reason
@@ -118,8 +129,67 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = message(error).lower()
-    words = ("out of memory", "not enough memory", "can't allocate memory")
+    # the libraries of a device say it as their status
+    status = ("alloc_failed", "allocation_failed")
+    words = ("out of memory", "not enough memory", "can't allocate memory", *status)
     return isinstance(error, RuntimeError) and any(w in text for w in words)
+
+
+# As torch begins what the driver of a device or one of its libraries reports (in its c10/cuda/CUDAException.h
+# and ATen/cuda/Exceptions.h) …
+_REPORTED = re.compile(
+    r"\b((CUDA|HIP)( driver| unknown)? error|cu(DNN|FFT|SOLVER|SPARSE|DSS)( Frontend)? error"
+    r"|CUDA driver initialization failed|NVML_SUCCESS)\b",
+    re.IGNORECASE,
+)
+# … and what of it is about that which was asked of the device: no other one would do it either
+_ASKED_WRONGLY = (
+    "device-side assert", "invalid argument", "invalid configuration argument", "too many resources",
+    "_not_supported", "_invalid_value", "_bad_param",
+)  # fmt: skip
+
+
+def device_fault(error: BaseException) -> bool:
+    """Whether the device failed, and not the code that ran on it; `torch` is not imported to ask.
+
+    An error that a model's code made of one, or raised while it handled one, is one as well.
+
+    >>> device_fault(RuntimeError("CUDA error: uncorrectable ECC error encountered"))
+    True
+    >>> device_fault(RuntimeError("CUDA error: device-side assert triggered"))
+    False
+    """
+    return any(_is_fault(one) for one in chain(error))
+
+
+def _is_fault(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError) and not out_of_memory(error) and tells_fault(message(error))
+
+
+def tells_fault(text: str) -> bool:
+    """Whether a text reports that the device failed, as torch words it."""
+    return _REPORTED.search(text) is not None and not any(w in text.lower() for w in _ASKED_WRONGLY)
+
+
+def may_be_memory(error: BaseException) -> bool:
+    """Whether a library of the device reports what it also reports where it finds no memory for itself."""
+    text = message(error).lower()
+    return device_fault(error) and ("_internal_error" in text or "_not_initialized" in text)
+
+
+def not_the_models(error: BaseException) -> bool:
+    """Whether no code of a model is to blame, whatever raised it: memory ran out, or the device failed."""
+    return out_of_memory(error) or device_fault(error)
+
+
+def chain(error: BaseException) -> list[BaseException]:
+    """The error, what it was raised from, and what it was raised while handling."""
+    found: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and all(one is not f for f in found):
+        found.append(one)
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return found
 
 
 @contextlib.contextmanager
@@ -137,8 +207,8 @@ def memory_excludes() -> Iterator[None]:
 def theirs(kind: str) -> Iterator[None]:
     """Around code of a model's own, and nothing else: what it raises becomes `Excluded` of this kind.
 
-    `sys.exit` too; an allocation that failed becomes "out of memory". A user's Ctrl-C passes: a plugin that
-    raises one is ended with its process (`alignsec.ground.isolation`).
+    `sys.exit` too; an allocation that failed becomes "out of memory", a fault of the device "device fault". A
+    user's Ctrl-C passes: a plugin that raises one is ended with its process (`alignsec.ground.isolation`).
     """
     try:
         yield
@@ -147,4 +217,4 @@ def theirs(kind: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if out_of_memory(error):
             raise Excluded("out of memory") from error
-        raise Excluded(f"{kind}: {told(error)}") from error
+        raise Excluded(f"{'device fault' if device_fault(error) else kind}: {told(error)}") from error

@@ -175,12 +175,16 @@ def validate(frame: "pd.DataFrame", schema: str) -> "pd.DataFrame":
         raise AlignsecError(f"a table of kind {schema!r} does not hold its schema:\n{detail}") from error
 
 
-def write(frame: "pd.DataFrame", path: Path | str, schema: str) -> None:
-    """Validate against `schema` and write Parquet atomically; the schema's name goes into the metadata."""
+def write(frame: "pd.DataFrame", path: Path | str, schema: str, *, checked: bool = False) -> None:
+    """Validate against `schema` and write Parquet atomically; the schema's name goes into the metadata.
+
+    `checked`: the frame is what `validate` returned, or some rows of it.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pandas(validate(frame, schema), preserve_index=False)
+    frame = frame if checked else validate(frame, schema)
+    table = pa.Table.from_pandas(frame, preserve_index=False)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), KIND: schema.encode()})
     with atomic(path) as temporary:
         pq.write_table(table, temporary)

@@ -171,12 +171,12 @@ def _written(path: Path) -> "pd.DataFrame":
 
 def _demo(sheet: "pd.DataFrame") -> "pd.DataFrame":
     """The models of a sheet that this package loads itself."""
+    from importlib.metadata import version
+
     import pandas as pd
 
-    from alignsec import __version__
-
     models = sheet.loc[sheet["source"] == "demo", "model"].reset_index(drop=True)
-    return pd.DataFrame({"model": models, "plugin": "alignsec.demo", "package_version": __version__})
+    return pd.DataFrame({"model": models, "plugin": "alignsec.demo", "package_version": version("alignsec")})
 
 
 @lru_cache(maxsize=2)

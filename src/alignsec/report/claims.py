@@ -1,4 +1,8 @@
-"""What may be said of kinds of benchmarks, in sentences made from the table of kind ``kinds``."""
+"""What may be said of kinds of benchmarks, in sentences made from the table of kind ``kinds``.
+
+A correlation that is not what it looks like is named for what it is: gone with clean accuracy, the families'
+and not their models', or carried by networks that were trained adversarially.
+"""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -9,14 +13,16 @@ from alignsec.study.targets import kind, label
 if TYPE_CHECKING:
     import pandas as pd
 
-PRIMARY, ONLY = "primary", "adversarially trained only"
-SUPPORTED, SMALLER, UNTOLD = "supported", "smaller", "cannot tell"
+PRIMARY, WITH, ONLY = "primary", "with adversarially trained", "adversarially trained only"
+SUPPORTED, SMALLER, UNTOLD, CONTRADICTED = "supported", "smaller", "cannot tell", "contradicted"
+ERROR = 0.05  # family-wise, as of the verdicts
 
 
 def sentences(kinds: "pd.DataFrame | None") -> list[str]:
-    """A few for each primary target that is no clean accuracy: what is supported, what is too small to
-    matter, what cannot be told, and what is contradicted within families. Engineering kinds are accuracies:
-    they are told apart and never counted."""
+    """A few for each primary target that is no clean accuracy: what is supported, and whether within families
+    too; what is too small to matter, what cannot be told; which raw correlations clean accuracy takes away,
+    and which need adversarially trained networks. Engineering kinds are accuracies: they are told apart and
+    never counted."""
     if kinds is None or kinds.empty:
         return []
     lines = []
@@ -33,49 +39,126 @@ def _of_target(table: "pd.DataFrame", target: str) -> list[str]:
     if mine.empty:
         return [f"{what}: no kind of human-likeness could be estimated over the primary models."]
     given = ", given clean accuracy" if mine["control"].notna().any() else ""
-    sure, small = (mine[mine["verdict"].astype(str).str.startswith(v)] for v in (SUPPORTED, SMALLER))
-    rest = mine[mine["verdict"].astype(str).str.startswith(UNTOLD)]
+    sure, small, rest = (_said(mine, verdict) for verdict in (SUPPORTED, SMALLER, UNTOLD))
     lines = [
-        f"{what}, {int(mine['n'].max())} models of {int(mine['n_families'].max())} families, none trained "
-        f"adversarially{given}: of {len(mine)} kinds of human-likeness {len(sure)} are supported "
-        "(family-wise "
-        f"error .05), {len(small)} are shown to be smaller than {_number(mine['margin'].iloc[0])}, of "
-        f"{len(rest)} "
-        "the data cannot tell."
+        f"{what}, {int(mine['n'].max())} models of {int(mine['n_families'].max())} families, "
+        f"{_trained(table, mine)} trained adversarially{given}: of {len(mine)} kinds of human-likeness "
+        f"{len(sure)} are supported (family-wise error .05), {len(small)} are shown to be smaller than "
+        f"{_number(mine['margin'].iloc[0])}, of {len(rest)} the data cannot tell."
     ]
-    lines += [f"Supported: {_row(row)}." for _, row in sure.iterrows()]
+    lines += [f"Supported{_where(row)}." for _, row in sure.iterrows()]
     if len(small):
         lines.append(f"Too small to matter: {'; '.join(small['name'])}.")
     detectable = float(rest["detectable"].median()) if len(rest) else math.nan
     if math.isfinite(detectable):
         lines.append(
             f"What cannot be told would have to correlate at about {_number(detectable)} to be found in four "
-            "of "
-            "five such studies."
+            "of five such studies."
         )
-    against = mine[mine["within_verdict"].astype(str).str.startswith("contradicted")]
-    if len(against):
-        lines.append(
-            f"Contradicted within families, where the sign is the other: {'; '.join(against['name'])}."
-        )
-    accuracies = primary[
-        (primary["area"] == ENGINEERING) & primary["verdict"].astype(str).str.startswith(SUPPORTED)
-    ]
+    others = mine.drop(sure.index)
+    lines += _of_families(others)
+    lines += _confounded(others)
+    accuracies = _said(primary[primary["area"] == ENGINEERING], SUPPORTED)
     if len(accuracies):
         lines.append(f"Accuracies that go with it, no human-likeness: {'; '.join(accuracies['name'])}.")
-    only = table[(table["rows"] == "with adversarially trained") & (table["area"] != ENGINEERING)]
-    more = only[only["verdict"].astype(str).str.startswith(SUPPORTED) & ~only["kind"].isin(sure["kind"])]
-    if len(more):
-        lines.append(f"Only where adversarially trained networks take part: {'; '.join(more['name'])}.")
+    return lines + _carried(table[table["area"] != ENGINEERING], set(sure["kind"]))
+
+
+def _trained(table: "pd.DataFrame", primary: "pd.DataFrame") -> str:
+    """How many of the primary models are trained adversarially: a plan may take them in."""
+    only, whole = (table.loc[table["rows"] == r, "n"].max() for r in (ONLY, WITH))
+    return f"{int(only)}" if only > 0 and primary["n"].max() == whole else "none"
+
+
+def _said(table: "pd.DataFrame", verdict: str, column: str = "verdict") -> "pd.DataFrame":
+    return table[table[column].astype(str).str.startswith(verdict)]
+
+
+def _where(row: Any) -> str:
+    """A supported kind, and what becomes of it within families."""
+    if _contradicted(row):
+        where = " over all models but contradicted within families, where the sign is the other"
+    else:
+        where = " between families but not held within them" if _between(row) else ""
+    within = f"; within families {_estimate(row, 'within_')}" if math.isfinite(row["within_rho"]) else ""
+    return f"{where}: {row['name']}, {_estimate(row)}, {_p(row['p'])}{within}"
+
+
+def _of_families(others: "pd.DataFrame") -> list[str]:
+    """Kinds that are not supported and seem to go with robustness, though not within families."""
+    lines = []
+    for _, row in others.iterrows():
+        if _contradicted(row):
+            said = "Contradicted within families, where the sign is the other"
+        elif row["low"] * row["high"] > 0 and _between(row):
+            said = "Not held within families, and not supported"
+        else:
+            continue
+        lines.append(
+            f"{said}: {row['name']}, {_estimate(row)} over all models; within families "
+            f"{_estimate(row, 'within_')}."
+        )
     return lines
 
 
-def _row(row: Any) -> str:
-    said = f"{row['name']}, ρ = {_number(row['rho'])}"
-    if math.isfinite(row["low"]):
-        said += f" [{_number(row['low'])}, {_number(row['high'])}]"
-    within = f"; within families {_number(row['within_rho'])}" if math.isfinite(row["within_rho"]) else ""
-    return f"{said}, family-wise p = {row['p']:.3f}{within}"
+def _contradicted(row: Any) -> bool:
+    return str(row["within_verdict"]).startswith(CONTRADICTED)
+
+
+def _between(row: Any) -> bool:
+    """Within families there may be nothing, and is no room for as much as over all models."""
+    return _holds(row, "within_", 0) and not _holds(row, "within_", row["rho"])
+
+
+def _confounded(rest: "pd.DataFrame") -> list[str]:
+    """Raw correlations that would be supported and are not, given clean accuracy."""
+    raw = rest[rest["control"].notna() & (rest["raw_p"] <= ERROR) & (rest["raw_low"] * rest["raw_high"] > 0)]
+    lines, unsure = [], []
+    for _, row in raw.iterrows():
+        if _holds(row, "", 0) and not _holds(row, "", row["raw_rho"]):
+            lines.append(
+                f"Vanishes given clean accuracy: {row['name']}, raw {_estimate(row, 'raw_')}, "
+                f"{_p(row['raw_p'])}; given clean accuracy {_estimate(row)}."
+            )
+        else:
+            unsure.append(row["name"])
+    if unsure:
+        lines.append(
+            f"Raw correlations of which clean accuracy may leave all or nothing: {'; '.join(unsure)}."
+        )
+    return lines
+
+
+def _carried(table: "pd.DataFrame", sure: set[str]) -> list[str]:
+    """Kinds that are supported only with networks that were trained adversarially."""
+    by = {(r["rows"], r["kind"]): r for _, r in table[table["rho"].notna()].iterrows()}
+    more = _said(table[(table["rows"] == WITH) & ~table["kind"].isin(sure)], SUPPORTED)
+    lines = []
+    for _, row in more.iterrows():
+        said = [f"{_estimate(row)} with them"]
+        for which, words in ((PRIMARY, "without"), (ONLY, "among them alone")):
+            if (other := by.get((which, row["kind"]))) is not None:
+                said.append(f"{_estimate(other)} {words}")
+        lines.append(
+            f"Only where adversarially trained networks take part: {row['name']}, {'; '.join(said)}."
+        )
+    return lines
+
+
+def _holds(row: Any, prefix: str, value: float) -> bool:
+    """Does the interval hold it? Where there is no interval it holds nothing."""
+    return bool(row[f"{prefix}low"] <= value <= row[f"{prefix}high"])
+
+
+def _estimate(row: Any, prefix: str = "") -> str:
+    said = f"ρ = {_number(row[f'{prefix}rho'])}"
+    if math.isfinite(row[f"{prefix}low"]):
+        said += f" [{_number(row[f'{prefix}low'])}, {_number(row[f'{prefix}high'])}]"
+    return said
+
+
+def _p(value: float) -> str:
+    return "family-wise p < .001" if value < 0.0005 else f"family-wise p = {value:.3f}"
 
 
 def _number(value: float) -> str:

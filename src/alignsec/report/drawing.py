@@ -1,6 +1,6 @@
 """From a study's folder to the files of a figure, as `alignsec.study.catalogue.FIGURES` says."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,20 +45,40 @@ def draw(
     """
     if name not in catalogue.FIGURES:
         raise AlignsecError(f"figure {name!r} is not one of {', '.join(catalogue.FIGURES)}")
-    entry, options = catalogue.FIGURES[name], dict(options or {})
+    tables = reading.read(Layout(study), catalogue.FIGURES[name].tables)
+    written = []
+    for file, figure in _made(name, tables, options or {}).items():
+        place = Layout(study).figure(file, "pdf")
+        written += save(figure, (out or place.parent) / place.stem)
+    return written
+
+
+def drawn(file: str, table: Callable[[str], Any], options: Mapping[str, Any]) -> "Figure":
+    """One drawing by the name of its file, its tables given by the names that `Layout` has for them.
+
+    Raises
+    ------
+    AlignsecError
+        No drawing of that name, or an option that its figure does not have or whose value it does not take.
+    """
+    of_file = {f: name for name in catalogue.FIGURES for f in catalogue.files(name)}
+    if file not in of_file:
+        raise AlignsecError(f"figure {file!r} is not one of {', '.join(of_file)}")
+    name = of_file[file]
+    return _made(name, {t: table(t) for t in catalogue.FIGURES[name].tables}, options)[file]
+
+
+def _made(name: str, tables: Mapping[str, Any], given: Mapping[str, Any]) -> "Mapping[str, Figure]":
+    entry, options = catalogue.FIGURES[name], dict(given)
     _check(name, options)
     drawer: Drawer = catalogue.imported(entry)
-    made = drawer.of_study(reading.read(Layout(study), entry.tables), options)
+    made = drawer.of_study(tables, options)
     if set(made) != set(catalogue.files(name)):
         raise AlignsecError(
             f"{entry.module} drew {', '.join(made)}; its line in the catalogue says "
             f"{', '.join(catalogue.files(name))}"
         )
-    written = []
-    for file, figure in made.items():
-        place = Layout(study).figure(file, "pdf")
-        written += save(figure, (out or place.parent) / place.stem)
-    return written
+    return made
 
 
 def _check(name: str, options: Mapping[str, Any]) -> None:

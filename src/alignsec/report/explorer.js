@@ -18,10 +18,12 @@
     sort: "rho",
     down: true,
     exported: false,
+    kind: null, // whose leaves are listed; null: every benchmark
   };
+  const claims = data.kinds;
   const explained = new Map(data.heads.map((h) => [h.column, h]));
   // What the search and the switch leave, in list and table alike.
-  const listed = (name) => (state.exported || !kind.get(name).exported || name === state.benchmark) &&
+  const listed = (name) => (state.kind === null || state.kind.leaves.includes(name)) && (state.exported || !kind.get(name).exported || name === state.benchmark) &&
     name.toLowerCase().includes(byId("search").value.trim().toLowerCase());
 
   // ---- numbers ----
@@ -216,6 +218,86 @@
     draw();
   }
 
+  // ---- kinds: what the page opens with ----
+  const texts = new Set(["name", "verdict"]);
+  const selections = { primary: "as planned", "with adversarially trained": "with adversarially trained ones",
+    "adversarially trained only": "adversarially trained ones only" };
+  // The estimate with its interval on [-1, 1], the band of what is too small to matter, a tick for the raw one.
+  function interval(row) {
+    const svg = (tag, set) => {
+      const e = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      Object.entries(set).forEach(([k, v]) => e.setAttribute(k, v));
+      return e;
+    };
+    const x = (v) => 100 + 96 * v;
+    const drawn = svg("svg", { width: 200, height: 16, viewBox: "0 0 200 16", "aria-hidden": "true" });
+    const margin = claims.margin;
+    drawn.append(svg("rect", { x: x(-margin), y: 0, width: x(margin) - x(-margin), height: 16, fill: "#eee" }),
+      svg("line", { x1: x(0), x2: x(0), y1: 0, y2: 16, stroke: "#999" }));
+    if (row.low !== null) {
+      drawn.append(svg("line", { x1: x(row.low), x2: x(row.high), y1: 8, y2: 8, stroke: row.colour, "stroke-width": 2 }));
+    }
+    if (row.raw_rho !== null) {
+      drawn.append(svg("line", { x1: x(row.raw_rho), x2: x(row.raw_rho), y1: 3, y2: 13, stroke: "#444" }));
+    }
+    if (row.rho !== null) {
+      const supported = row.verdict.startsWith("supported");
+      drawn.append(svg("circle", { cx: x(row.rho), cy: 8, r: 4, stroke: row.colour, "stroke-width": 1.5,
+        fill: supported ? row.colour : "#fff" }));
+    }
+    return drawn;
+  }
+  function kindsTable() {
+    const chosen = claims.rows.filter((r) => r.target === byId("kinds-target").value && r.rows === byId("kinds-rows").value);
+    byId("kinds-table").tHead.rows[0].replaceChildren(...claims.heads.map((h) => element("th", {
+      title: h.about, textContent: h.name, scope: "col", className: texts.has(h.column) ? "text" : h.column })));
+    byId("kinds-table").tBodies[0].replaceChildren(...chosen.map((row) => {
+      const button = element("button", { textContent: row.name, title: "List its leaves" });
+      button.style.color = row.ink;
+      button.setAttribute("aria-pressed", String(state.kind !== null && state.kind.name === row.name));
+      button.onclick = () => only(row);
+      const text = (c) => c === "p" ? pText(row.p)
+        : c === "low" ? (row.low === null ? "–" : `${number(row.low, 2)} to ${number(row.high, 2)}`)
+        : c === "leaves" ? String(row.leaves.filter(Boolean).length) : number(row[c], 2);
+      return element("tr", {}, ...claims.heads.map((h) => {
+        const cell = element("td", { className: texts.has(h.column) ? "text" : h.column });
+        if (h.column === "name") cell.append(button);
+        else cell.append(...(h.column === "low" ? [interval(row), " "] : []), text(h.column));
+        return cell;
+      }));
+    }));
+  }
+  // Lists the leaves of a kind, and shows its strongest with the target that it was tested against.
+  function only(row) {
+    const leaves = row.leaves.filter((leaf) => kind.has(leaf));
+    const strength = (leaf) => {
+      const r = rowOf.get(leaf + "\0" + row.target);
+      return r && r[at.rho] !== null ? Math.abs(r[at.rho]) : -1;
+    };
+    const strongest = leaves.slice().sort((a, b) => strength(b) - strength(a))[0];
+    state.kind = row;
+    byId("target").value = row.target;
+    byId("search").value = "";
+    kindsTable();
+    byId("only").hidden = false;
+    byId("only-kind").textContent = row.name;
+    choose({ target: row.target, benchmark: strongest || state.benchmark });
+  }
+  function openKinds() {
+    byId("kinds").hidden = false;
+    for (const t of new Set(claims.rows.map((r) => r.target))) {
+      byId("kinds-target").append(element("option", { value: t, textContent: label(t) }));
+    }
+    for (const r of new Set(claims.rows.map((row) => row.rows))) {
+      byId("kinds-rows").append(element("option", { value: r, textContent: selections[r] || r }));
+    }
+    byId("kinds-target").onchange = byId("kinds-rows").onchange = kindsTable;
+    byId("kinds-legend").textContent = "Dot: ρ given clean accuracy, filled where supported; line: its interval; "
+      + `tick: ρ; grey: smaller than ${claims.margin}. Choose a kind to list its leaves; the plot below has every model with both values.`;
+    byId("every").onclick = () => { state.kind = null; byId("only").hidden = true; kindsTable(); choose({}); };
+    kindsTable();
+  }
+
   // ---- files ----
   const quote = (v) => (v === null ? "" : /[",\n]/.test(String(v)) ? `"${String(v).replace(/"/g, '""')}"` : String(v));
   function save(name, rows) {
@@ -238,9 +320,9 @@
   byId("search").oninput = () => { tree(); table(); };
   byId("exported").onchange = () => { state.exported = byId("exported").checked; tree(); table(); };
   byId("switch").hidden = !data.benchmarks.some((b) => b.exported);
-  const words = { neural: "neural", behavior: "behavior", engineering: "engineering (accuracies, no human-likeness)" };
-  byId("categories").append(...Object.keys(words).filter((c) => data.benchmarks.some((b) => b.category === c)).map((c) => {
-    const word = element("span", { textContent: words[c] + " " });
+  const categories = { neural: "neural", behavior: "behavior", engineering: "engineering (accuracies, no human-likeness)" };
+  byId("categories").append(...Object.keys(categories).filter((c) => data.benchmarks.some((b) => b.category === c)).map((c) => {
+    const word = element("span", { textContent: categories[c] + " " });
     word.style.color = data.categories[c];
     return word;
   }));
@@ -254,5 +336,6 @@
   byId("target").onchange = (event) => choose({ target: event.target.value });
 
   familyList();
+  if (claims) openKinds();
   if (state.benchmark !== null && state.target !== null) choose({});
 })();

@@ -25,6 +25,26 @@ COLUMNS = [
     "lofo_high", "lofo_family", "rho_within", "rho_between", "r2", "slope", "intercept", "p_ols", "note",
 ]  # fmt: skip
 
+# the categories' colours as text: the figures' own are too pale to read on white (WCAG 2.2, 1.4.3)
+INKS = {"neural": "#005A8C", "behavior": "#A04300", "engineering": "#00694C", "None": "#444444"}
+
+# what the page opens with: column of `kinds`, its name there, what it is
+KINDS = (
+    ("name", "Kind of benchmarks", "Area, metric and paradigm that its leaf benchmarks share"),
+    ("n", "Models", "Models that have the target and any of the kind's leaves"),
+    (
+        "rho",
+        "ρ given clean",
+        "Mean rank correlation of its leaves with the target, clean accuracy held fixed",
+    ),
+    ("low", "95 % interval", "Of that, from leaving out one family of models at a time"),
+    ("raw_rho", "ρ", "The same with nothing held fixed; no verdict rests on it"),
+    ("within_rho", "within families", "The same with families held fixed as well"),
+    ("p", "p", "Family-wise: of all kinds tested together"),
+    ("verdict", "Verdict", "Supported; smaller than the margin; or the data cannot tell"),
+    ("leaves", "Leaves", "How many benchmarks it is the mean of"),
+)
+
 # what the page's table shows: column, its name there, what it is
 HEADS = (
     ("benchmark", "Benchmark", "Name on the leaderboard; bold in the list: a mean of others"),
@@ -81,7 +101,7 @@ def page(study: Study, name: str) -> str:
 def content(study: Study, name: str) -> dict[str, Any]:
     """What the page holds, as JSON data; numbers to the last digit, so that they come out as in the
     tables."""
-    from alignsec.report.figures import CATEGORY_COLORS, OTHER, family_styles
+    from alignsec.report.figures import OTHER, family_styles
 
     total, correlations = study.total, study.correlations
     tree = with_exported(study.benchmarks, total.columns)
@@ -96,7 +116,7 @@ def content(study: Study, name: str) -> dict[str, Any]:
         "families": list(total["family"]),
         "styles": {f: colour for f, (colour, _) in styles.items()},
         "other": OTHER[0],
-        "categories": {str(k): v for k, v in CATEGORY_COLORS.items()},
+        "categories": INKS,
         "benchmarks": [
             {
                 "name": b,
@@ -122,10 +142,38 @@ def content(study: Study, name: str) -> dict[str, Any]:
             for t in of_kind
         ],
         "start": study.middle,
+        "kinds": _kinds(study),
         "heads": [{"column": c, "name": name, "about": about} for c, name, about in HEADS],
         "values": {c: [_plain(v) for v in total[c]] for c in [*tree["benchmark"], *chosen]},
         "columns": COLUMNS,
         "rows": [[_plain(v) for v in r] for r in rows.itertuples(index=False, name=None)],
+    }
+
+
+def _kinds(study: Study) -> dict[str, Any] | None:
+    """The claims of the study, in the order of the figure of kinds."""
+    from alignsec.report.figures import kinds as figure
+
+    table = study.kinds
+    if table is None or table.empty:
+        return None
+    first = figure.target_of(table)
+    found = []
+    for target in sorted(dict.fromkeys(table["target"]), key=lambda t: t != first):
+        for selection in dict.fromkeys(table["rows"]):
+            for _, row in figure.shown(table, target, selection).iterrows():
+                found.append(
+                    {c: _plain(row[c]) for c in ("target", "rows", "area", "high", *(k for k, *_ in KINDS))}
+                    | {
+                        "colour": figure.colour_of(str(row["area"])),
+                        "ink": INKS[figure.category_of(str(row["area"]))],
+                        "leaves": str(row["leaves"]).split("; "),
+                    }
+                )
+    return {
+        "heads": [{"column": c, "name": name, "about": about} for c, name, about in KINDS],
+        "margin": float(table["margin"].iloc[0]),
+        "rows": found,
     }
 
 

@@ -10,7 +10,7 @@ from alignsec.analysis import effective
 from alignsec.analysis.correlate import targets_of
 from alignsec.analysis.parents import PREFIX, leaves_below
 from alignsec.ground import tables
-from alignsec.report import described, latex, reading
+from alignsec.report import described, dictionary, latex, reading
 from alignsec.study import targets as names
 from alignsec.study.layout import Layout
 from alignsec.study.records import Plan
@@ -257,6 +257,7 @@ def all_tables(study: Study) -> Mapping[str, tuple["pd.DataFrame", str]]:
         ),
         "models": (models, "Accuracy of every model, clean, under attack and under corruptions."),
         "excluded": (study.excluded, "Models that could not be evaluated, with the reason."),
+        "dictionary": (dictionary.table(), "What the columns of the study's tables hold."),
     }
 
 

@@ -369,7 +369,7 @@ def _caveats(study: Study) -> list[str]:
         where = f"{row['at_zero']:.0%} of the models are at 0" if floor else f"{row['tied']:.0%} are tied"
         lines.append(f"{names.label(row['target'])}: {where}, so it can hardly tell models apart.")
     for meaning, models in study.warnings.groupby("meaning", sort=False)["model"]:
-        lines.append(f"Attacks on {_count(models.nunique(), 'model')} warned: {meaning}.")
+        lines.append(f"Doubts about {_count(models.nunique(), 'model')}: {meaning}.")
     noisy = blunt[blunt["sampling"] > 0.1]
     if len(noisy):
         worst: Any = noisy.loc[noisy["sampling"].idxmax()]

@@ -107,7 +107,8 @@ def _in_child(**plain: Any) -> None:
 def corruptions(job: CorruptionsJob) -> None:
     """Accuracy of one model under corruptions, here.
 
-    The table, of kind ``corruptions``, is written to `job.out`, how it ended to `job.status`.
+    The table, of kind ``corruptions``, is written to `job.out`, how it ended to `job.status`; as
+    `alignsec.attack.job.attack`, nothing where the device fails.
     """
     import torch
 
@@ -122,17 +123,18 @@ def corruptions(job: CorruptionsJob) -> None:
     torch.set_num_threads(job.threads)
     table = empty("corruptions")
     excluded: Excluded | None = None
-    with devices.acquire() as device:
-        place = devices.torch_name(device)
-        try:
-            with memory_excludes(), excludes():
-                ready = running.prepare(job.model, manifest, job.cache)
-                model = running.moved(ready.model, place)
-                found = evaluate(
-                    model, manifest, ready.pixels, job.names, job.severities, job.seed, job.folder, place
-                )
-            table = found.assign(model=job.model.name)[list(SCHEMAS["corruptions"])]
-        except Excluded as error:
-            excluded = error
+    try:
+        with devices.acquire(what=job.model.name) as device, memory_excludes(), excludes():
+            place = devices.torch_name(device)
+            ready = running.prepare(job.model, manifest, job.cache)
+            model = running.moved(ready.model, place)
+            found = evaluate(
+                model, manifest, ready.pixels, job.names, job.severities, job.seed, job.folder, place
+            )
+        table = found.assign(model=job.model.name)[list(SCHEMAS["corruptions"])]
+    except Excluded as error:
+        if error.kind == "device fault":
+            raise
+        excluded = error
     write(table, job.out, "corruptions")
     write_status(job.status, job.model.name, "corruptions", excluded, images=images.checksum(manifest))

@@ -1,13 +1,16 @@
-"""What is odd in a robustness table, though it may be right: published tables hold most of it."""
+"""What is odd in a robustness table or in preflight's reports, though it may be right."""
 
 import itertools
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import epsilon as eps
+from alignsec.study.records import Report
 from alignsec.study.targets import MEASURES, parts, radius, source_of, with_source
+from alignsec.zoo.chance import short_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +28,61 @@ AT_CHANCE = (
     "clean accuracy is at most 1 % in a table of percentages: a model at chance, or a share that was not "
     "meant as a percentage; value: the accuracy as a share"
 )
+
+
+# flag of preflight -> key of the report that holds the value, and what it means
+FLAGGED: dict[str, tuple[str, str]] = {
+    "batch dependent": (
+        "batch_difference",
+        "logits of an image depend on the others in its batch, so no verdict is of the image alone; value: "
+        "the largest difference, as a share of the logits' scale",
+    ),
+    "several outputs": (
+        "classes",
+        "the module returns several tensors: the one with the study's number of classes is taken as the "
+        "logits (preflight.json: output); value: its classes",
+    ),
+    "at chance": ("clean_top1", "clean accuracy on preflight's sample is not above chance; value: it"),
+    "label order suspect": (
+        "clean_top1",
+        "at chance, while the predictions would fit another order of the classes; value: the accuracy",
+    ),
+}
+
+
+def of_reports(reports: "Mapping[str, Report]") -> list[Doubt]:
+    """Flags of preflight as doubts, sorted by model: those that no attack warns about by itself."""
+    found = []
+    for model, report in reports.items():
+        for flag in report["flags"]:
+            if flag in FLAGGED:
+                key, meaning = FLAGGED[flag]
+                value: Any = report.get(key)
+                found.append((model, flag.replace(" ", "_"), float(value or 0), meaning))
+    return sorted(found)
+
+
+def below(table: "pd.DataFrame", known: Iterable[tuple[str, float, str]]) -> list[Doubt]:
+    """Models whose own clean accuracy (`clean_top1` of so many images) is below a published one.
+
+    Parameters
+    ----------
+    table : of kind ``robustness``
+    known : model, accuracy as a share, and who publishes it
+    """
+    rows = table[(table["target"] == "clean_top1") & table["n"].notna()]
+    own = {str(m): (float(v), int(n)) for m, v, n in rows[["model", "value", "n"]].itertuples(index=False)}
+    found = []
+    for model, accuracy, whose in known:
+        value, n = own.get(model, (1.0, 0))
+        if n and short_of(round(value * n), n, accuracy):
+            meaning = (
+                f"clean accuracy is {value:.3f} of {n} images, and {accuracy:.3f} by {whose}: more than "
+                "chance explains, so look at normalisation, order of channels, resize and weights; value: "
+                "the difference"
+            )
+            found.append((model, "below_expected", accuracy - value, meaning))
+    return sorted(found)
 
 
 def doubts_of(table: "pd.DataFrame", published: bool = False) -> list[Doubt]:

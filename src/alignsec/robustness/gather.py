@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.tables import read
-from alignsec.robustness.summarise import doubts, share_row, summarise
+from alignsec.robustness.doubts import below, of_reports
+from alignsec.robustness.summarise import WARNINGS, doubts, share_row, summarise
 from alignsec.study.layout import Models
 from alignsec.study.records import EXCLUDED, OK, Report, Status, read_reports, read_status
 from alignsec.zoo.account import owners
@@ -35,6 +36,7 @@ def gather(
     *,
     with_corruptions: bool = False,
     exclude_duplicates: bool = False,
+    top1: "Mapping[str, float] | None" = None,
 ) -> Gathered:
     """Every job's output as accuracies, exclusions and warnings.
 
@@ -48,12 +50,15 @@ def gather(
     epsilons, norm : as in the configuration
     with_corruptions : there are corruptions, too
     exclude_duplicates : the first of several models with the same weights stands for all
+    top1 : spec -> Brain-Score's own ImageNet top-1, of models of source brainscore
 
     Raises
     ------
     AlignsecError
         Two models were run on different images, or none could be run.
     """
+    import pandas as pd
+
     files = Models(folder)
     attacks, corrupted = [], []
     statuses: list[Status] = []
@@ -83,7 +88,16 @@ def gather(
         few = {m for m, r in reports.items() if (r["classes"] or FEW_CLASSES + 1) <= FEW_CLASSES}
         table = table[~(table["model"].isin(few) & (table["target"] == "clean_top5"))]
         table = table.reset_index(drop=True)
-    return Gathered(with_sample(table, reports), excluded, doubts(statuses))
+    table = with_sample(table, reports)
+    known: list[tuple[str, float, str]] = []
+    for model, report in reports.items():
+        if (accuracy := report.get("expected_top1")) is not None:
+            known.append((model, accuracy, str(report.get("expected_from"))))
+        if report["source"] == "brainscore" and report["spec"] in (top1 or {}):
+            known.append((model, (top1 or {})[report["spec"]], "Brain-Score's own ImageNet top-1"))
+    found = pd.DataFrame([*of_reports(reports), *below(table, known)], columns=WARNINGS)
+    warned = [part for part in (doubts(statuses), found) if len(part)]
+    return Gathered(table, excluded, pd.concat(warned, ignore_index=True) if warned else found)
 
 
 def with_sample(table: "pd.DataFrame", reports: Mapping[str, Report]) -> "pd.DataFrame":

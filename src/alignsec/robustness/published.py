@@ -11,13 +11,13 @@ from alignsec.ground import downloads, tables
 from alignsec.ground.errors import AlignsecError
 from alignsec.ground.names import closest
 from alignsec.ground.tabular import read_table
-from alignsec.robustness.doubts import doubts_of
+from alignsec.robustness.doubts import below, doubts_of
 from alignsec.robustness.identities import AGREED, IDENTITIES, agreement, copies, identities
 from alignsec.robustness.own import read_own
 from alignsec.robustness.summarise import COLUMNS, EXCLUDED, WARNINGS
 from alignsec.study.layout import Layout
 from alignsec.study.published import CATALOGUE, File, Source, chosen, read
-from alignsec.study.targets import with_source
+from alignsec.study.targets import source_of, with_source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -293,7 +293,14 @@ def write(
         tables.write_csv(pd.DataFrame(columns=EXCLUDED), study.excluded)
     else:
         agreed = agreement(own[0], found.table, found.identities)
-        table, warnings = _together([own[0], table]), pd.concat([own[1], warnings], ignore_index=True)
+        clean = found.table[found.table["target"].str.startswith("clean_top1[")]
+        known = [
+            (m, v, f"{source_of(t)}'s table")
+            for m, t, v in zip(clean["model"], clean["target"], clean["value"], strict=True)
+        ]
+        short = pd.DataFrame(below(own[0], known), columns=WARNINGS)
+        table = _together([own[0], table])
+        warnings = pd.concat([own[1], short, warnings], ignore_index=True)
     for name, frame in every.items():
         tables.write(
             tables.validate(frame.astype(object), "robustness"), study.published_whole(name), "robustness"

@@ -28,11 +28,21 @@ _MEANINGS = {
     "zero_gradients": "share of images whose loss has no gradient at all: gradient attacks see nothing there",
     "square_after_white_box": "images that only the black-box attack broke: gradients may be masked",
     "not_monotone": "verdicts of the judge that a smaller ball contradicted: stronger attacks may break more",
+    "not_finite": "images around which logits or gradients are not finite: no such point counts as an "
+    "adversarial, and the attacks could not pass there",
+    "attacks_left_out": "attacks that rank more classes than the model has: the verdicts are weaker than the "
+    "version's name says",
+    "moving_outputs": "logits differ between two looks at the same images, by this share of their length: "
+    "verdicts of a version that is not rand may be chance",
     "softmax_output": "the outputs look like probabilities: losses on logits lose their strength",
     "stochastic": "attacked with version rand; largest standard deviation of robust accuracy over "
     "evaluations",
 }
-_COUNTS = ("square_after_white_box", "not_monotone")  # of images and verdicts, the others are shares
+_COUNTS = (
+    "square_after_white_box",
+    "not_monotone",
+    "not_finite",
+)  # of images and verdicts, the others are shares
 
 
 def summarise(

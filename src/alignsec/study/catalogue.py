@@ -20,19 +20,21 @@ class Source:
         does
     imagenet : its models answer with the thousand classes of ImageNet
     trained : the workflow trains its models and makes their weights
+    takes_weights : a file of weights may be put in place of the published ones
     """
 
     module: str
     imagenet: bool = False
     trained: bool = False
+    takes_weights: bool = False
 
 
 SOURCES: dict[str, Source] = {
     "brainscore": Source("alignsec.zoo.sources.brainscore", imagenet=True),
-    "torchvision": Source("alignsec.zoo.sources.torchvision", imagenet=True),
-    "timm": Source("alignsec.zoo.sources.timm", imagenet=True),
+    "torchvision": Source("alignsec.zoo.sources.torchvision", imagenet=True, takes_weights=True),
+    "timm": Source("alignsec.zoo.sources.timm", imagenet=True, takes_weights=True),
     "factory": Source("alignsec.zoo.sources.factory"),
-    "demo": Source("alignsec.demo.source", trained=True),
+    "demo": Source("alignsec.demo.source", trained=True, takes_weights=True),
 }
 
 
@@ -60,6 +62,7 @@ class Figure:
 
 FIGURES: dict[str, Figure] = {
     "kinds": Figure("alignsec.report.figures.kinds", ("kinds",)),
+    "specifications": Figure("alignsec.report.figures.specifications", ("specifications",)),
     "heatmap": Figure("alignsec.report.figures.heatmap", ("correlations", "benchmarks")),
     "forest": Figure("alignsec.report.figures.forest", ("correlations", "total", "plan")),
     "scatter": Figure(
@@ -86,6 +89,7 @@ TABLES = (
     "duplicates",
     "models",
     "excluded",
+    "dictionary",
 )
 
 CLUSTERS = {"htcondor": "alignsec.cluster.workflow"}

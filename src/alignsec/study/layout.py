@@ -256,6 +256,11 @@ class Layout:
         return differences_of(self.kinds)
 
     @property
+    def specifications(self) -> Path:
+        """Kinds by other choices than those of the claims, table of kind ``specifications``; description."""
+        return self.root / "correlations" / "specifications.csv"
+
+    @property
     def prediction(self) -> Path:
         """How well robustness of families left out is predicted, table of kind ``prediction``."""
         return self.root / "correlations" / "prediction.csv"

@@ -71,6 +71,10 @@ class Report(TypedDict):
     round_trip: float | None
     clean_top1: float | None
     clean_n: int | None
+    expected_top1: float | None  # published for these weights
+    expected_from: str | None  # by whom
+    batch_difference: float | None  # of an image's logits alone and in a batch, as a share of their scale
+    output: str | None  # which of several tensors the logits are
     forward_seconds: float | None
     gradient_seconds: float | None
     side_effects: list[str]
@@ -96,7 +100,8 @@ class Plan(TypedDict):
 
 MEASURED = (
     "mean", "std", "input_size", "classes", "label_offset", "deterministic", "parameters", "weights_sha256",
-    "weight_files", "geometry", "round_trip", "clean_top1", "clean_n", "forward_seconds", "gradient_seconds",
+    "weight_files", "geometry", "round_trip", "clean_top1", "clean_n", "expected_top1", "expected_from",
+    "batch_difference", "output", "forward_seconds", "gradient_seconds",
 )  # fmt: skip
 
 
@@ -148,6 +153,11 @@ def read_report(path: Path) -> Report:
     found: Any = read_json(path)
     report: Report = found
     return report
+
+
+def lets_pass(path: Path) -> bool:
+    """Whether a preflight report lets its model pass; `FileNotFoundError` where there is none yet."""
+    return bool(json.loads(path.read_text(encoding="utf-8"))["status"] == OK)
 
 
 def read_plan(path: Path) -> Plan:

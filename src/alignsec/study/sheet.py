@@ -33,6 +33,12 @@ DECLARED = (
     Column("weights", "for people: where the weights are fetched from", required=False),
     Column("packages", "for people: packages beyond those of alignsec", required=False),
     *(Column(name, meaning, required=False) for name, meaning in covariates.MEANINGS.items()),
+    Column(
+        "expected_top1",
+        "clean top-1 accuracy published for these weights on images such as the study's, as a share: a model "
+        "below it by more than chance is flagged (wrong normalisation, channels or weights)",
+        required=False,
+    ),
 )
 COLUMNS = [c.name for c in DECLARED if c.required]
 OPTIONAL = [c.name for c in DECLARED if not c.required]
@@ -59,18 +65,18 @@ def read(path: Path | str) -> "pd.DataFrame":
     table = read_table(path, pad=True)
     header = table.header
     known = [*COLUMNS, *(c for c in OPTIONAL if c in header)]
-    if header != known:
+    if header[: len(COLUMNS)] != COLUMNS or sorted(header) != sorted(known):
         raise AlignsecError(
-            f"{path}:{table.header_line}: the header must be {', '.join(COLUMNS)} (after them, if at all: "
-            f"{', '.join(OPTIONAL)}); it is {', '.join(header)}"
+            f"{path}:{table.header_line}: the header must be {', '.join(COLUMNS)} (after them, if at all, in "
+            f"any order: {', '.join(OPTIONAL)}); it is {', '.join(header)}"
         )
     lines = list(zip(table.lines, table.rows, strict=True))
     if not lines:
         raise AlignsecError(f"{path}: the sheet has no model")
-    if wrong := [f"{path}:{number}: {fault}" for number, fault in _faults(known, lines)]:
+    if wrong := [f"{path}:{number}: {fault}" for number, fault in _faults(header, lines)]:
         more = f"{len(wrong)} faults in the model sheet:\n" if len(wrong) > 1 else ""
         raise AlignsecError(more + "\n".join(wrong))
-    frame = pd.DataFrame(table.rows, columns=known, dtype="object")
+    frame = pd.DataFrame(table.rows, columns=header, dtype="object")
     frame["family"] = frame["family"].where(frame["family"] != "", frame["model"])
     return frame
 
@@ -92,6 +98,32 @@ def _faults(header: list[str], lines: list[tuple[int, list[str]]]) -> Iterator[t
         for column, cell in zip(header, row, strict=True):
             if column in covariates.CELLS and (wrong := covariates.fault(column, cell)):
                 yield number, wrong
+            if column == "expected_top1":
+                try:
+                    accuracy(cell)
+                except AlignsecError as error:
+                    yield number, str(error)
+
+
+def accuracy(cell: str) -> float | None:
+    """A cell of `expected_top1` as a share; None where it is empty.
+
+    >>> accuracy("0.945"), accuracy("")
+    (0.945, None)
+    >>> accuracy("94.5%")
+    Traceback (most recent call last):
+    ...
+    alignsec.ground.errors.AlignsecError: expected_top1 '94.5%' is no share of images: write 0.945 for 94.5 %
+    """
+    if not cell.strip():
+        return None
+    try:
+        value = float(cell)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise AlignsecError(f"expected_top1 {cell!r} is no share of images: write 0.945 for 94.5 %")
+    return value
 
 
 def _fault_of_name(name: str) -> str | None:

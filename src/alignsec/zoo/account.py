@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignsec.ground.reasons import FLAGS, KINDS
 from alignsec.study.records import Report, read_reports
+from alignsec.zoo.chance import short_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,15 +18,15 @@ COLUMNS = [
 ]  # fmt: skip
 COUNTS = ["status", "kind", "models", "forward", "transient", "meaning"]
 TOP1 = "ImageNet-top1"  # Brain-Score's own benchmark of clean accuracy
-GAP = 0.05  # beyond the 99 % Wilson interval of the sample's accuracy
 
 
 def table(sheet: "pd.DataFrame", reports: Mapping[str, Report], top1: Mapping[str, float]) -> "pd.DataFrame":
     """One row per model of the sheet.
 
     Adds what only shows between models or against the leaderboard: `duplicates` (models with the same
-    weights, flag "duplicate weights") and the flag "accuracy gap", where `top1` (Brain-Score's ImageNet top-1
-    by model) lies more than .05 outside the 99 % Wilson interval of the accuracy on the sample.
+    weights, flag "duplicate weights") and, of Brain-Score's own ImageNet top-1 (`top1`, by model), the flags
+    "below expected" and "accuracy gap", where the sample's accuracy lies below or above it
+    (`alignsec.zoo.chance.short_of`).
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def table(sheet: "pd.DataFrame", reports: Mapping[str, Report], top1: Mapping[st
         score = top1.get(str(row.spec or row.model)) if row.source == "brainscore" else None
         flags = list(report.get("flags", []))
         flags += ["duplicate weights"] if twins else []
-        flags += ["accuracy gap"] if _is_far(report, score) else []
+        flags += [f for f in _against(report, score) if f not in flags]
         told = {
             "model": row.model,
             "source": row.source,
@@ -66,12 +67,16 @@ def account(
     ----------
     scores : table of kind ``scores``, for Brain-Score's own ImageNet top-1
     """
-    top1: dict[str, float] = {}
-    if scores is not None:
-        known = scores[(scores["benchmark"] == TOP1) & scores["score"].notna()]
-        top1 = dict(zip(known["model"], known["score"], strict=True))
-    found = table(sheet, read_reports(sheet["model"], folder), top1)
+    found = table(sheet, read_reports(sheet["model"], folder), top1_of(scores))
     return found, counts(found)
+
+
+def top1_of(scores: "pd.DataFrame | None") -> dict[str, float]:
+    """Brain-Score's own ImageNet top-1 by model, of a table of kind ``scores``."""
+    if scores is None:
+        return {}
+    known = scores[(scores["benchmark"] == TOP1) & scores["score"].notna()]
+    return dict(zip(known["model"], known["score"], strict=True))
 
 
 def owners(reports: Mapping[str, Report]) -> dict[str, list[str]]:
@@ -87,14 +92,14 @@ def _joined(values: Sequence[float] | None) -> str | None:
     return None if values is None else " ".join(f"{v:g}" for v in values)
 
 
-def _is_far(report: Report, score: float | None) -> bool:
-    from scipy.stats import binomtest
-
+def _against(report: Report, score: float | None) -> list[str]:
+    """Flags of the accuracy on the sample against a published one."""
     n, share = report.get("clean_n"), report.get("clean_top1")
     if not n or share is None or score is None:
-        return False
-    interval = binomtest(round(share * n), n).proportion_ci(0.99, method="wilson")
-    return bool(score < interval.low - GAP or score > interval.high + GAP)
+        return []
+    hits = round(share * n)
+    found = ["below expected"] if short_of(hits, n, score) else []
+    return found + (["accuracy gap"] if short_of(n - hits, n, 1 - score) else [])
 
 
 def counts(rows: "pd.DataFrame") -> "pd.DataFrame":

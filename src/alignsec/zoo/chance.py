@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int64]
 
 CHANCE_P = 0.01  # one-sided level at which clean accuracy counts as above chance
+SHORT_P = 0.001  # one-sided level at which it counts as below what is published
+ALLOWANCE = 0.02  # below what is published: another crop, decoder or rounding
 
 
 def above_chance(predicted: "Ints", labels: "Ints", classes: int) -> bool:
@@ -27,6 +29,21 @@ def above_chance(predicted: "Ints", labels: "Ints", classes: int) -> bool:
     chance = min(1.0, max(float(shares[0] @ shares[1]), 1 / classes))
     hits = int((predicted == labels).sum())
     return bool(binomtest(hits, len(labels), chance, alternative="greater").pvalue < CHANCE_P)
+
+
+def short_of(hits: int, n: int, expected: float) -> bool:
+    """Whether `hits` of `n` images are fewer than chance leaves of an accuracy of `expected` - `ALLOWANCE`.
+
+    One-sided binomial test at level `SHORT_P`: the images are a sample of those that the accuracy is of.
+
+    >>> [short_of(hits, 256, 0.945) for hits in (241, 226, 219)]
+    [False, False, True]
+    >>> short_of(26, 37, 0.751)  # a few images tell little
+    False
+    """
+    from scipy.stats import binom
+
+    return bool(binom.cdf(hits, n, max(0.0, expected - ALLOWANCE)) < SHORT_P)
 
 
 def background_offset(logits: "npt.NDArray[np.float32]", labels: "Ints") -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from alignsec.ground.child import note
 from alignsec.ground.hashes import weights_hash
 from alignsec.ground.reasons import Excluded, theirs
-from alignsec.zoo.chance import above_chance, background_offset, fits_another_order
+from alignsec.zoo.chance import above_chance, background_offset, fits_another_order, short_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,15 +25,24 @@ if TYPE_CHECKING:
 
 REPEATS = 5
 STOCHASTIC = 1e-4  # the reference's own check for randomised models
+DIM = 0.25  # of the pixels of an image's company in a batch, so that its statistics differ from the image's
 ROUND_TRIP = 1e-4  # of a pixel's range, normalised pixels against the model's own preprocessing
 OUTSIDE = 1e-3  # of [0, 1]: further than rounding goes
 BATCH = 8
 
 
 def examine(
-    source: str, spec: str, weights: Path | None, images: Path | None, seed: int, threads: int
+    source: str,
+    spec: str,
+    weights: Path | None,
+    images: Path | None,
+    seed: int,
+    threads: int,
+    expected: float | None = None,
 ) -> dict[str, Any]:
     """Load a model and try it; what of `alignsec.study.records.Report` that measures. For `isolation.call`.
+
+    `expected` is the clean top-1 accuracy that the sheet knows of it; None: what its source publishes.
 
     Raises
     ------
@@ -43,23 +52,49 @@ def examine(
     import torch
 
     from alignsec import zoo
-    from alignsec.zoo.loading import Trace
-    from alignsec.zoo.sources import is_imagenet
+    from alignsec.ground import tables
 
     torch.set_num_threads(threads)
     note(reached="started")
     model = zoo.load(source, spec, weights)
-    report = _describe(model, model.trace or Trace())
+    if expected is not None:
+        model.expected = expected, "the sheet"
+    report: dict[str, Any] = {}
+    of_model(model, source, None if images is None else tables.read(images, "images"), seed, report)
+    return report
+
+
+def of_model(
+    model: "PixelModel", source: str, manifest: "pd.DataFrame | None", seed: int, report: dict[str, Any]
+) -> None:
+    """Try a model that is loaded; what is found out is put into `report` as it is, whatever comes after.
+
+    Parameters
+    ----------
+    manifest : table of kind ``images``: a sample to measure clean accuracy on; None: none
+
+    Raises
+    ------
+    Excluded
+        What the model fails in.
+    """
+    from alignsec.zoo.loading import Trace
+    from alignsec.zoo.sources import is_imagenet
+
+    report |= _describe(model, model.trace or Trace())
+    if model.expected is not None:
+        report["expected_top1"], report["expected_from"] = model.expected
     note(**report)
+    if manifest is not None and not model.widths:
+        model.widths = (int(manifest["label"].max()) + 1,)
     report |= _try(model, source, seed)
     note(**report)
-    if images is not None:
-        report |= _accuracy(model, images, source, report)
+    if manifest is not None:
+        report |= _accuracy(model, manifest, source, report)
     elif report["classes"] == 1001 and is_imagenet(source):
         raise Excluded(
             "head of 1001: the place of its background class is measured on labelled images: give some"
         )
-    return report
 
 
 def _describe(model: "PixelModel", trace: "Trace") -> dict[str, Any]:
@@ -102,6 +137,12 @@ def _try(model: "PixelModel", source: str, seed: int) -> dict[str, Any]:
             _check_logits(other, len(x), is_imagenet(source), classes=logits.shape[1])
         if max(float((o - logits).abs().max()) for o in others) > STOCHASTIC:
             flags.append("stochastic")
+        company = float((model(torch.cat([x[:1], DIM * x[1:]]))[:1] - single).abs().max())
+        company /= max(1.0, float(single.abs().max()))
+        if "stochastic" not in flags and company > STOCHASTIC:
+            flags.append("batch dependent")
+        if model.picked is not None:
+            flags.append("several outputs")
         if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all()):
             flags.append("probabilities")
     gradient, seconds = _gradient(model, x)
@@ -114,6 +155,8 @@ def _try(model: "PixelModel", source: str, seed: int) -> dict[str, Any]:
         "label_offset": 0,
         "deterministic": "stochastic" not in flags,
         "flags": flags,
+        "batch_difference": float(f"{company:.3g}"),
+        "output": model.picked,
         "forward_seconds": round(forward, 5),
         "gradient_seconds": round(seconds, 5),
     }
@@ -153,13 +196,13 @@ def _check_logits(logits: "Tensor", n: int, imagenet: bool, classes: int | None 
         raise Excluded(f"no classifier: {classes} logits, and {logits.shape[1]} of the same images again")
 
 
-def _accuracy(model: "PixelModel", path: Path, source: str, report: dict[str, Any]) -> dict[str, Any]:
+def _accuracy(
+    model: "PixelModel", manifest: "pd.DataFrame", source: str, report: dict[str, Any]
+) -> dict[str, Any]:
     """Clean accuracy on the sample, the place of a background class, and what looks wrong."""
-    from alignsec.ground import tables
     from alignsec.images.pixels import load as load_pixels
     from alignsec.zoo.sources import is_imagenet
 
-    manifest = tables.read(path, "images")
     found: dict[str, Any] = {"flags": list(report["flags"])}
     pixels, labels = load_pixels(manifest, model.preprocess)
     check_fit(model, pixels)
@@ -178,6 +221,9 @@ def _accuracy(model: "PixelModel", path: Path, source: str, report: dict[str, An
         found["flags"].append("at chance")
         if fits_another_order(predicted, labels, classes):
             found["flags"].append("label order suspect")
+    hits = int((predicted == labels).sum())
+    if report.get("expected_top1") is not None and short_of(hits, len(labels), report["expected_top1"]):
+        found["flags"].append("below expected")
     return found
 
 

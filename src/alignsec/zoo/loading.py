@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from alignsec.ground.reasons import Excluded, message, out_of_memory, told
+from alignsec.ground.reasons import Excluded, chain, device_fault, message, out_of_memory, told
 
 CONNECT_TIMEOUT = 30.0  # seconds without an answer, for sockets that set none of their own
 _LOCAL = ("localhost", "127.", "::1", "0.0.0.0")
@@ -44,8 +44,14 @@ def contained() -> Iterator[Trace]:
         For every error (`sys.exit` as well), with the reason: what runs inside is the plugin's, or handles
         it.
     """
-    trace = Trace()
-    with _restored(trace), _watched_network(trace), _programs_offline(), _watched_weights(trace):
+    trace, process = Trace(), os.getpid()
+    with (
+        _streams_kept(),
+        _restored(trace),
+        _watched_network(trace),
+        _programs_offline(),
+        _watched_weights(trace),
+    ):
         try:
             yield trace
         except Excluded:
@@ -55,7 +61,12 @@ def contained() -> Iterator[Trace]:
         except Exception as error:
             if out_of_memory(error):
                 raise Excluded("out of memory") from error
+            if device_fault(error):
+                raise Excluded(f"device fault: {told(error)}") from error
             raise reason_for(error, trace) from error
+        finally:
+            if os.getpid() != process:
+                os._exit(0)  # a copy that the plugin forked: the attack, and its ledger, are the original's
 
 
 # Settings of the process: name, how to read it, how to set it.
@@ -126,6 +137,27 @@ def _restored(trace: Trace) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(numpy_state)  # noqa: NPY002
         torch.random.set_rng_state(states[1])
+
+
+@contextlib.contextmanager
+def _streams_kept() -> Iterator[None]:
+    """Standard input, output and error are afterwards what they were before, if a plugin closed them."""
+    copies = {}
+    for number in (0, 1, 2):
+        with contextlib.suppress(OSError):
+            copies[number] = os.dup(number)
+    streams = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr")}
+    try:
+        yield
+    finally:
+        for number, copy in copies.items():
+            with contextlib.suppress(OSError):
+                os.dup2(copy, number)
+                os.close(copy)
+        for number, (name, stream) in enumerate(streams.items()):
+            if getattr(stream, "closed", False) and number in copies:
+                stream = os.fdopen(number, "w" if number else "r", closefd=False)
+            setattr(sys, name, stream)
 
 
 @contextlib.contextmanager
@@ -269,16 +301,16 @@ WEIGHT_SUFFIXES = (".pt", ".pth", ".tar", ".ckpt", ".bin", ".safetensors", ".npz
 
 def reason_for(error: BaseException, trace: Trace) -> Excluded:
     """The exclusion that an error raised while a plugin loaded stands for."""
-    chain, text = _chain(error), told(error, 280)
+    causes, text = chain(error), told(error, 280)
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error)
-    for one in chain:
+    for one in causes:
         if _is_unsafe(one):
             return Excluded(f"unsafe weights: {_unsafe_detail(one)}")
     if trace.unreached:
         # whatever the plugin made of it, the first thing that went wrong is the connection
         return Excluded(f"weights unavailable: no connection to {', '.join(trace.unreached[:3])} ({text})")
-    for one in chain:
+    for one in causes:
         if isinstance(one, ModuleNotFoundError) and one.name:
             return _missing(one)
         if _is_network(one):
@@ -292,16 +324,6 @@ def reason_for(error: BaseException, trace: Trace) -> Excluded:
     if _is_corrupt(error):
         return Excluded(f"weights damaged: {text}")
     return Excluded(f"import error: {text}")
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """The error, what it was raised from, and what it was raised while handling."""
-    found: list[BaseException] = []
-    one: BaseException | None = error
-    while one is not None and all(one is not f for f in found):
-        found.append(one)
-        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
-    return found
 
 
 def _missing(error: ModuleNotFoundError) -> Excluded:

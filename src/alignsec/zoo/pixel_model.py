@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from alignsec.ground.errors import AlignsecError
-from alignsec.ground.reasons import Excluded, out_of_memory, theirs, told
+from alignsec.ground.reasons import Excluded, not_the_models, theirs, told
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +36,9 @@ class PixelModel(nn.Module):
     input_size : side, or (height, width), of the images that the model expects
     label_offset : number of leading logits to drop (1 for a head with a background class)
     classes : number of logits to keep after those; None: all
-    unwrap : look for the logits in an output object (``.logits``, ``["logits"]``, first of a tuple or list)
-        and give them their two axes; otherwise the module's output is passed on as it is
+    unwrap : look for the logits in an output object (``.logits``, ``["logits"]``; of several tensors that
+        whose width is of `widths`) and give them their two axes; otherwise the module's output is passed on
+        as it is
     frame_axis : where the module wants an axis of length one for time, or None
     arguments : keyword arguments of every call of the module
 
@@ -50,6 +51,9 @@ class PixelModel(nn.Module):
     round_trip : image files to the largest error, in pixel units, of the normalised pixels against the
         model's own preprocessing; None where there is no `preprocess`
     trace : what loading did, where `alignsec.zoo.load` made the model
+    expected : clean top-1 accuracy published for these weights, and by whom; None where that is not known
+    widths : how many logits the study's classes may have, to tell them from other outputs of the module
+    picked : which of several outputs was taken, in words, once there was such a forward pass
 
     Raises
     ------
@@ -63,6 +67,9 @@ class PixelModel(nn.Module):
     geometry: str | None = None
     round_trip: "Callable[[Sequence[Path]], float] | None" = None
     trace: "Trace | None" = None
+    expected: tuple[float, str] | None = None
+    widths: tuple[int, ...] = ()
+    picked: str | None = None
 
     def __init__(
         self,
@@ -111,14 +118,16 @@ class PixelModel(nn.Module):
                 reset()
             output = self.module(z, **self.arguments)
             if self.unwrap:
-                output = _two_axes(_logits(output), len(x))
+                output, said = _logits(output, len(x), self.widths)
+                output = _two_axes(output, len(x))
+                self.picked = self.picked or said
             # a slice of everything would still cost autograd a copy per step
             if self.label_offset or self.classes is not None:
                 end = None if self.classes is None else self.label_offset + self.classes
                 output = output[:, self.label_offset : end]
         except (Exception, SystemExit) as error:
             # a smaller batch may fit: that is for the caller to say
-            if isinstance(error, Excluded) or out_of_memory(error):
+            if isinstance(error, Excluded) or not_the_models(error):
                 raise
             raise Excluded(f"forward error: {told(error)}") from error
         logits: Tensor = output
@@ -191,24 +200,57 @@ def _reset_methods(module: nn.Module) -> list[Callable[[], Any]]:
     return found
 
 
-def _logits(output: Any) -> Tensor:
+def _logits(output: Any, n: int, widths: Sequence[int]) -> tuple[Tensor, str | None]:
+    """The logits of `n` images in what a module returns, and in words which of several tensors they are."""
     for _ in range(_DEEPEST):
         if isinstance(output, Tensor):
-            return output
+            return output, None
         # before tuple and mapping: a Hugging Face output is both, and its first entry may be the loss
         if isinstance(getattr(output, "logits", None), Tensor):
             output = output.logits
         elif isinstance(output, Mapping) and "logits" in output:
             output = output["logits"]
-        elif isinstance(output, Mapping) and len(output) == 1:
-            output = next(iter(output.values()))
-        elif isinstance(output, tuple | list) and output:
-            output = output[0]
+        elif isinstance(output, Mapping | tuple | list) and len(output) == 1:
+            (output,) = output.values() if isinstance(output, Mapping) else output
         else:
             break
     if isinstance(output, Tensor):
-        return output
+        return output, None
+    if tensors := _tensors(output, _DEEPEST):
+        return _chosen(tensors, n, widths)
     raise Excluded(f"no classifier: the output is a {type(output).__name__} without logits")
+
+
+def _tensors(output: Any, depth: int) -> list[Tensor]:
+    """Tensors of floats with axes in nested tuples, lists and mappings, in order."""
+    if isinstance(output, Tensor):
+        return [output] if output.ndim and output.is_floating_point() else []
+    if isinstance(getattr(output, "logits", None), Tensor):
+        return [output.logits]
+    if not depth or not isinstance(output, Mapping | tuple | list):
+        return []
+    parts = output.values() if isinstance(output, Mapping) else output
+    return [t for part in parts for t in _tensors(part, depth - 1)]
+
+
+def _chosen(tensors: list[Tensor], n: int, widths: Sequence[int]) -> tuple[Tensor, str | None]:
+    """The one of several tensors that can be logits of `n` images, and of several such the one of a known
+    width.
+    """
+    shapes = ", ".join(str(tuple(t.shape)) for t in tensors)
+    flat = [(i, _two_axes(t, n)) for i, t in enumerate(tensors)]
+    able = [(i, t) for i, t in flat if t.ndim == 2 and len(t) == n]
+    if len(able) > 1:
+        able = [(i, t) for i, t in able if t.shape[1] in widths]
+        if len(able) != 1:
+            remedy = "" if able else ", or set num_classes on the module"
+            raise Excluded(
+                f"no classifier: several outputs may be the logits, of shapes {shapes}: have forward return "
+                f"the logits alone{remedy}"
+            )
+    index, logits = able[0] if able else flat[0]
+    said = None if len(tensors) == 1 else f"number {index + 1} of {len(tensors)}, of shapes {shapes}"
+    return logits, said
 
 
 def _two_axes(logits: Tensor, n: int) -> Tensor:

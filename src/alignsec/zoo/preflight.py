@@ -10,6 +10,7 @@ from alignsec.ground.reasons import Excluded, kind_of
 from alignsec.study.catalogue import SOURCES
 from alignsec.study.layout import Models
 from alignsec.study.records import MEASURED, Report, verdict, write_json
+from alignsec.study.sheet import accuracy
 from alignsec.zoo.examine import check_fit as check_fit
 from alignsec.zoo.examine import examine
 from alignsec.zoo.loading import WEIGHT_SUFFIXES
@@ -63,6 +64,7 @@ def preflight(
     *,
     seed: int = 0,
     limits: Limits = Limits(),
+    expected: float | None = None,
     preload: Sequence[str] = (),
 ) -> Report:
     """Load the model in a process of its own, without a GPU, and try it.
@@ -70,6 +72,7 @@ def preflight(
     Parameters
     ----------
     images : table of kind ``images``: a sample to measure clean accuracy and a background class on
+    expected : clean top-1 accuracy published for these weights, of the sheet; None: what the source knows
     preload : modules to import once for many calls (`alignsec.ground.isolation.call`)
 
     Returns
@@ -94,6 +97,7 @@ def preflight(
         "images": isolation.plain(images),
         "seed": seed,
         "threads": limits.threads,
+        "expected": expected,
     }
     outcome = _examined(task, limits, preload)
     found = outcome.partial | (outcome.value or {})
@@ -175,15 +179,22 @@ def sweep(
 
     models = Models(folder)
 
-    def one(model: str, source: str, spec: str) -> tuple[str, Report]:
+    def one(model: str, source: str, spec: str, expected: float | None) -> tuple[str, Report]:
         report = preflight(
-            model, source, spec or model, images=images, seed=seed, limits=limits, preload=PRELOAD
+            model,
+            source,
+            spec or model,
+            images=images,
+            seed=seed,
+            limits=limits,
+            expected=expected,
+            preload=PRELOAD,
         )
         write_json(models.preflight(model), report)
         return model, report
 
     rows = [
-        (str(r.model), str(r.source), str(r.spec))
+        (str(r.model), str(r.source), str(r.spec), accuracy(str(getattr(r, "expected_top1", ""))))
         for r in sheet.itertuples()
         if not SOURCES[str(r.source)].trained and not models.preflight(str(r.model)).is_file()
     ]

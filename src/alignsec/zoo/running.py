@@ -1,5 +1,7 @@
 """A model on images, in a process of its own: how the attack and the corruptions jobs begin and end."""
 
+import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alignsec.ground import isolation
-from alignsec.ground.reasons import theirs
+from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import Excluded, tells_fault, theirs
 from alignsec.ground.tables import empty, write
 from alignsec.study.records import Report, excluded_by, read_report, write_status
 
@@ -39,6 +42,7 @@ class Job:
     status : how it ended (`alignsec.study.records.Status`)
     cache : folder for pixels that models share
     threads : of the CPU
+    attempts_left : how often it is run again if it fails now
     """
 
     model: ModelRow
@@ -46,6 +50,7 @@ class Job:
     status: Path
     cache: Path | None = None
     threads: int = 1
+    attempts_left: int = 0
 
     def plain(self) -> dict[str, Any]:
         """The fields as JSON can hold them, the model's beside the others."""
@@ -68,16 +73,40 @@ def supervised(function: Callable[..., None], job: Job, kind: str, memory: int |
     function : takes the fields of ``job.plain()``
     kind : of the table, and the step of the status
     memory : resident bytes; None: 85 % of the machine's
+
+    Raises
+    ------
+    AlignsecError
+        The device failed, and there are attempts left: nothing is written, the ledger is kept.
     """
     excluded = excluded_by(read_report(job.model.preflight))
     if excluded is None:
         # its output goes through a pipe, so it must be told that there is a terminal for its bar
         terminal = {"ALIGNSEC_TERMINAL": "1"} if sys.stderr.isatty() else {}
-        excluded = isolation.call(function, job.plain(), memory=memory, environment=terminal).excluded
+        excluded = _end_of(isolation.call(function, job.plain(), memory=memory, environment=terminal))
+        # a batch system's attempts are its own
+        left = int(os.environ.get("ALIGNSEC_ATTEMPTS_LEFT", job.attempts_left))
+        if excluded is not None and excluded.kind == "device fault" and left > 0:
+            raise AlignsecError(
+                f"{job.model.name}: {excluded.reason}: the next attempt goes on from what is settled "
+                f"({left} left)"
+            )
     if excluded is not None:
         # the process could not say so itself
         write(empty(kind), job.out, kind)
         write_status(job.status, job.model.name, kind, excluded)
+
+
+def _end_of(outcome: isolation.Outcome) -> Excluded | None:
+    """Why the job has no result; a process that a failing device took with it is no crash of the model's."""
+    if outcome.excluded is None or outcome.excluded.kind != "crashed":
+        return outcome.excluded
+    if "device_fault" in outcome.partial:
+        return Excluded(outcome.partial["device_fault"])
+    if line := next((line for line in outcome.last.splitlines() if tells_fault(line)), None):
+        device, host = outcome.partial.get("device", "cpu"), socket.gethostname()
+        return Excluded(f"device fault: {line.strip()[:200]} (device {device}, host {host})")
+    return outcome.excluded
 
 
 class Prepared(NamedTuple):
@@ -106,6 +135,8 @@ def prepare(row: ModelRow, manifest: "pd.DataFrame", cache: Path | None = None) 
     if excluded := excluded_by(report):
         raise excluded
     model = zoo.load(row.source, row.spec, row.weights)
+    if report["classes"]:
+        model.widths = (report["classes"],)
     if is_imagenet(row.source) and report["classes"] == 1001:
         model.label_offset, model.classes = report["label_offset"] or 0, 1000
     place = cache / model.geometry if cache is not None and model.geometry else None

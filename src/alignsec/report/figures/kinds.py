@@ -104,10 +104,14 @@ def _draw(axes: "Axes", mine: "pd.DataFrame", labels: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
+def category_of(area: str) -> str:
+    """The category that an area belongs to."""
+    return area if area in (ENGINEERING, "behavior") else "neural"
+
+
 def colour_of(area: str) -> str:
     """Of an area its category's colour."""
-    category = area if area in (ENGINEERING, "behavior") else "neural"
-    return CATEGORY_COLORS[category]
+    return CATEGORY_COLORS[category_of(area)]
 
 
 def mark_of(verdict: str) -> tuple[str, bool, str]:

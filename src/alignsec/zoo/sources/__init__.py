@@ -3,16 +3,21 @@
 A source is a module with a `load` and a `problem` (`Loader`) and a line in `alignsec.study.catalogue`.
 """
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.reasons import Excluded, theirs
 from alignsec.study.catalogue import SOURCES, imported
 
 if TYPE_CHECKING:
     from alignsec.zoo.pixel_model import PixelModel
 
-__all__ = ["Loader", "is_imagenet", "load"]
+__all__ = ["HEADS", "Loader", "is_imagenet", "load"]
+
+_QUANTISED = re.compile(r"torch\.(ao\.)?nn\.(intrinsic\.)?quantized")
+HEADS = (1000, 1001)  # logits of a classifier of ImageNet, with a background class or without
 
 
 class Loader(Protocol):
@@ -37,14 +42,14 @@ def load(source: str, spec: str, weights: Path | None = None) -> "PixelModel":
     ----------
     source : a key of `alignsec.study.catalogue.SOURCES`
     spec : what the source needs to find it: a registered name, a weights enum, `package.module:function`, …
-    weights : the trained state dict, for sources whose weights this workflow makes
+    weights : a state dict: of sources whose weights this workflow makes, or in place of published ones
 
     Raises
     ------
     Excluded
         A fact about the model: it cannot be loaded or evaluated, for the reason given.
     AlignsecError
-        The sheet is wrong: unknown source or malformed spec.
+        The sheet is wrong: unknown source or malformed spec; or the source takes no `weights`.
     """
     from alignsec.zoo.loading import contained
 
@@ -53,8 +58,16 @@ def load(source: str, spec: str, weights: Path | None = None) -> "PixelModel":
     maker: Loader = imported(SOURCES[source])
     if wrong := maker.problem(spec):
         raise AlignsecError(f"{source} spec {spec!r}: {wrong}")
+    if weights is not None and not SOURCES[source].takes_weights:
+        raise AlignsecError(f"{weights}: a {source} model brings its own weights: leave --weights out")
     with contained() as trace:
         model = maker.load(spec, weights)
+    if is_imagenet(source):
+        model.widths = HEADS
+    with theirs("module error"):
+        integer = next((m for m in model.modules() if _QUANTISED.match(type(m).__module__)), None)
+    if integer is not None:
+        raise Excluded(f"quantised weights: {type(integer).__name__} in it: take the weights in float32")
     model.adapt()
     model.trace = trace
     return model

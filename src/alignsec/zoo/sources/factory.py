@@ -41,8 +41,9 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
 
     The function takes no argument and returns an ``nn.Module``: (N, C, H, W) float32 pixels in [0, 1] to (N,
     K) logits. Attributes of the module may say more: `input_size` ((height, width), default 224 × 224),
-    `channels` (default 3), and `preprocess` (image files to (N, C, H, W) float32 pixels in [0, 1]; default:
-    short side to 256/224 of the input size, bilinear, then a crop of the centre).
+    `channels` (default 3), `num_classes` (K, to tell the logits from other outputs), and `preprocess` (image
+    files to (N, C, H, W) float32 pixels in [0, 1]; default: short side to 256/224 of the input size,
+    bilinear, then a crop of the centre).
 
     Raises
     ------
@@ -50,19 +51,24 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
         The function cannot be imported or fails, returns no module, or one whose attributes are no such
         things.
     """
+    module_name, _, function = spec.partition(":")
+    maker = getattr(import_module(module_name), function)
+    note(reached="imported")
+    return wrapped(maker(), spec)
+
+
+def wrapped(made: Any, spec: str) -> "PixelModel":
+    """What such a function returned as a pixel model; raises as `load`."""
     from torch import nn
 
     from alignsec.zoo.pixel_model import PixelModel
 
-    module_name, _, function = spec.partition(":")
-    maker = getattr(import_module(module_name), function)
-    note(reached="imported")
-    made = maker()
     if not isinstance(made, nn.Module):
         raise Excluded(f"import error: {spec} returned {type(made).__name__}, not a torch module")
     note(reached="loaded")
-    channels, size = _channels(made), _size(made)
+    channels, size, classes = _channels(made), _size(made), getattr(made, "num_classes", None)
     model = PixelModel(made, mean=(0.0,) * channels, std=(1.0,) * channels, input_size=size)
+    model.widths = (classes,) if isinstance(classes, int) else ()
     own = getattr(made, "preprocess", None)
     if own is not None:
         model.preprocess, model.geometry = own, hashlib.sha256(spec.encode()).hexdigest()[:16]

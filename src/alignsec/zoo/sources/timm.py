@@ -28,7 +28,7 @@ def problem(spec: str) -> str | None:
 
 
 def load(spec: str, weights: Path | None = None) -> "PixelModel":
-    """Build the pretrained model with its published weights and its own evaluation transform.
+    """Build the pretrained model with its own evaluation transform and its published weights, or a file's.
 
     Raises
     ------
@@ -48,7 +48,9 @@ def load(spec: str, weights: Path | None = None) -> "PixelModel":
         near = ", ".join(name for name, _ in closest(spec, known, 3))
         raise Excluded(f"not in registry: timm has no pretrained model {spec!r}: closest are {near}")
     timm_from_cache()
-    module = timm.create_model(spec, pretrained=True)
+    # timm reads a file as it reads a download: formats of checkpoints, names of parameters
+    overlay = None if weights is None else {"file": str(weights)}
+    module = timm.create_model(spec, pretrained=True, pretrained_cfg_overlay=overlay)
     note(reached="loaded")
     data: Any = timm.data
     transform = data.create_transform(**data.resolve_model_data_config(module), is_training=False)
