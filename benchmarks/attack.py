@@ -35,12 +35,12 @@ PEERS = ("engine", "reference", "torchattacks")
 
 
 class Counter(nn.Module):
-    """Counts images forward, and images back through the logits."""
+    """Counts calls, images forward, and images back through the logits."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
-        self.forwards = self.backwards = 0
+        self.calls = self.forwards = self.backwards = 0
 
     @property
     def equivalents(self) -> int:
@@ -48,6 +48,7 @@ class Counter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.model(x)
+        self.calls += 1
         self.forwards += len(x)
         if out.requires_grad:
             out.register_hook(lambda _: self._back(len(x)))
@@ -68,6 +69,7 @@ def measured(model: nn.Module, device: str, work: Callable[[Counter], Any]) -> t
         torch.cuda.synchronize()
     cost = {
         "passes": counter.equivalents,
+        "calls": counter.calls,
         "forwards": counter.forwards,
         "backwards": counter.backwards,
         "wall_s": round(time.perf_counter() - wall, 1),
@@ -260,19 +262,19 @@ def markdown(record: dict[str, Any]) -> str:
         ]
         return "\n".join(lines) + "\n"
     lines += [
-        "| attack | passes | against reference | wall s | CPU s | "
+        "| attack | passes | against reference | calls of the model | CPU s | against reference | wall s | "
         + ("peak MB | " if "peak_mb" in record["peers"]["engine"] else "")
         + "robust at each epsilon |",
-        "|---|---|---|---|---|" + ("---|" if "peak_mb" in record["peers"]["engine"] else "") + "---|",
+        "|---|---|---|---|---|---|---|" + ("---|" if "peak_mb" in record["peers"]["engine"] else "") + "---|",
     ]
-    base = record["peers"].get("reference", {}).get("passes")
+    base = record["peers"].get("reference", {})
     for name, cost in record["peers"].items():
-        ratio = f"{cost['passes'] / base:.3f}" if base else ""
+        ratio = {k: f"{cost[k] / base[k]:.3f}" if base else "" for k in ("passes", "cpu_s")}
         counts = ", ".join(str(sum(v)) for v in cost["robust"].values())
         peak = f"{cost['peak_mb']:,} | " if "peak_mb" in cost else ""
         lines.append(
-            f"| {name} | {cost['passes']:,} | {ratio} | {cost['wall_s']:,} | {cost['cpu_s']:,} | "
-            f"{peak}{counts} |"
+            f"| {name} | {cost['passes']:,} | {ratio['passes']} | {cost['calls']:,} | {cost['cpu_s']:,} | "
+            f"{ratio['cpu_s']} | {cost['wall_s']:,} | {peak}{counts} |"
         )
     if "floor" in record:
         lines += [

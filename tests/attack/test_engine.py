@@ -252,7 +252,7 @@ def test_the_largest_batch_is_found_by_doubling() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 64))
 def test_even_batches_hold_everything_and_have_no_tiny_tail(n: int, size: int) -> None:
-    made = batches.even(range(n), size)
+    made = list(batches.even(n, size))
     assert [i for b in made for i in b] == list(range(n))
     lengths = [len(b) for b in made]
     assert max(lengths) <= size

@@ -153,7 +153,9 @@ def test_the_cost_of_a_study_by_hand() -> None:
     asked = AttackRequest(epsilons=("0.1", "0.2"), version="custom", attacks=("square",), ladder=False)
     found = estimate.table(rows, reports, speed, asked, estimate.Extent(3600, 1800, limit=5.0))
     found = found.set_index("model")
-    assert list(found.index) == [m for m in reports if m != "out"]
+    # the largest first, the unknown one last
+    assert list(found.index) == ["noisy", "all right", "unknown", "half", "all wrong", "unmeasured"]
+    assert found.loc["all right", ["steps_low", "steps_high"]].tolist() == [1 + 2 * 1, 1 + 2 * 5002]
     # one clean pass; in each ball at least one, at most 5,001 and a check
     assert found.loc["all right", "hours_low"] == pytest.approx(0.003)
     assert found.loc["all right", "hours_high"] == pytest.approx(10.005)
@@ -169,4 +171,5 @@ def test_the_cost_of_a_study_by_hand() -> None:
     assert found.loc["noisy", "hours_high"] == pytest.approx(2 * 2 * 101 * 20 * 0.01, rel=0.01)
     said = estimate.text(found.reset_index(), speed, 7)
     assert "6 of 7 models can be attacked; 5 of them have a measured speed" in said
+    assert "    10.0 h at most: all right\n" in said
     assert "a device (10 times" in said and "`high`" in said and "What attacking" not in said

@@ -17,7 +17,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from alignsec.attack import ModelError, evaluate, evaluate_robustness, known, units, work
+from alignsec.attack import ModelError, batches, evaluate, evaluate_robustness, known, units, work
+from alignsec.attack.batches import Batch
 from alignsec.attack.counting import Counted, Passes
 from alignsec.attack.judge import Answer, Rows
 from alignsec.attack.ladder import Ladder
@@ -62,21 +63,26 @@ class Scripted:
         highest: dict[int, float] | None = None,
     ) -> None:
         self.units, self.finds, self.highest = list(units), finds or {}, highest
-        self.calls: list[tuple[str, float, list[int]]] = []
+        self.calls: list[tuple[str, list[tuple[str, int, float]]]] = []
 
     def passes(self, unit: str) -> int:
-        return {"apgd-ce": 10, "fab-t:2": 40, "square": 100}[unit]
+        return {"apgd-ce": 10, "apgd-t": 30, "fab-t": 40, "square": 100}[unit.partition(":")[0]]
+
+    def asked(self) -> list[tuple[str, dict[int, float]]]:
+        """Of each call: images and their balls."""
+        return [(name, {image: radius for _, image, radius in rows}) for name, rows in self.calls]
 
     def attack(self, name: str, rows: Rows) -> Answer:
         images = [m[0] for m in rows.marks]
-        unit = name if rows.ranks is None else f"{name}:{int(rows.ranks[0])}"
-        epsilon = round(float(rows.radii[0]), 6)  # as it is written in `finds`
-        self.calls.append((unit, epsilon, images))
+        ranks = [None] * len(images) if rows.ranks is None else rows.ranks.tolist()
+        named = [name if rank is None else f"{name}:{rank}" for rank in ranks]
+        radii = [round(float(r), 6) for r in rows.radii]  # as they are written in `finds`
+        self.calls.append((name, list(zip(named, images, radii, strict=True))))
         made, none = rows.x.clone(), torch.zeros(len(images), dtype=torch.bool)
-        for row, image in enumerate(images):
-            if (unit, image, epsilon) in self.finds:
-                made[row] = self.finds[unit, image, epsilon]
-        if self.highest is None or unit != "apgd-ce":
+        for row, asked in enumerate(zip(named, images, radii, strict=True)):
+            if asked in self.finds:
+                made[row] = self.finds[asked]
+        if self.highest is None or name != "apgd-ce":
             return Answer(made, none)
         return Answer(made, none, torch.tensor([self.highest[i] for i in images])[:, None, None, None])
 
@@ -90,8 +96,12 @@ class Notes:
     def append(self, record: dict[str, Any]) -> None:
         self.records.append(json.loads(json.dumps(record)))
 
-    def done(self) -> list[tuple[str, float | None, list[int]]]:
-        return [(r["unit"], r["epsilon"], r["images"]) for r in self.records if r["kind"] == "done"]
+    def done(self) -> list[tuple[str, Any, list[int]]]:
+        return [
+            (r["unit"], r["epsilon"], [int(k) for k in r["images"]])
+            for r in self.records
+            if r["kind"] == "done"
+        ]
 
 
 class Run(Ladder):
@@ -116,7 +126,7 @@ def evaluation(
     x = torch.tensor(pixels)[:, None, None, None]
     y = torch.tensor(labels if labels is not None else [0] * len(pixels))
     request = AttackRequest.of({"epsilons": epsilons, "batch_size": 8, **more})
-    images = work.Images(x, y, [bytes([i]) for i in range(len(pixels))])
+    images = work.Images(x, y, [bytes([i]) for i in range(len(pixels))], [str(i) for i in range(len(pixels))])
     done = work.Work(Counted(model).eval(), images, request, notes or Notes())
     return Run(units.Units(done, judge or Scripted()), Progress(False, len(x)))
 
@@ -125,8 +135,24 @@ def column(run: Run, name: str) -> dict[float, list[Any]]:
     return {e: part[name].tolist() for e, part in run.table().groupby("epsilon")}
 
 
-def done(unit: str, epsilon: float | None, images: list[int], **more: Any) -> dict[str, Any]:
-    return {"kind": "done", "unit": unit, "epsilon": epsilon, "images": images, "seconds": 0.5, **more}
+def done(unit: str, epsilon: Any, images: list[int], **more: Any) -> dict[str, Any]:
+    """A record of the ledger; of a targeted attack's unit."""
+    name, _, rank = unit.partition(":")
+    record = {"kind": "done", "unit": name, "epsilon": epsilon, "images": [str(i) for i in images]}
+    return record | {"seconds": 0.5} | ({"ranks": [int(rank)] * len(images)} if rank else {}) | more
+
+
+def failed(unit: str, epsilon: float, images: list[int]) -> dict[str, Any]:
+    return {"kind": "failed", "unit": unit, "epsilon": epsilon, "images": [str(i) for i in images]}
+
+
+def batch(images: list[int], epsilon: float, unit: str = "square") -> Batch:
+    return Batch(unit, images, [epsilon] * len(images))
+
+
+def fact(unit: str, epsilon: float, images: list[int], kind: str = "done", **more: Any) -> dict[str, Any]:
+    """What `Known` takes in: images by their numbers."""
+    return done(unit, epsilon, images, **more) | {"kind": kind, "images": images}
 
 
 def clean(images: list[int], **more: Any) -> dict[str, Any]:
@@ -142,11 +168,11 @@ def test_a_norm_may_exceed_epsilon_by_float32_rounding_and_no_more() -> None:
     assert known.tolerance(0.5, "Linf") == 1e-6
     assert known.tolerance(3.0, "L2") == pytest.approx(31e-6)
     book = known.Known(3, "Linf")
-    book.apply({"unit": "fab", "epsilon": 0.1, "images": [0, 1], "found": [[0, 0.1 + 1e-6], [1, 0.1 + 2e-6]]})
+    book.apply(fact("fab", 0.1, [0, 1], found=[[0, 0.1 + 1e-6], [1, 0.1 + 2e-6]]))
     assert book.broken(0.1).tolist() == [True, False, False]
     assert [book.broken_at(i, 0.1) for i in range(3)] == [True, False, False]
     wide = known.Known(1, "L2")
-    wide.apply({"unit": "fab", "epsilon": 3.0, "images": [0], "found": [[0, 3.00003]]})
+    wide.apply(fact("fab", 3.0, [0], found=[[0, 3.00003]]))
     assert wide.broken(3.0).all() and wide.broken_at(0, 3.0)
 
 
@@ -163,20 +189,24 @@ def test_units_and_stages_by_name() -> None:
 
 def test_what_was_tried_is_kept_by_unit_and_epsilon() -> None:
     book = known.Known(3, "Linf")
-    book.apply({"unit": "probe", "epsilon": 0.2, "images": [0, 2]})
-    book.apply({"unit": "screen", "epsilon": 0.2, "images": [1]})
+    book.apply(fact("probe", 0.2, [0, 2]))
+    book.apply(fact("screen", 0.2, [1]))
     assert book.tried("probe", None).tolist() == [True, False, True]
     assert book.tried("screen", 0.2).tolist() == [False, True, False]
-    assert not book.tried("screen", 0.1).any() and not book.tried("probe", 0.2).any()
+    assert not book.tried("screen", 0.1).any()
+    # FAB, like the probe, looks at no ball
+    book.apply(fact("fab-t:3", 0.2, [1]))
+    assert book.tried("fab-t:3", 0.1).tolist() == book.tried("fab-t:3", 0.2).tolist() == [False, True, False]
+    assert not book.tried("fab-t:2", 0.2).any()
     assert book.distance.tolist() == [INF] * 3 and book.failed.tolist() == [-INF] * 3
 
 
 def test_the_smallest_find_and_the_largest_failure_stand() -> None:
     book = known.Known(2, "Linf")
     for e in (0.1, 0.3, 0.2):
-        book.apply({"unit": "square", "epsilon": e, "images": [0, 1], "failed": [0]})
+        book.apply(fact("square", e, [0], "failed"))
     for d in (0.5, 0.4, 0.45):
-        book.apply({"unit": "square", "epsilon": 0.3, "images": [1], "found": [[1, d]]})
+        book.apply(fact("square", 0.3, [1], found=[[0, d]]))
     assert book.failed.tolist() == [0.3, -INF]
     assert book.distance.tolist() == [INF, 0.4]
     assert book.contradictions == 0
@@ -190,22 +220,22 @@ def test_the_smallest_find_and_the_largest_failure_stand() -> None:
 def test_an_adversarial_inside_a_cleared_ball_lowers_the_failure_to_what_still_stands() -> None:
     book = known.Known(1, "Linf")
     for e in (0.3, 0.2, 0.05):
-        book.apply({"unit": "square", "epsilon": e, "images": [0], "failed": [0]})
-    book.apply({"unit": "carried", "epsilon": 0.25, "images": [0], "found": [[0, 0.31]]})
+        book.apply(fact("square", e, [0], "failed"))
+    book.apply(fact("carried", 0.25, [0], found=[[0, 0.31]]))
     assert (book.failed[0], book.contradictions) == (0.3, 0)  # outside the ball that was cleared
-    book.apply({"unit": "carried", "epsilon": 0.25, "images": [0], "found": [[0, 0.1]]})
+    book.apply(fact("carried", 0.25, [0], found=[[0, 0.1]]))
     assert (book.failed[0], book.contradictions) == (0.05, 1)
-    book.apply({"unit": "carried", "epsilon": 0.1, "images": [0], "found": [[0, 0.08]]})
+    book.apply(fact("carried", 0.1, [0], found=[[0, 0.08]]))
     assert (book.failed[0], book.contradictions) == (0.05, 1)  # contradicts nothing new
-    book.apply({"unit": "carried", "epsilon": 0.1, "images": [0], "found": [[0, 0.01]]})
+    book.apply(fact("carried", 0.1, [0], found=[[0, 0.01]]))
     assert (book.failed[0], book.contradictions) == (-INF, 2)
 
 
 def test_the_first_fact_that_settles_an_epsilon_names_its_stage() -> None:
     book = known.Known(1, "Linf")
-    book.apply({"unit": "apgd-t:2", "epsilon": 0.3, "images": [0], "found": [[0, 0.25]]})
-    book.apply({"unit": "probe", "epsilon": 0.3, "images": [0], "found": [[0, 0.15]]})
-    book.apply({"unit": "square", "epsilon": 0.1, "images": [0], "failed": [0]})
+    book.apply(fact("apgd-t:2", 0.3, [0], found=[[0, 0.25]]))
+    book.apply(fact("probe", 0.3, [0], found=[[0, 0.15]]))
+    book.apply(fact("square", 0.1, [0], "failed"))
     assert [book.stage(0, e) for e in (0.4, 0.3, 0.2, 0.1, 0.05)] == [
         "smaller-epsilon", "apgd-t", "larger-epsilon", "square", "larger-epsilon",
     ]  # fmt: skip
@@ -213,12 +243,12 @@ def test_the_first_fact_that_settles_an_epsilon_names_its_stage() -> None:
 
 def test_a_failure_that_an_adversarial_has_disproved_settles_nothing() -> None:
     book = known.Known(1, "Linf")
-    book.apply({"unit": "square", "epsilon": 0.3, "images": [0], "failed": [0]})
+    book.apply(fact("square", 0.3, [0], "failed"))
     assert book.stage(0, 0.2) == "larger-epsilon"
-    book.apply({"unit": "carried", "epsilon": 0.2, "images": [0], "found": [[0, 0.2]]})
+    book.apply(fact("carried", 0.2, [0], found=[[0, 0.2]]))
     assert [book.stage(0, e) for e in (0.3, 0.2)] == ["smaller-epsilon", "screen"]
     assert book.stage(0, 0.1) == ""  # nothing is known there
-    book.apply({"unit": "square", "epsilon": 0.1, "images": [0], "failed": [0]})
+    book.apply(fact("square", 0.1, [0], "failed"))
     assert [book.stage(0, e) for e in (0.1, 0.05)] == ["square", "larger-epsilon"]
 
 
@@ -232,24 +262,24 @@ def test_from_the_largest_ball_down_only_what_stands_is_judged_and_only_once() -
     notes = Notes()
     run = evaluation(Bands((0.5, 1)), [0.3, 0.2, 0.7, 0.1], [0.1, 0.25, 0.4], judge, notes)
     run.evaluate()
-    # 0 is at .2, so broken from .25 on; at .1 the search there goes by its own find outside the ball, and
-    # fails. 1 is at .3, so judged again at .25 and carried to .1; 3 is judged at .4 and carried twice
-    assert judge.calls == [
-        ("apgd-ce", 0.4, [0, 1, 3]),
-        ("square", 0.4, [1, 3]),
-        ("apgd-ce", 0.25, [1]),
-        ("square", 0.25, [1]),
-        ("apgd-ce", 0.1, [0]),
-        ("square", 0.1, [0]),
+    # 0 is at .2, so broken from .25 on, and comes again at .1 before square runs on all that stand, each in
+    # its ball; the search at .1 goes by its own find outside the ball, and fails. 1 is at .3, so judged again
+    # at .25 and carried to .1; 3 is judged at .4 and carried twice
+    assert judge.asked() == [
+        ("apgd-ce", {0: 0.4, 1: 0.4, 3: 0.4}),
+        ("apgd-ce", {0: 0.1}),
+        ("square", {0: 0.1, 1: 0.4, 3: 0.4}),
+        ("apgd-ce", {1: 0.25}),
+        ("square", {1: 0.25}),
     ]
     screens = [d for d in notes.done() if d[0] in ("clean", "probe", "screen", "carried")]
     assert screens == [
         ("clean", None, [0, 1, 2, 3]),
         ("probe", 0.4, [0, 1, 3]),
         ("screen", 0.4, [0, 1, 3]),
+        ("screen", 0.1, [0]),
         ("screen", 0.25, [1]),
         ("carried", 0.25, [3]),
-        ("screen", 0.1, [0]),
         ("carried", 0.1, [1, 3]),
     ]
     assert column(run, "robust") == {
@@ -301,8 +331,8 @@ def test_without_the_ladder_every_epsilon_is_judged_alone_and_crossings_are_coun
         Bands((0.5, 1)), [0.41, 0.42, 0.43, 0.44, 0.9], [0.1, 0.2, 0.3], judge, notes, ladder=False
     )
     run.evaluate()
-    assert [c for c in judge.calls if c[0] == "apgd-ce"] == [
-        ("apgd-ce", e, [0, 1, 2, 3]) for e in (0.3, 0.2, 0.1)
+    assert [c for c in judge.asked() if c[0] == "apgd-ce"] == [
+        ("apgd-ce", dict.fromkeys(range(4), e)) for e in (0.3, 0.2, 0.1)
     ]
     assert column(run, "robust") == {
         0.1: [True, True, False, True, False],
@@ -348,7 +378,7 @@ def test_an_added_epsilon_asks_only_what_is_not_known() -> None:
     larger = evaluation(Bands((0.5, 1)), [0.1, 0.2], [0.1, 0.3], judge, notes)
     before = len(notes.records)
     larger.evaluate()
-    assert judge.calls == [("apgd-ce", 0.3, [0, 1]), ("square", 0.3, [0, 1])]
+    assert judge.asked() == [("apgd-ce", {0: 0.3, 1: 0.3}), ("square", {0: 0.3, 1: 0.3})]
     assert Notes(notes.records[before:]).done()[0] == ("screen", 0.3, [0, 1])
     before = len(notes.records)
     # .2 has been judged itself, however large the ball that was judged since
@@ -369,11 +399,12 @@ def test_separate_epsilons_leave_what_is_not_asked_of_alone() -> None:
 def test_a_candidate_counts_if_it_is_wrong_legal_and_elsewhere() -> None:
     run = evaluation(Bands((0.5, 3), (-3, 0.05)), [0.4, 0.4, 0.4, 0.4, 0.4, 0.6], [0.2], ladder=False)
     candidates = torch.tensor([0.5, 0.45, 1.01, -0.01, 1.0, 0.6])[:, None, None, None]
-    record = run.units.take([0, 1, 2, 3, 4, 5], candidates)
+    record = run.units.take(batch([0, 1, 2, 3, 4, 5], 0.2), candidates)
     # 1 is right, 2 and 3 are no images, 5 has not moved
     assert [i for i, _ in record["found"]] == [0, 4]
     assert [d for _, d in record["found"]] == pytest.approx([0.1, 0.6])
-    assert set(record) == {"found"}
+    told = {"unit": "square", "epsilon": 0.2, "images": [0, 1, 2, 3, 4, 5], "size": 6}
+    assert {k: v for k, v in record.items() if k != "found"} == told
 
 
 @pytest.mark.parametrize(("size", "largest"), [(8, 8), (7, 7), (1, 2)])
@@ -387,23 +418,94 @@ def test_a_find_is_drawn_nearer_in_batches_that_fit(size: int, largest: int) -> 
 
     # the clean image and its adversarial are looked at together, so of one image two
     run = evaluation(Watched((0.5, 1)), [0.4] * 20, [0.2], batch_size=size)
-    record = run.units.take(list(range(20)), torch.full((20, 1, 1, 1), 0.55))
+    record = run.units.take(batch(list(range(20)), 0.2), torch.full((20, 1, 1, 1), 0.55))
     assert [d for _, d in record["found"]] == pytest.approx([0.1] * 20, rel=0.0101)
     assert Watched.largest == largest
 
 
-def test_the_judge_fails_on_what_its_last_unit_leaves_standing_in_the_ball() -> None:
+def test_the_judge_fails_on_what_stands_in_its_ball_after_the_last_unit() -> None:
     judge = Scripted(finds={("square", 0, 0.2): 0.65, ("square", 1, 0.2): 0.5, ("apgd-ce", 2, 0.2): 0.5})
-    run = evaluation(Bands((0.5, 1)), [0.4, 0.4, 0.4], [0.2], judge, ladder=False)
-    assert "failed" not in run.units.judged("apgd-ce")([0, 1, 2], 0.2)
-    # .25 away is no find in a ball of .2
-    assert run.units.judged("square")([2, 0, 1], 0.2)["failed"] == [2, 0]
+    for ladder in (False, True):
+        notes = Notes()
+        evaluation(Bands((0.5, 1)), [0.4, 0.4, 0.4], [0.2], judge, notes, ladder=ladder).evaluate()
+        # .25 away is no find in a ball of .2 (the ladder draws it nearer)
+        failures = [(r["unit"], r["images"]) for r in notes.records if r["kind"] == "failed"]
+        assert failures == ([] if ladder else [("square", ["0"])])
+
+
+# ---- rows: several balls and target classes in one batch
+
+
+TARGETS = [f"apgd-t:{r}" for r in (2, 3, 4)]
+
+
+def test_classes_of_an_image_fill_what_the_images_leave_of_a_batch_and_no_more() -> None:
+    sizes = {}
+    for size in (1, 3, 4, 6, 12):
+        judge = Scripted([*TARGETS, "square"])
+        evaluation(Bands((0.5, 1)), [0.1, 0.2], [0.1], judge, batch_size=size).evaluate()
+        sizes[size] = [len(rows) for name, rows in judge.calls if name == "apgd-t"]
+        assert sorted(r for name, rows in judge.calls for r in rows if name == "apgd-t") == [
+            (unit, image, 0.1) for unit in TARGETS for image in (0, 1)
+        ]
+    assert sizes == {1: [1] * 6, 3: [2, 2, 2], 4: [4, 2], 6: [6], 12: [6]}
+
+
+def test_after_the_class_that_breaks_an_image_nothing_of_the_batch_counts() -> None:
+    finds = {("apgd-t:3", 0, 0.2): 0.45, ("apgd-t:4", 0, 0.2): 0.4, ("apgd-t:4", 1, 0.2): 0.42}
+    tables, spent = [], []
+    for size in (1, 2, 8):
+        notes = Notes()
+        run = evaluation(
+            Bands((0.4, 1)), [0.3, 0.3], [0.01, 0.2], Scripted([*TARGETS, "square"], finds), notes,
+            batch_size=size, screen_precision="float32",
+        )  # fmt: skip
+        # what is found is not drawn nearer, so that it tells where it came from
+        run.units._nearer = lambda *_: None
+        run.evaluate()
+        tables.append(run.table())
+        spent.append([(r["images"], r["ranks"]) for r in notes.records if "ranks" in r])
+    assert tables[0]["distance"][:2].tolist() == pytest.approx([0.15, 0.12])
+    for table in tables[1:]:
+        pd.testing.assert_frame_equal(table, tables[0])
+    # 0 is broken by its second class, so that the third was in vain
+    assert spent[2][0] == (["0", "0", "1", "1", "1"], [2, 3, 2, 3, 4])
+
+
+def test_what_fab_found_is_held_until_its_turn_and_never_searched_again() -> None:
+    classes = [f"fab-t:{r}" for r in (2, 3, 4)]
+    # at .3 the second class breaks it at .2, the third has one at .1, which is for its turn at .15
+    finds = {("fab-t:3", 0, 0.3): 0.5, ("fab-t:4", 0, 0.3): 0.4, ("fab-t:4", 0, 0.15): 0.4}
+    tables = []
+    for size in (1, 8):
+        judge, notes = Scripted(["apgd-ce", *classes, "square"], finds), Notes()
+        run = evaluation(Bands((0.4, 1)), [0.3], [0.05, 0.15, 0.3], judge, notes, batch_size=size)
+        run.units._nearer = lambda *_: None
+        run.evaluate()
+        tables.append(run.table())
+        asked = [unit for name, rows in judge.calls for unit, _, _ in rows if name == "fab-t"]
+        assert sorted(asked) == classes
+        balls = [radius for name, rows in judge.calls for _, _, radius in rows if name == "apgd-ce"]
+        assert balls == [0.3, 0.15, 0.05]
+        again = Scripted(["apgd-ce", *classes, "square"], finds)
+        pd.testing.assert_frame_equal(
+            evaluation(Bands((0.4, 1)), [0.3], [0.05, 0.15, 0.3], again, notes, batch_size=size).table(),
+            tables[0],
+        )
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0]["stage"].tolist() == ["square", "fab-t", "fab-t"]
+
+
+def test_where_the_judge_has_no_attack_for_so_few_classes_the_screen_decides() -> None:
+    run = evaluation(Bands((0.5, 1), slope=1.0), [0.45, 0.1], [0.1], Scripted([]))
+    run.evaluate()
+    assert column(run, "robust") == {0.1: [False, True]}
 
 
 def test_l2_measures_all_pixels() -> None:
     run = evaluation(Bands((0.5, 1)), [0.2], [1.0], norm="L2", ladder=False)
     run.work.images = replace(run.work.images, x=torch.full((1, 1, 2, 2), 0.2))
-    record = run.units.take([0], torch.full((1, 1, 2, 2), 0.5))
+    record = run.units.take(batch([0], 1.0), torch.full((1, 1, 2, 2), 0.5))
     assert record["found"] == [[0, pytest.approx(0.6)]]
 
 
@@ -417,10 +519,12 @@ def test_what_only_reduced_precision_calls_wrong_is_searched_again() -> None:
 
     # image 0 is .1 from the band, image 1 is not found at .15 in float32 either
     run = evaluation(Coarse((0.5, 1), slope=1.0), [0.4, 0.1], [0.15], screen_precision="bfloat16")
-    record = run.units.screen(5)([0, 1], 0.15)
+    record = run.units.screen(5)(batch([0, 1], 0.15, "screen"))
     assert [i for i, _ in record["found"]] == [0]
     assert record["found"][0][1] == pytest.approx(0.1, rel=0.0101)
-    exact = evaluation(Bands((0.5, 1), slope=1.0), [0.4, 0.1], [0.15]).units.screen(5)([0, 1], 0.15)
+    exact = evaluation(Bands((0.5, 1), slope=1.0), [0.4, 0.1], [0.15]).units.screen(5)(
+        batch([0, 1], 0.15, "screen")
+    )
     assert exact["found"] == [[0, pytest.approx(0.1, rel=0.0101)]]
 
 
@@ -464,18 +568,18 @@ def test_a_stochastic_model_has_its_clean_verdict_by_majority_and_its_finds_note
     model = Turns()
     run = evaluation(model, [0.5, 0.6, 0.9], [0.5], version="rand")
     model.turn = 9  # the look at the logits; the votes begin at turn 10
-    record = run.units.clean([0, 1, 2], 0.5)
+    record = run.units.clean(batch([0, 1, 2], 0.5, "clean"))
     assert record["correct"] == [False, True, True]
     assert record["clean_votes"] == [0b11111, 0b111111, 0b111111111]
     model.turn = 0
     # from .6 to .3 (three right), from .9 to .9 (not moved)
-    taken = run.units.take([1, 2], torch.tensor([0.3, 0.9])[:, None, None, None])
-    assert taken["votes"] == [[1, pytest.approx(0.3), 0b111]]
-    assert taken["found"] == [[1, pytest.approx(0.3)]]
+    taken = run.units.take(batch([1, 2], 0.5), torch.tensor([0.3, 0.9])[:, None, None, None])
+    assert taken["votes"] == [[0, pytest.approx(0.3), 0b111]]
+    assert taken["found"] == [[0, pytest.approx(0.3)]]
     model.turn = 0
     # a majority that is right is no find, and a vote all the same
-    kept = run.units.take([2], torch.tensor([0.7])[:, None, None, None])
-    assert (kept["found"], kept["votes"]) == ([], [[2, pytest.approx(0.2), 0b1111111]])
+    kept = run.units.take(batch([2], 0.5), torch.tensor([0.7])[:, None, None, None])
+    assert (kept["found"], kept["votes"]) == ([], [[0, pytest.approx(0.2), 0b1111111]])
 
 
 def test_the_spread_is_the_deviation_of_ten_accuracies_over_the_worst_adversarials() -> None:
@@ -484,7 +588,7 @@ def test_the_spread_is_the_deviation_of_ten_accuracies_over_the_worst_adversaria
         clean([0, 1, 2], correct=[True, True, False], clean_votes=[every, every, 0b11111], top5=[True] * 3),
         # image 0: five right at .1, three right at .2; image 2 is misclassified and stays at its clean votes
         done("apgd-ce", 0.1, [0], votes=[[0, 0.1, 0b11111], [0, 0.05, every]]),
-        done("apgd-ce", 0.2, [0, 2], votes=[[0, 0.2, 0b111 << 7], [2, 0.1, 0]]),
+        done("apgd-ce", 0.2, [0, 2], votes=[[0, 0.2, 0b111 << 7], [1, 0.1, 0]]),
     ]
     run = evaluation(Turns(), [0.1, 0.2, 0.3], [0.3, 0.1, 0.05], notes=Notes(facts), version="rand")
     # by hand, of thirds: at .05 five times 3 and five times 2; at .1 five times 3 and five times 1;
@@ -525,7 +629,7 @@ class Says(nn.Module):
 )
 def test_outputs_that_are_all_shares_of_one_look_like_softmax(rows: list[list[float]], told: bool) -> None:
     run = evaluation(Says(rows), [0.0, 0.01], [0.1])
-    assert run.units.clean([0, 1], 0.1)["softmax"] is told
+    assert run.units.clean(batch([0, 1], 0.1, "clean"))["softmax"] is told
 
 
 def test_one_batch_that_looks_like_softmax_is_enough() -> None:
@@ -539,7 +643,7 @@ def test_one_batch_that_looks_like_softmax_is_enough() -> None:
 def test_logits_that_are_not_finite_name_the_first_image() -> None:
     run = evaluation(Says([[0, 1], [0, np.nan], [np.inf, 0]]), [0.0, 0.0, 0.01, 0.02], [0.1])
     with pytest.raises(ModelError, match="logits of image 3 are not finite"):
-        run.units.clean([1, 3, 2], 0.1)
+        run.units.clean(batch([1, 3, 2], 0.1, "clean"))
 
 
 def test_the_clean_pass_says_what_is_right_and_what_is_among_five() -> None:
@@ -582,18 +686,30 @@ def test_top5_is_asked_once_of_every_image_whose_clean_one_is_among_five() -> No
 # ---- batches, memory, resumption
 
 
-def test_the_batch_size_is_what_is_given_or_sixty_four_on_a_cpu() -> None:
+def test_the_batch_size_is_what_is_given_or_sixty_four_on_a_cpu_and_no_ledgers_matter() -> None:
     assert evaluation(Bands(), [0.1], [0.1], batch_size=5).work.batch_size == 5
-    notes = Notes()
-    assert evaluation(Bands(), [0.1], [0.1], notes=notes, batch_size=None).work.batch_size == 64
-    assert notes.records == [{"kind": "batch size", "size": 64, "forward": 0, "backward": 0}]
-    # found before; and what did not fit before is not tried again
-    assert evaluation(Bands(), [0.1], [0.1], notes=notes, batch_size=None).work.batch_size == 64
-    assert len(notes.records) == 1
     small = Notes([{"kind": "batch size", "size": 3, "reason": "out of memory"}])
-    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=5).work.batch_size == 3
-    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=2).work.batch_size == 2
-    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=None).work.halvings == 1
+    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=None).work.batch_size == 64
+    assert evaluation(Bands(), [0.1], [0.1], notes=small, batch_size=5).work.batch_size == 5
+    assert len(small.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("each", "limit", "size"),
+    [(0.0, 1000, 1000), (1.0, 1000, 1), (0.05, 1000, 16), (0.05, 9, 9), (0.01, 1000, 256), (0.0, 1, 1)],
+)
+def test_the_efficient_batch_is_where_a_larger_one_makes_an_image_hardly_cheaper(
+    each: float, limit: int, size: int
+) -> None:
+    now, tried = [0.0], []
+
+    def attempt(count: int) -> None:
+        # a step costs 1 whatever is in it, and `each` an image; the first of all is slow
+        now[0] += 1 + each * count + (0 if tried else 50)
+        tried.append(count)
+
+    assert batches.efficient(attempt, limit, lambda: now[0]) == size
+    assert max(tried) <= limit
 
 
 class OnGpu:
@@ -617,18 +733,17 @@ def test_on_a_gpu_half_of_what_a_bare_pass_holds_of_twice_the_images_is_one_batc
 ) -> None:
     asked = []
     monkeypatch.setattr(work.batches, "largest", lambda attempt, most: asked.append(most) or fits)
-    run = evaluation(Bands(), [0.1], [0.1])
+    run = evaluation(Bands(), [0.1], [0.1], batch_size=None)
     run.work.images = replace(run.work.images, x=OnGpu(images))
-    run.work._find_batch_size()
-    assert (asked, run.work.batch_size) == ([limit], size)
+    assert (run.work.batch_size, asked) == (size, [limit])
 
 
 def limited(most: int, seen: list[int], error: type[Exception] = torch.OutOfMemoryError) -> work.Unit:
-    def work(batch: list[int], epsilon: float) -> dict[str, Any]:
-        seen.append(len(batch))
-        if len(batch) > most:
+    def work(part: Batch) -> dict[str, Any]:
+        seen.append(len(part))
+        if len(part) > most:
             raise error("too many\nimages")
-        return {}
+        return units.Units._told(part)
 
     return work
 
@@ -636,12 +751,12 @@ def limited(most: int, seen: list[int], error: type[Exception] = torch.OutOfMemo
 def test_a_batch_that_does_not_fit_is_halved_with_all_that_follow() -> None:
     notes, seen = Notes(), []
     run = evaluation(Bands(), [0.1] * 12, [0.1], notes=notes, batch_size=8)
-    run.work.run("square", 0.1, np.arange(12), limited(2, seen))
+    run.work.run(batch(list(range(12)), 0.1), limited(2, seen))
     # twelve in two batches of 6; 6, then halved to 3 (four batches), to 1 (twelve)
     assert seen == [6, 3] + [1] * 12
     sizes = [(r["size"], r["reason"]) for r in notes.records if r["kind"] == "batch size"]
     assert sizes == [(3, "too many"), (1, "too many")]
-    assert (run.work.batch_size, run.work.fits, run.work.halvings) == (1, 1, 2)
+    assert (run.work.batch_size, run.work.efficient, run.work.halvings) == (1, 1, 2)
     assert sorted(i for _, _, b in notes.done() for i in b) == list(range(12))
 
 
@@ -649,13 +764,13 @@ def test_what_was_done_before_memory_ran_out_is_not_done_again() -> None:
     notes, seen = Notes(), []
     run = evaluation(Bands(), [0.1] * 8, [0.1], notes=notes, batch_size=4)
 
-    def work(batch: list[int], epsilon: float) -> dict[str, Any]:
-        seen.append(batch)
+    def work(part: Batch) -> dict[str, Any]:
+        seen.append(part.images)
         if len(seen) == 2:
             raise MemoryError
-        return {}
+        return units.Units._told(part)
 
-    run.work.run("square", 0.1, np.arange(8), work)
+    run.work.run(batch(list(range(8)), 0.1), work)
     assert seen == [[0, 1, 2, 3], [4, 5, 6, 7], [4, 5], [6, 7]]
     # an error without a text is known by its name
     assert [r["reason"] for r in notes.records if r["kind"] == "batch size"] == ["MemoryError"]
@@ -664,9 +779,9 @@ def test_what_was_done_before_memory_ran_out_is_not_done_again() -> None:
 def test_a_screens_large_batches_are_halved_to_what_eight_fitting_ones_hold() -> None:
     notes, seen = Notes(), []
     run = evaluation(Bands(), [0.1] * 40, [0.1], notes=notes, batch_size=2)
-    run.work.run("screen", 0.1, np.arange(40), limited(10, seen), 16)
-    # forty in three batches of at most 16; then batches of 1, so eight at once
-    assert seen == [14, 8, 8, 8, 8, 8]
+    run.work.run(batch(list(range(40)), 0.1, "screen"), limited(10, seen), 8)
+    # forty in three batches of at most 16, each of which is cut to what eight batches of 1 hold
+    assert seen == [14, 7, 7, 7, 6, 7, 6]
     assert run.work.batch_size == 1
 
 
@@ -681,45 +796,42 @@ def test_a_screening_job_takes_eight_batches_of_images(images: int, sizes: list[
 def test_one_image_that_does_not_fit_ends_the_run_and_an_error_of_ours_is_none_of_the_models() -> None:
     run = evaluation(Bands(), [0.1] * 2, [0.1], batch_size=1)
     with pytest.raises(torch.OutOfMemoryError):
-        run.work.run("square", 0.1, np.arange(2), limited(0, []))
+        run.work.run(batch([0, 1], 0.1), limited(0, []))
     with pytest.raises(RuntimeError, match="too many") as told:
-        run.work.run("square", 0.1, np.arange(2), limited(0, [], RuntimeError))
+        run.work.run(batch([0, 1], 0.1), limited(0, [], RuntimeError))
     assert not isinstance(told.value, ModelError)
 
 
-def test_a_plan_that_was_left_is_finished_before_anything_new() -> None:
-    left = {"kind": "plan", "unit": "square", "epsilon": 0.1, "batches": [[3, 1], [0]]}
-    notes = Notes([clean([0, 1, 2, 3]), left, done("square", 0.1, [3, 1])])
-    run = evaluation(Bands(), [0.1] * 4, [0.1], notes=notes)
-    seen: list[list[int]] = []
-
-    def work(batch: list[int], epsilon: float) -> dict[str, Any]:
-        seen.append(batch)
-        return {}
-
-    run.work.run("square", 0.1, np.array([0, 2, 3]), work)
-    assert seen == [[0], [2, 3]]
-    # a batch of another unit or ball leaves the plan alone
-    other = Notes([left, done("square", 0.2, [3, 1]), done("apgd-ce", 0.1, [3, 1])])
-    assert evaluation(Bands(), [0.1] * 4, [0.1], notes=other).work.plans["square", 0.1] == [[3, 1], [0]]
-    # nor does a batch that is not the plan's next
-    assert evaluation(Bands(), [0.1] * 4, [0.1], notes=Notes([left, done("square", 0.1, [0])])).work.plans[
-        "square", 0.1
-    ] == [[3, 1], [0]]
+def test_version_rand_finishes_the_plan_that_was_left_before_anything_new() -> None:
+    options: dict[str, Any] = {"version": "rand", "batch_size": 2}
+    pixels = [0.1, 0.2, 0.3, 0.4, 0.15]
+    whole, judge = Notes(), Scripted(["apgd-ce", "square"])
+    evaluation(Bands((0.5, 1)), pixels, [0.1, 0.2], judge, whole, **options).evaluate()
+    called = judge.calls
+    assert [len(rows) for _, rows in called] == [2, 2, 1] * 2
+    for kept in range(1, len(whole.records)):
+        notes, judge = Notes(whole.records[:kept]), Scripted(["apgd-ce", "square"])
+        evaluation(Bands((0.5, 1)), pixels, [0.1, 0.2], judge, notes, **options).evaluate()
+        before = sum(r["kind"] == "done" and r["unit"] != "clean" for r in whole.records[:kept])
+        assert judge.calls == called[before:]
+    # the others' draws belong to images: they plan nothing
+    notes = Notes()
+    evaluation(Bands((0.5, 1)), pixels, [0.1], Scripted(), notes).evaluate()
+    assert {r["kind"] for r in notes.records} == {"done", "failed"}
 
 
 def test_passes_are_counted_to_the_batch_that_spent_them_and_add_up() -> None:
     notes = Notes()
     run = evaluation(Bands((0.5, 1)), [0.1] * 3, [0.1], notes=notes)
 
-    def work(batch: list[int], epsilon: float) -> dict[str, Any]:
-        x = run.work.images.x[batch].clone().requires_grad_(True)
+    def work(part: Batch) -> dict[str, Any]:
+        x = run.work.images.x[part.images].clone().requires_grad_(True)
         torch.autograd.grad(run.work.model(x).sum(), x)
-        run.work.model(run.work.images.x[batch])
-        return {}
+        run.work.model(run.work.images.x[part.images])
+        return units.Units._told(part)
 
-    run.work.run("square", 0.1, np.arange(2), work)
-    run.work.run("square", 0.1, np.array([2]), work)
+    run.work.run(batch([0, 1], 0.1), work)
+    run.work.run(batch([2], 0.1), work)
     assert [(r["forward"], r["backward"]) for r in notes.records if r["kind"] == "done"] == [(2, 2), (1, 1)]
     assert run.verdicts.spent == Passes(3, 3)
     assert (run.work.replayed, run.verdicts.sizes["square"]) == (Passes(), {1, 2})
@@ -765,10 +877,11 @@ def test_the_nearest_adversarial_of_each_image_is_kept() -> None:
     )
     candidates = torch.tensor([0.55, 0.5])[:, None, None, None]
     # .15 is no nearer than .125; image 1 has none yet
-    assert [k[0] for k in run.units.take([0, 1], candidates)["kept"]] == [1]
-    assert [k[0] for k in run.units.take([0, 1], torch.tensor([0.51, 0.4])[:, None, None, None])["kept"]] == [
-        0
-    ]
+    assert [k[0] for k in run.units.take(batch([0, 1], 0.1), candidates)["kept"]] == [1]
+    assert [
+        k[0]
+        for k in run.units.take(batch([0, 1], 0.1), torch.tensor([0.51, 0.4])[:, None, None, None])["kept"]
+    ] == [0]
 
 
 def test_a_perturbation_is_rounded_towards_nought_where_that_is_still_adversarial() -> None:
@@ -850,26 +963,19 @@ def test_progress_says_what_is_left_for_the_images_that_stand() -> None:
         [
             clean([0, 1, 2, 3, 4], correct=[True, True, True, True, False]),
             done("screen", 0.3, [0], found=[[0, 0.05]]),  # broken everywhere
-            done("screen", 0.3, [1], found=[[1, 0.2]]),  # open at .1 only
-            done("square", 0.3, [2], failed=[2]),  # judged
+            done("screen", 0.3, [1], found=[[0, 0.2]]),  # open at .1 only
+            failed("square", 0.3, [2]),  # judged
+            done("apgd-ce", 0.3, [3]),
         ]
     )
     run = evaluation(Bands(), [0.1] * 5, [0.1, 0.3], Scripted(["apgd-ce", "fab-t:2", "square"]), notes)
     run.bar = Bar(True)
     run.work.model.forward_images = 7
-    run.show("apgd-ce", 0.3)
-    run.show("screen", 0.3)
-    run.show("clean", None)
-    # a whole judge is 10 + 40 + 100. Open are 1 and 3; at .3 image 3 stands: after apgd-ce 140 are left of
-    # it, of image 1 half of 150; in the screen all of the judge; before any ball both stand
-    counts = {0.1: 3, 0.3: 2}
-    assert run.bar.said == [
-        ("apgd-ce", 7, 140 + 75, 3, counts),
-        ("screen", 7, 150 + 75, 3, counts),
-        ("clean", 7, 300, 3, counts),
-    ]
+    run.show(batch([3], 0.3, "apgd-ce"))
+    # a whole judge is 10 + 40 + 100. Open are 1, at .1 and before its first unit, and 3, at .3 after it
+    assert run.bar.said == [("apgd-ce", 7, 150 + 140, 3, {0.1: 3, 0.3: 2})]
     run.bar = Bar(False)
-    run.show("clean", None)
+    run.show(batch([3], 0.3))
     assert run.bar.said == []
     run.evaluate()
     assert run.bar.closed
@@ -932,10 +1038,9 @@ def test_draws_follow_the_seed_and_the_ledger_knows_its_settings(tmp_path: Path)
         "attacks": ["fab"],
         "seed": 7,
         "ladder": True,
-        "keep": False,
     }
-    assert {k: head[k] for k in wanted} == wanted
-    assert head["model"].endswith("test_ladder.Line")
+    assert {k: head["identity"][k] for k in wanted} == wanted
+    assert head["told"]["torch"] == torch.__version__ and len(head["logits"]) == 1
 
 
 @pytest.mark.parametrize("size", [0, -1])

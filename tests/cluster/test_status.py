@@ -28,20 +28,27 @@ def test_settled_images_of_a_ledger_that_grows(tmp_path: Path) -> None:
     models = Models(tmp_path)
     attack = tmp_path / "m" / "attack"
     done = {"kind": "done", "epsilon": None}
-    broken = [[0, 0.05], [1, 0.15]]
+    broken = [[0, 0.05], [1, 0.15]]  # row of the batch, distance
     ledger(
         attack / "0000.ledger",
         {"kind": "plan", "unit": "clean"},
         done
-        | {"unit": "clean", "images": [0, 1, 2, 3], "correct": [True, True, False, True], "seconds": 1.5},
+        | {
+            "unit": "clean",
+            "images": ["a:0", "b:0", "c:0", "d:0"],
+            "correct": [True, True, False, True],
+            "seconds": 1.5,
+        },
         # broken at both epsilons, and at the larger one only
-        done | {"unit": "screen", "epsilon": 0.2, "images": [0, 1, 3], "found": broken, "seconds": 2},
+        done
+        | {"unit": "screen", "epsilon": 0.2, "images": ["a:0", "b:0", "d:0"], "found": broken, "seconds": 2},
     )
     found = status.collect(["m"], models, [("0000", 4), ("0001", 2)], [0.1, 0.2], "Linf")
     assert found == {"m": [status.Shard(2, 4, 3.5, False), status.Shard(0, 2, 0.0, False)]}
     ledger(
         attack / "0000.ledger",
-        {"kind": "done", "unit": "square", "epsilon": 0.2, "images": [3], "found": [], "failed": [3]},
+        {"kind": "done", "unit": "square", "epsilon": 0.2, "images": ["d:0"], "found": []},
+        {"kind": "failed", "unit": "square", "epsilon": 0.2, "images": ["d:0"]},
     )
     assert status.read_shard(models, "m", "0000", 4, [0.1, 0.2], "Linf").settled == 1
     (attack / "0001.status.json").write_text(json.dumps({"cost": {"seconds": {"clean": 1, "square": 3599}}}))

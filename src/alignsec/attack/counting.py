@@ -24,6 +24,11 @@ class Passes:
         """Forward-equivalent passes: a forward counts 1, a forward-backward 3."""
         return self.forward + 3 * self.gradient
 
+    @property
+    def steps(self) -> int:
+        """Calls of the model one after the other, of one image or of a batch that goes together."""
+        return self.forward + self.gradient
+
     def __add__(self, other: "Passes") -> "Passes":
         return Passes(self.forward + other.forward, self.gradient + other.gradient)
 

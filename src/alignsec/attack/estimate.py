@@ -8,6 +8,9 @@ Assumptions:
   AutoAttack's last attacks break, at several epsilons, costs more than one that stands.
 - `low`: every image falls at once, to the screen or to AutoAttack's first attack.
 - An image misclassified clean costs its clean pass; where clean accuracy is unknown, all count as right.
+- Hours are those of passes. No job is faster than its steps, the calls of the model one after the other:
+  `steps_low` to `steps_high` a batch of images, however few they are, more than half of them Square's. With
+  the ladder target classes go side by side where the images leave room, so that there are fewer.
 - A model is as much faster here than in its preflight (one CPU thread or as many as it was given) as
   ResNet-50 with random weights is, measured when this runs.
 """
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
     from alignsec.attack.counting import Passes
 
 COLUMNS = [
-    "model", "parameters", "forward_per_s", "gradient_per_s", "hours_low", "hours_high", "job_hours_high",
-    "images_per_shard", "note",
+    "model", "parameters", "forward_per_s", "gradient_per_s", "steps_low", "steps_high", "hours_low",
+    "hours_high", "job_hours_high", "images_per_shard", "note",
 ]  # fmt: skip
 BATCH = 16
 REPEATS = 3
@@ -115,7 +118,7 @@ def bounds(request: AttackRequest, classes: int) -> Bounds:
 def table(
     sheet: "pd.DataFrame", reports: Mapping[str, Report], speed: Speed, request: AttackRequest, extent: Extent
 ) -> "pd.DataFrame":
-    """Hours per model, least and most, one row per model that preflight lets pass.
+    """Hours per model, least and most, one row per model that preflight lets pass, the largest first.
 
     A job that could last longer than it may gets a shard size that would not.
 
@@ -138,7 +141,7 @@ def table(
         forward, gradient, classes = report["forward_seconds"], report["gradient_seconds"], report["classes"]
         if not forward or not gradient or not classes:
             rows.append(
-                (model, report["parameters"], None, None, None, None, None, None, "no speed in its preflight")
+                (model, report["parameters"], *[None] * (len(COLUMNS) - 3), "no speed in its preflight")
             )
             continue
         forward, gradient = forward / speed.forward, gradient / speed.gradient
@@ -152,8 +155,10 @@ def table(
         fits = extent.per_shard if short else max(1, int(extent.limit * 3600 / high))
         note = "" if short else f"one job may last {job:.1f} h: set attack.images_per_shard to {fits}"
         hours = low * extent.count / 3600, high * extent.count / 3600, job
-        rows.append((model, report["parameters"], 1 / forward, 1 / gradient, *hours, fits, note))
-    return pd.DataFrame(rows, columns=COLUMNS)
+        steps = found.least.steps, found.most.steps
+        rows.append((model, report["parameters"], 1 / forward, 1 / gradient, *steps, *hours, fits, note))
+    made = pd.DataFrame(rows, columns=COLUMNS)
+    return made.sort_values("hours_high", ascending=False, kind="stable", ignore_index=True)
 
 
 def of_study(
@@ -196,6 +201,10 @@ def text(rows: "pd.DataFrame", speed: Speed, models: int) -> str:
         f"{len(rows)} of {models} models can be attacked; {len(known)} of them have a measured speed",
         f"{known['hours_low'].sum():.1f} to {known['hours_high'].sum():.1f} hours in all on {speed.device} "
         f"({speed.forward:.3g} times preflight's speed forward, {speed.gradient:.3g} times with gradients)",
+    ]
+    lines += [
+        f"{hours:8.1f} h at most: {model}"
+        for model, hours in zip(known["model"], known["hours_high"], strict=True)
     ]
     noted = zip(rows["model"], rows["note"], strict=True)
     lines += [f"warning: {model}: {note}" for model, note in noted if note]

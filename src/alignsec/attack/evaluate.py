@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from alignsec.attack import checks, draws
-from alignsec.attack.blame import own_code
+from alignsec.attack import ledger as books
+from alignsec.attack.blame import logits_of, own_code
 from alignsec.attack.counting import Counted
 from alignsec.attack.judge import Judge
 from alignsec.attack.ladder import Ladder
-from alignsec.attack.ledger import Ledger, images_hash
+from alignsec.attack.ledger import Ledger, Witness
 from alignsec.attack.progress import Progress
-from alignsec.attack.units import Units
+from alignsec.attack.units import Units, asked_precision, exact_float32, rounded
 from alignsec.attack.verdicts import Kept
 from alignsec.attack.work import Images, Work
 from alignsec.ground.hashes import weights_hash
@@ -136,11 +137,13 @@ def evaluate(
     with frozen(model):
         classes = checks.inputs(model, x, y)
         moved = 0.0 if request.stochastic else checks.moving(model, x)
-        attacked = Images(x, y.long(), draws.digests(x))
+        marks = draws.digests(x)
+        attacked = Images(x, y.long(), marks, books.keys(marks, y.tolist()))
         counted = Counted(model)
-        book = Ledger(ledger, identity(model, attacked, request))
+        forward = None if request.stochastic else witness(model, attacked)
+        book = Ledger(ledger, identity(model, attacked, request), forward, _versions(place))
         try:
-            work = Work(counted, attacked, request, book)
+            work = Work(counted, attacked, request, book, asked_precision())
             judge = Judge(counted, request, place, classes)
             Ladder(Units(work, judge), Progress(progress, len(x))).evaluate()
         finally:
@@ -149,7 +152,7 @@ def evaluate(
     table = verdicts.table()
     if keep is not None:
         write_kept(Path(keep), verdicts.kept)
-    table.attrs["cost"] = _cost(work, place)
+    table.attrs["cost"] = _cost(work, place, book.damaged)
     doubts = {"attacks_left_out": len(judge.left_out), "moving_outputs": moved}
     table.attrs["warnings"] = verdicts.warnings(len(judge.units)) | {k: v for k, v in doubts.items() if v}
     if request.stochastic:
@@ -173,26 +176,46 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 
 def identity(model: nn.Module, images: Images, request: AttackRequest) -> dict[str, Any]:
-    """What the facts of a ledger hold for."""
+    """What the facts of a ledger hold for, on whatever images; how weights are used, `witness` compares."""
     with own_code("module error", "reading the weights"):
         weights = weights_hash(model)
+    told = {name: vars(model).get(name) for name in ("label_offset", "classes", "frame_axis", "arguments")}
     return {
-        "model": f"{type(model).__module__}.{type(model).__qualname__}",
         "weights": weights,
-        "images": images_hash(images.marks, images.x.shape, images.y),
+        "told": {name: repr(value) for name, value in told.items()},
+        "shape": list(images.x.shape[1:]),
         "norm": request.norm,
         "version": request.version,
         "attacks": list(request.run),
-        "pyautoattack": package_version("pyautoattack"),
         "seed": request.seed,
         "ladder": request.ladder,
-        "keep": request.keep,
     }
 
 
-def _cost(work: Work, device: str) -> dict[str, Any]:
+def witness(model: nn.Module, images: Images) -> Witness:
+    """The model's logits of single images, in exact float32."""
+
+    @torch.no_grad()
+    def logits(names: Sequence[str]) -> dict[str, list[float]]:
+        numbers = {key: i for i, key in enumerate(images.keys)}
+        with exact_float32():
+            return {k: rounded(logits_of(model, images.x[numbers[k]][None])[0]) for k in names}
+
+    return Witness(images.keys, logits)
+
+
+def _versions(device: str) -> dict[str, str]:
     cuda = torch.device(device).type == "cuda"
-    verdicts = work.verdicts
+    return {
+        "device": torch.cuda.get_device_name() if cuda else device,
+        "torch": torch.__version__,
+        "pyautoattack": package_version("pyautoattack"),
+    }
+
+
+def _cost(work: Work, device: str, damaged: int) -> dict[str, Any]:
+    cuda = torch.device(device).type == "cuda"
+    verdicts, told = work.verdicts, _versions(device)
     return {
         "forward_images": verdicts.spent.forward,
         "forward_backward_images": verdicts.spent.gradient,
@@ -206,9 +229,10 @@ def _cost(work: Work, device: str) -> dict[str, Any]:
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         ),
         "resumed_passes": work.replayed.equivalents,
-        "device": torch.cuda.get_device_name() if cuda else device,
-        "attack": f"pyautoattack {package_version('pyautoattack')} {work.request.version}",
-        "torch": torch.__version__,
+        "damaged_records": damaged,
+        "device": told["device"],
+        "attack": f"pyautoattack {told['pyautoattack']} {work.request.version}",
+        "torch": told["torch"],
     }
 
 

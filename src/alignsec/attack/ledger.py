@@ -1,69 +1,187 @@
-"""The ledger: an append-only file of what is known of one model on one set of images.
+"""The ledger: an append-only file of what is known of one model under one set of settings.
 
-One JSON record a line, each with a CRC-32 and written through to the disk before the work goes on. The first
-says whose ledger it is; the others are facts (this image has an adversarial at distance d; the judge failed
-on it at e; this unit is done) and the plan of batches, so that a killed job, run again, goes on with the very
-batches it would have had. Epsilons are no part of the identity: a study that adds one keeps what it has.
+One JSON record a line, each with a CRC-32 and written through to the disk before the work goes on. The head
+says whose facts these are; every other record is a fact, and names the images it is about by their digest
+and label, so that another choice of images, another batch size or another machine takes up what is known. A
+record carries its writer and a number of its own, so that copies that went on apart can be merged.
 """
 
 import contextlib
-import hashlib
+import fcntl
 import json
 import os
+import socket
+import sys
+import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import Any, NamedTuple
 
 from alignsec.ground.errors import AlignsecError
+from alignsec.ground.tables import atomic
 
-FORMAT = 1
+FORMAT = 2
+ALIKE = 1e-3  # of the spread of an image's logits: what two devices may differ by
+LOOKED_AT = 2  # images whose logits are compared
+
+Record = dict[str, Any]
+Logits = Mapping[str, Sequence[float]]
 
 
 class OtherJob(AlignsecError):
-    """The ledger at this place is of another model, other images or other settings."""
+    """The ledger at this place is of another model or other settings."""
 
 
-def images_hash(marks: Sequence[bytes], shape: Sequence[int], labels: Tensor) -> str:
-    """SHA-256 of the images, by their own digests (`draws.digests`), and their labels, in order."""
-    digest = hashlib.sha256(str(tuple(shape)).encode() + b"".join(marks))
-    digest.update(labels.detach().cpu().numpy().astype("<i8").tobytes())
-    return digest.hexdigest()
+class InUse(AlignsecError):
+    """Another process writes to the ledger."""
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The records of a ledger, its head left out, that are whole by now: a job may be writing to it.
+@dataclass(frozen=True)
+class Witness:
+    """By what a model's forward pass is recognised: its logits of images of the job, in exact float32.
 
-    Raises
-    ------
-    AlignsecError
-        A record before the last is damaged.
+    Parameters
+    ----------
+    images : the job's images, by their keys
+    logits : keys to the logits of each
     """
-    return _load(path)[0][1:]
+
+    images: Sequence[str]
+    logits: Callable[[Sequence[str]], Logits]
 
 
-def _load(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The records, head first, and the length of the part of the file that holds them."""
+class Content(NamedTuple):
+    """What a file holds: head, records in order, how many lines are damaged, bytes to the last line end."""
+
+    head: Record | None = None
+    records: Sequence[Record] = ()
+    damaged: int = 0
+    length: int = 0
+
+
+def keys(marks: Sequence[bytes], labels: Sequence[int]) -> list[str]:
+    """Names of images in a ledger: digest and label; one that comes again gets a number.
+
+    >>> keys([b"a", b"b", b"a"], [3, 3, 3])
+    ['61:3', '62:3', '61:3#2']
+    """
+    seen: dict[str, int] = {}
+    named = []
+    for mark, label in zip(marks, labels, strict=True):
+        name = f"{mark[:12].hex()}:{int(label)}"
+        seen[name] = seen.get(name, 0) + 1
+        named.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return named
+
+
+def read(path: Path) -> list[Record]:
+    """The records of a ledger, its head left out, that are whole by now: a job may be writing to it."""
+    return list(_content(path).records)
+
+
+def _line(record: Record) -> bytes:
+    text = json.dumps(record, separators=(",", ":")).encode()
+    return text + b"\t%08x\n" % zlib.crc32(text)
+
+
+def _content(path: Path) -> Content:
     if not path.exists():
-        return [], 0
-    content, records, at = path.read_bytes(), [], 0
-    lines = content.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if number == len(lines):
-            break  # what follows the last line end: nothing, or a torn record
+        return Content()
+    *lines, torn = (whole := path.read_bytes()).split(b"\n")
+    head, records, damaged, seen = None, [], 0, set()
+    for line in lines:
         text, _, check = line.rpartition(b"\t")
         if f"{zlib.crc32(text):08x}".encode() != check:
-            if number >= len(lines) - 1:
-                break  # torn in a way that kept its line end
-            raise AlignsecError(
-                f"{path}:{number}: the ledger is damaged: delete it and run again (or keep its "
-                f"first {number - 1} lines: they are intact)"
-            )
-        records.append(json.loads(text))
-        at += len(line) + 1
-    return records, at
+            damaged += 1
+            continue
+        record = json.loads(text)
+        if "format" in record:
+            head = head or record
+        elif (place := (record.get("w"), record.get("n"))) not in seen:  # a block may stand there twice
+            seen.add(place)
+            records.append(record)
+    return Content(head, records, damaged, len(whole) - len(torn))
+
+
+def _compare(where: str, found: Content, head: Record, witness: Witness | None) -> None:
+    """Raise `OtherJob` unless the facts hold for this job as well."""
+    assert found.head is not None
+    there, here = {"format": found.head["format"]}, {"format": FORMAT}
+    there |= found.head.get("identity", {})
+    here |= head["identity"]
+    other = [f"{k}: {there.get(k)} there, {here.get(k)} here" for k in here if there.get(k) != here[k]]
+    if not other and witness is not None:
+        known = _logits(found)
+        mine = set(witness.images)
+        common = [k for k in known if k in mine][:LOOKED_AT]
+        if not common:
+            # its facts cannot be told from those of equal weights behind another forward pass
+            other = ["no logits of any of these images there"]
+        for name, logits in witness.logits(common).items() if common else ():
+            if not _alike(known[name], logits):
+                other.append(f"logits of image {name}: {_few(known[name])} there, {_few(logits)} here")
+    if other:
+        raise OtherJob(
+            f"{where}: this ledger belongs to another job ({'; '.join(other)}): name another "
+            "file, or delete it to begin anew"
+        )
+
+
+def _logits(content: Content) -> dict[str, Sequence[float]]:
+    """Of every image whose logits the file holds."""
+    assert content.head is not None
+    known: dict[str, Sequence[float]] = {**content.head["logits"]}
+    for record in content.records:
+        known = {**record.get("logits", {}), **known}
+    return known
+
+
+def _alike(one: Sequence[float], other: Sequence[float]) -> bool:
+    if len(one) != len(other):
+        return False
+    apart = max(abs(a - b) for a, b in zip(one, other, strict=True))
+    return apart <= ALIKE * (max(one) - min(one))
+
+
+def _few(logits: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{v:.4g}" for v in logits[:3]) + (", …]" if len(logits) > 3 else "]")
+
+
+class _Lock:
+    """One writer at a time, by an advisory lock of a file beside the ledger.
+
+    `held` is False where the file system has no such locks, which is said.
+    """
+
+    def __init__(self, ledger: Path) -> None:
+        self.path, self.held = ledger.with_name(f"{ledger.name}.lock"), False
+        while True:
+            self.handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                whose = os.read(self.handle, 200).decode("utf-8", "replace") or "another process"
+                os.close(self.handle)
+                raise InUse(f"{ledger}: {whose} writes to this ledger: wait for it, or end it") from error
+            except OSError as error:
+                print(f"warning: {self.path}: no lock ({error.strerror}): see to it yourself that no "
+                      "second job writes to this ledger", file=sys.stderr)  # fmt: skip
+                return
+            # the one before may have removed the file between our opening and locking it
+            with contextlib.suppress(FileNotFoundError):
+                if os.fstat(self.handle).st_ino == self.path.stat().st_ino:
+                    break
+            os.close(self.handle)
+        self.held = True
+        os.ftruncate(self.handle, 0)
+        os.write(self.handle, f"process {os.getpid()} on {socket.gethostname()}".encode())
+
+    def release(self) -> None:
+        if self.held:
+            self.path.unlink(missing_ok=True)
+        os.close(self.handle)
 
 
 class Ledger:
@@ -71,58 +189,95 @@ class Ledger:
 
     Parameters
     ----------
-    path : created if absent; a torn last line (a kill in mid-write) is dropped
+    path : created if absent; a torn last line (a kill in mid-write) is dropped, a damaged one passed over; a
+        file whose head is damaged is set aside as ``<path>.damaged``, and begun anew
     identity : what the facts hold for; a file of another identity is refused with the difference
+    witness : by what the forward pass is compared; None: not at all (a stochastic model)
+    told : recorded of who writes, not compared
+
+    Attributes
+    ----------
+    records : those of the file at first, and what is appended
+    damaged : lines of the file that were passed over
 
     Raises
     ------
+    OtherJob
+        The file is of another identity, or of another forward pass.
+    InUse
+        Another process has it open.
     AlignsecError
-        Another job's ledger, a damaged one, or a disk that takes no more.
+        A disk that takes no more.
     """
 
-    def __init__(self, path: Path | str | None, identity: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path | str | None,
+        identity: Record,
+        witness: Witness | None = None,
+        told: Record | None = None,
+    ) -> None:
         self.path = None if path is None else Path(path)
-        self.records: list[dict[str, Any]] = []
+        self.records: list[Record] = []
+        self.damaged = 0
+        self.writer, self._number, self._told = uuid.uuid4().hex[:12], 0, told or {}
         self._handle: int | None = None
+        self._lock: _Lock | None = None
         if self.path is None:
             return
-        head = {"format": FORMAT, **identity}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        found, intact = _load(self.path)
-        if found:
-            self._compare(found[0], head)
-            self.records = found[1:]
         with self._writing():
-            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            os.ftruncate(self._handle, intact)
-            os.lseek(self._handle, 0, os.SEEK_END)
-        if not found:
-            self._write(head)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _Lock(self.path)
+        try:
+            self._open(self.path, {"format": FORMAT, "identity": identity}, witness)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, path: Path, head: Record, witness: Witness | None) -> None:
+        found = _content(path)
+        if found.head is None and found.length:
+            aside = path.with_name(f"{path.name}.damaged")
+            print(f"{path}: the head of the ledger is damaged: set aside as {aside.name}", file=sys.stderr)
+            path.replace(aside)
+            found = Content()
+        if found.head is not None:
+            _compare(str(path), found, head, witness)
+            self.records, self.damaged = list(found.records), found.damaged
+            if found.damaged:
+                print(f"{path}: {found.damaged} damaged line(s): that work is done again", file=sys.stderr)
+        with self._writing():
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            if self._lock is not None and self._lock.held:
+                os.ftruncate(self._handle, found.length)
+            elif path.stat().st_size > found.length:  # perhaps another's record, that grows at this moment
+                os.write(self._handle, b"\n")
+        if found.head is None:
+            logits = {} if witness is None else witness.logits(witness.images[:LOOKED_AT])
+            self._write({**head, "logits": logits, "told": self._told})
+            self._told = {}
             with contextlib.suppress(OSError):  # so that the new name survives a power cut as well
-                folder = os.open(self.path.parent, os.O_RDONLY)
+                folder = os.open(path.parent, os.O_RDONLY)
                 os.fsync(folder)
                 os.close(folder)
 
-    def _compare(self, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-        other = [
-            f"{k}: {found.get(k)} there, {wanted.get(k)} here" for k in wanted if found.get(k) != wanted[k]
-        ]
-        if other:
-            raise OtherJob(
-                f"{self.path}: this ledger belongs to another job ({'; '.join(other)}): name another "
-                "file, or delete it to begin anew"
-            )
-
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: Record) -> None:
         """Add a record; it is on the disk when this returns."""
         self.records.append(record)
-        if self._handle is not None:
-            self._write(record)
+        if self._handle is None:
+            return
+        if self._told:
+            told, self._told = self._told, {}
+            self._write_numbered({"kind": "writer", "told": told})
+        self._write_numbered(record)
 
-    def _write(self, record: dict[str, Any]) -> None:
+    def _write_numbered(self, record: Record) -> None:
+        self._number += 1
+        self._write({**record, "w": self.writer, "n": self._number})
+
+    def _write(self, record: Record) -> None:
         assert self._handle is not None
-        text = json.dumps(record, separators=(",", ":")).encode()
-        line = text + b"\t%08x\n" % zlib.crc32(text)
+        line = _line(record)
         with self._writing():
             while line:
                 line = line[os.write(self._handle, line) :]
@@ -143,3 +298,45 @@ class Ledger:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def merge(paths: Sequence[Path], out: Path) -> int:
+    """Write a ledger of all that the ledgers of one job hold, each record once, in the order of `paths`.
+
+    Parameters
+    ----------
+    paths : copies that went on apart; `out` may be among them; one whose head is damaged gives nothing
+
+    Returns
+    -------
+    Number of records.
+
+    Raises
+    ------
+    OtherJob
+        Two of them are of different jobs.
+    InUse
+        Another process writes to `out`.
+    AlignsecError
+        None of them is a ledger.
+    """
+    lock = _Lock(out)
+    try:
+        found = [(p, c) for p in paths if (c := _content(p)).head is not None]
+        if not found:
+            raise AlignsecError(f"{', '.join(map(str, paths))}: no ledger that could be read")
+        (_, first), *others = found
+        assert first.head is not None
+        known = _logits(first)
+        witness = Witness(list(known), lambda names: {n: known[n] for n in names}) if known else None
+        for path, content in others:
+            _compare(str(path), content, first.head, witness)
+        once = {(r.get("w"), r.get("n")): r for _, content in found for r in content.records}
+        with atomic(out) as temporary:
+            temporary.write_bytes(b"".join(_line(r) for r in [first.head, *once.values()]))
+    finally:
+        lock.release()
+    return len(once)

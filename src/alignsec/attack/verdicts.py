@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from alignsec.attack.batches import Batch
 from alignsec.attack.counting import Passes
-from alignsec.attack.known import Flags, Known, stage_name, tolerance
+from alignsec.attack.known import EXACT, Flags, Known, rows, stage_name, tolerance
 from alignsec.study.request import Attack, AttackRequest
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 REPEATS = 10  # evaluations of an adversarial of a stochastic model; the majority is the verdict
 Kept = dict[int, tuple[float, "npt.NDArray[np.floating[Any]]"]]
+Radii = npt.NDArray[np.float64]
 
 
 class Verdicts:
@@ -26,6 +28,7 @@ class Verdicts:
     ----------
     labels : (n,) integers
     shape : of one image, (C, H, W)
+    precision : of the judge, that is asked for
 
     Attributes
     ----------
@@ -33,17 +36,25 @@ class Verdicts:
     seen, correct, clean_top5 : (n,) bool, of the clean pass
     in_top5 : epsilon to image to whether its label stays among the five largest logits
     kept : image to distance and perturbation (C, H, W) of its smallest adversarial
+    held : image and unit to what the unit found before it was the image's turn: distance or None, what is
+        kept of it, precision
     seconds, sizes : per stage, of its batches
     spent : image passes
     """
 
     def __init__(
-        self, request: AttackRequest, labels: npt.NDArray[np.integer[Any]], shape: Sequence[int]
+        self,
+        request: AttackRequest,
+        labels: npt.NDArray[np.integer[Any]],
+        shape: Sequence[int],
+        precision: str = "bfloat16",
     ) -> None:
         self.request, self.labels, self.shape = request, labels, tuple(shape)
         n = len(labels)
         epsilons = request.radii
-        self.books = [Known(n, request.norm) for _ in (epsilons[:1] if request.ladder else epsilons)]
+        self.books = [
+            Known(n, request.norm, precision) for _ in (epsilons[:1] if request.ladder else epsilons)
+        ]
         books = self.books * (len(epsilons) if request.ladder else 1)
         self.known = dict(zip(epsilons, books, strict=True))
         self.seen: Flags = np.zeros(n, dtype=bool)
@@ -56,38 +67,51 @@ class Verdicts:
         self.softmax = False
         self.votes: list[list[tuple[float, int]]] = [[] for _ in range(n)]
         self.kept: Kept = {}
+        self.held: dict[tuple[int, str], list[Any]] = {}
         self.seconds: dict[str, float] = defaultdict(float)
         self.sizes: dict[str, set[int]] = defaultdict(set)
         self.spent = Passes()
 
     def apply(self, record: dict[str, Any]) -> None:
-        """Take in a record of the ledger."""
+        """Take in a record of the ledger; its images are numbers, None where this job does not ask."""
         self.spent += Passes(record.get("forward", 0), record.get("backward", 0))
-        if record["kind"] != "done":
+        if record["kind"] not in ("done", "failed"):
             return
-        unit, epsilon, images = record["unit"], record["epsilon"], record["images"]
-        self.seconds[stage_name(unit)] += record["seconds"]
-        self.sizes[stage_name(unit)].add(len(images))
+        images, unit, epsilon = record["images"], record["unit"], record["epsilon"]
+        if "seconds" in record:
+            self.seconds[stage_name(unit)] += record["seconds"]
+            self.sizes[stage_name(unit)].add(record.get("size", len(images)))
         if unit == "clean":
-            self.seen[images] = True
-            self.correct[images] = record["correct"]
-            self.clean_top5[images] = record["top5"]
-            self.clean_votes[images] = record["clean_votes"]
-            self.softmax |= record["softmax"]
-        else:
-            known = self.books[0] if self.request.ladder else self.known.get(epsilon)
-            if known is not None:  # None: a ledger of separate epsilons, of one that is not asked now
-                known.apply(record)
-        self.dead.update(record.get("dead", ()))
-        self.not_finite.update(record.get("not_finite", ()))
-        for image, value in record.get("in_top5", ()):
-            self.in_top5[epsilon][image] = bool(value)
-        for image, distance, bits in record.get("votes", ()):
-            self.votes[image].append((distance, bits))
-        for image, distance, kind_of_float, text in record.get("kept", ()):
-            if self.nearer(image, distance):
+            self._clean(record)
+            return
+        # one radius a record without the ladder; None: of a ball that is not asked about now
+        known = self.books[0] if self.request.ladder else self.known.get(_one(epsilon))
+        if known is not None:
+            known.apply(record)
+        of_row = list(rows(record))
+        for name, told in (("dead", self.dead), ("not_finite", self.not_finite)):
+            told.update(images[row] for row in record.get(name, ()) if images[row] is not None)
+        for row, value in record.get("in_top5", ()):
+            self.in_top5[of_row[row][2]][images[row]] = bool(value)
+        for row, distance, bits in record.get("votes", ()):
+            if images[row] is not None:
+                self.votes[images[row]].append((distance, bits))
+        for row, distance, kind_of_float, text in record.get("kept", ()):
+            if images[row] is not None and self.nearer(images[row], distance):
                 flat = np.frombuffer(base64.b64decode(text), dtype=kind_of_float)
-                self.kept[image] = distance, flat.reshape(self.shape)
+                self.kept[images[row]] = distance, flat.reshape(self.shape)
+        for image, name, _ in of_row:
+            self.held.pop((image, name), None)
+        for image, name, *entry in record.get("held", ()):
+            self.held[image, name] = [*entry, record.get("precision", EXACT)]
+
+    def _clean(self, record: dict[str, Any]) -> None:
+        told = zip(record["correct"], record["top5"], record["clean_votes"], strict=True)
+        for image, (correct, top5, votes) in zip(record["images"], told, strict=True):
+            if image is not None:
+                self.seen[image], self.correct[image], self.clean_top5[image] = True, correct, top5
+                self.clean_votes[image] = votes
+        self.softmax |= record["softmax"]
 
     def nearer(self, image: int, distance: float) -> bool:
         """Whether an adversarial at this distance is nearer than the one that is kept."""
@@ -100,6 +124,18 @@ class Verdicts:
     def unjudged(self, epsilon: float) -> Flags:
         """Of these, the images that the judge has not failed on, here or in a larger ball."""
         return self.standing(epsilon) & (self.known[epsilon].failed < epsilon)
+
+    def unbroken(self, batch: Batch) -> Batch:
+        """The rows of a batch of which no adversarial is known in the ball by now."""
+        rows_ = enumerate(zip(batch.images, batch.radii, strict=True))
+        return batch.part([row for row, (i, e) in rows_ if not self.known[e].broken_at(i, e)])
+
+    def open(self) -> Radii:
+        """The largest ball that each image is still to be judged in, (n,); 0 where there is none."""
+        largest = np.zeros(len(self.labels))
+        for epsilon in self.request.radii:
+            largest[self.unjudged(epsilon)] = epsilon
+        return largest
 
     def table(self) -> "pd.DataFrame":
         """A row per epsilon, ascending, and image: columns as of `alignsec.attack.evaluate_robustness`."""
@@ -135,8 +171,8 @@ class Verdicts:
             i
             for k in self.books
             for i, finds in enumerate(k.finds)
-            for _, _, s in finds
-            if s == Attack.SQUARE
+            for _, _, unit in finds
+            if unit == Attack.SQUARE
         }
         if by_square and units > 1:
             found["square_after_white_box"] = len(by_square)
@@ -166,3 +202,7 @@ class Verdicts:
             rates = [float(((chosen >> r) & 1).mean()) for r in range(REPEATS)]
             out[repr(epsilon)] = float(np.std(rates, ddof=1))
         return out
+
+
+def _one(epsilon: Any) -> Any:
+    return epsilon[0] if isinstance(epsilon, list) else epsilon

@@ -1,18 +1,18 @@
-"""Units of work taken through in batches: planned, written down, halved, taken up again."""
+"""Units of work taken through in batches: halved where they do not fit, written down, taken up again."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from alignsec.attack import batches, blame
+from alignsec.attack.batches import Batch
 from alignsec.attack.counting import Counted, Passes
-from alignsec.attack.known import key
+from alignsec.attack.judge import TARGETS
 from alignsec.attack.screen import margin
 from alignsec.attack.verdicts import Verdicts
 from alignsec.ground.reasons import may_be_memory, out_of_memory
@@ -21,16 +21,20 @@ from alignsec.study.request import AttackRequest
 SCREENED_AT_ONCE = 8  # batches of one screening job
 
 Record = dict[str, Any]
-Unit = Callable[[list[int], float], Record]  # images and epsilon to what a record says of them
+Unit = Callable[[Batch], Record]  # what a record says of a batch that went through
+Still = Callable[[Batch], Batch]
 
 
 @dataclass(frozen=True)
 class Images:
-    """What is attacked: x (N, C, H, W) float32 in [0, 1], y (N,) int64, and the digests of the images."""
+    """What is attacked: x (N, C, H, W) float32 in [0, 1], y (N,) int64, the images' digests, and their keys
+    in a ledger.
+    """
 
     x: Tensor
     y: Tensor
     marks: Sequence[bytes]
+    keys: Sequence[str]
 
 
 class Book(Protocol):
@@ -47,68 +51,67 @@ class Work:
 
     Attributes
     ----------
-    plans : the batches of a unit at an epsilon that are still to do
+    left : batches that a killed run of version rand had planned, whose draws go by the batch
     batch_size : images at once
-    fits : images known to be too many at once, halved
     halvings : how often memory ran out
     replayed : passes that the ledger held at the start
-    shown : called after each batch, with its unit and epsilon
+    shown : called after each batch, with it
     """
 
-    def __init__(self, model: Counted, images: Images, request: AttackRequest, ledger: Book) -> None:
-        self.model, self.images, self.request, self.ledger = model, images, request, ledger
-        self.verdicts = Verdicts(request, images.y.cpu().numpy(), images.x.shape[1:])
-        self.plans: dict[tuple[str, float | None], list[list[int]]] = {}
-        self.batch_size = self.halvings = 0
-        self.fits = 2**30
-        self.excused = False  # a library's inner error was taken for a lack of memory, which it is once
-        self.shown: Callable[[str, float | None], None] = lambda unit, epsilon: None
-        for record in ledger.records:
-            self._apply(record)
-        self.replayed = self.verdicts.spent
-        if request.batch_size is not None:
-            self.batch_size = min(request.batch_size, self.fits)
-        elif not self.batch_size:
-            self._find_batch_size()
-
-    def run(
+    def __init__(
         self,
-        unit: str,
-        epsilon: float | None,
-        index: npt.NDArray[np.intp],
-        work: Unit,
-        size: int | None = None,
+        model: Counted,
+        images: Images,
+        request: AttackRequest,
+        ledger: Book,
+        precision: str = "bfloat16",
     ) -> None:
-        """Take the images through `work` in batches of `size` (by default as many as fit).
+        self.model, self.images, self.request, self.ledger = model, images, request, ledger
+        self.verdicts = Verdicts(request, images.y.cpu().numpy(), images.x.shape[1:], precision)
+        self._numbers = {key: i for i, key in enumerate(images.keys)}
+        self.left: list[Batch] = []
+        self.halvings = 0
+        self.excused = False  # a library's inner error was taken for a lack of memory, which it is once
+        self.shown: Callable[[Batch], None] = lambda batch: None
+        for record in ledger.records:
+            self._apply(self._numbered(record))
+        self.replayed = self.verdicts.spent
 
-        A plan that a killed run left is finished first. A batch that does not fit is halved, with all that
-        follow; what was done is kept.
+    def run(self, batch: Batch, work: Unit, times: int = 1, still: Still = lambda batch: batch) -> None:
+        """Take rows through `work` in batches of `times` as many as fit, of each what is `still` wanted.
+
+        A batch that does not fit is halved, with all that follow; what was done is kept.
 
         Raises
         ------
         ModelError
             The model fails in it.
         """
-        left = {i for b in self.plans.get(key(unit, epsilon), ()) for i in b}
-        if left:
-            self._carry_out(unit, epsilon, work, size)
-        rest = [int(i) for i in index if i not in left]
-        if rest:
-            self._plan(unit, epsilon, batches.even(rest, size or self.batch_size))
-            self._carry_out(unit, epsilon, work, size)
+        abreast = batch.ranks is not None and self.request.ladder
+        room = max(self.batch_size, self.efficient) if abreast else self.batch_size
+        plan = batch.even(room * times)
+        if self.request.stochastic and plan:
+            self._plan(plan)
+        self.carry_out(plan, work, times, still)
 
-    def _carry_out(self, unit: str, epsilon: float | None, work: Unit, size: int | None) -> None:
-        largest = self.request.radii[-1]
-        while plan := self.plans.get(key(unit, epsilon)):
-            batch = list(plan[0])
+    def carry_out(
+        self, plan: list[Batch], work: Unit, times: int = 1, still: Still = lambda batch: batch
+    ) -> None:
+        """Take these batches through `work`."""
+        plan = list(plan)
+        while plan:
+            batch = still(plan[0])
+            if not len(batch):
+                plan.pop(0)
+                continue
             before = self.model.passes
             start = time.perf_counter()
             try:
-                result = work(batch, epsilon if epsilon is not None else largest)
+                result = work(batch)
             except (Exception, SystemExit) as error:
                 excused = may_be_memory(error) and not self.excused
                 if not (out_of_memory(error) or excused):
-                    if fault := blame.of_model(error, unit):
+                    if fault := blame.of_model(error, batch.unit):
                         raise fault from error
                     raise
                 if self.batch_size <= 1:
@@ -116,64 +119,107 @@ class Work:
                 self.excused = self.excused or excused
                 failed = (str(error).splitlines() or [type(error).__name__])[0]
             else:
-                done = {"kind": "done", "unit": unit, "epsilon": largest if unit == "probe" else epsilon}
                 seconds = round(time.perf_counter() - start, 4)
-                self._note({**done, "images": batch, **result, **self._since(before), "seconds": seconds})
-                self.shown(unit, epsilon)
+                self.note({"kind": "done", **result, **self._since(before), "seconds": seconds})
+                plan.pop(0)
+                self.shown(batch)
                 continue
             # outside the handler, so that the traceback lets go of the tensors that did not fit
             batches.release()
-            halved = max(1, min(self.batch_size, len(batch)) // 2)
-            self._note({"kind": "batch size", "size": halved, "reason": failed, **self._since(before)})
-            rest = [i for b in plan for i in b]
-            self._plan(
-                unit, epsilon, batches.even(rest, halved if size is None else halved * SCREENED_AT_ONCE)
+            self.batch_size = self.efficient = max(1, min(self.batch_size, len(batch)) // 2)
+            self.halvings += 1
+            self.note(
+                {"kind": "batch size", "size": self.batch_size, "reason": failed, **self._since(before)}
             )
+            plan = [part for left in plan for part in left.even(self.batch_size * times)]
+            if self.request.stochastic:
+                self._plan(plan)
 
-    def _plan(self, unit: str, epsilon: float | None, split: list[list[int]]) -> None:
-        self._note({"kind": "plan", "unit": unit, "epsilon": epsilon, "batches": split})
-
-    def _note(self, record: Record) -> None:
-        self.ledger.append(record)
+    def note(self, record: Record) -> None:
+        """Write down a record, whose images are numbers, and take it in."""
+        named = {**record}
+        if "images" in record:
+            named["images"] = [self.images.keys[i] for i in record["images"]]
+        for name in ("held", "batches"):
+            if name in record:
+                named[name] = [[self.images.keys[i], *rest] for i, *rest in record[name]]
+        self.ledger.append(named)
         self._apply(record)
+
+    def _numbered(self, record: Record) -> Record:
+        """A record whose images are numbers; None is one that this job does not ask about."""
+        numbered = {**record}
+        if "images" in record:
+            numbered["images"] = [self._numbers.get(k) for k in record["images"]]
+        for name in ("held", "batches"):
+            if name in record:
+                found = [[self._numbers.get(k), *rest] for k, *rest in record[name]]
+                numbered[name] = [entry for entry in found if entry[0] is not None]
+        return numbered
+
+    def _plan(self, plan: list[Batch]) -> None:
+        rows = [[i, e, n] for n, b in enumerate(plan) for i, e in zip(b.images, b.radii, strict=True)]
+        self.note({"kind": "plan", "unit": plan[0].unit, "batches": rows})
 
     def _apply(self, record: Record) -> None:
         self.verdicts.apply(record)
-        if record["kind"] == "batch size":
-            self.batch_size = record["size"]
-            if "reason" in record:
-                self.fits, self.halvings = record["size"], self.halvings + 1
-        elif record["kind"] == "plan":
-            self.plans[key(record["unit"], record["epsilon"])] = [list(b) for b in record["batches"]]
-        else:
-            plan = self.plans.get(key(record["unit"], record["epsilon"]))
-            if plan and plan[0] == record["images"]:
-                plan.pop(0)
+        if record["kind"] == "plan":
+            self.left = []
+            for image, epsilon, number in record["batches"]:
+                while number >= len(self.left):
+                    self.left.append(Batch(record["unit"], [], []))
+                self.left[number].images.append(image)
+                self.left[number].radii.append(epsilon)
+        elif self.left and (record["kind"], record.get("unit")) == ("done", self.left[0].unit):
+            asked = [i for i in record["images"] if i is not None]
+            self.left = self.left[asked == self.left[0].images :]
 
     def _since(self, before: Passes) -> dict[str, int]:
         now = self.model.passes
         return {"forward": now.forward - before.forward, "backward": now.gradient - before.gradient}
 
-    def _find_batch_size(self) -> None:
+    @cached_property
+    def batch_size(self) -> int:
+        """Images at once: as asked, or half of what a bare pass can hold, found by doubling."""
+        if self.request.batch_size is not None:
+            return self.request.batch_size
+        if self.images.x.device.type != "cuda":
+            return batches.CPU_BATCH
+        limit = min(batches.GPU_BATCH, 2 * len(self.images.x))
+        # the attacks keep several copies of the batch beside it
+        size = max(1, self._tried(lambda attempt: batches.largest(attempt, limit), "batch size") // 2)
+        batches.release()
+        return size
+
+    @cached_property
+    def efficient(self) -> int:
+        """Rows at once from which on more make a row hardly cheaper; a matter of this machine."""
+        if self.request.batch_size is not None:
+            return self.request.batch_size
+        cpu = self.images.x.device.type != "cuda"
+        most = min(batches.GPU_BATCH if cpu else self.batch_size, TARGETS * len(self.images.x))
+        # what another process takes of the machine is no cost of ours
+        clock = time.process_time if cpu and torch.get_num_threads() == 1 else time.perf_counter
+        return self._tried(lambda attempt: batches.efficient(attempt, most, clock), "efficient batch")
+
+    def _tried(self, search: Callable[[Callable[[int], None]], int], what: str) -> int:
         before = self.model.passes
-        size = batches.CPU_BATCH
         x, y = self.images.x, self.images.y
-        if x.device.type == "cuda":
 
-            def attempt(count: int) -> None:
-                rows = torch.arange(count, device=x.device) % len(x)
-                tried = x[rows].requires_grad_(True)
-                with torch.enable_grad():
-                    loss = margin(self.model(tried), y[rows]).sum()
-                torch.autograd.grad(loss, tried)
+        def attempt(count: int) -> None:
+            rows = torch.arange(count, device=x.device) % len(x)
+            tried = x[rows].requires_grad_(True)
+            with torch.enable_grad():
+                loss = margin(self.model(tried), y[rows]).sum()
+            torch.autograd.grad(loss, tried)
+            if x.device.type == "cuda":
+                torch.cuda.synchronize()
 
-            try:
-                largest = batches.largest(attempt, min(batches.GPU_BATCH, 2 * len(x)))
-            except (Exception, SystemExit) as error:
-                if not out_of_memory(error) and (fault := blame.of_model(error, "batch size")):
-                    raise fault from error
-                raise
-            # half of what a bare pass can hold: the attacks keep several copies of the batch beside it
-            size = max(1, largest // 2)
-            batches.release()
-        self._note({"kind": "batch size", "size": size, **self._since(before)})
+        try:
+            size = search(attempt)
+        except (Exception, SystemExit) as error:
+            if not out_of_memory(error) and (fault := blame.of_model(error, what)):
+                raise fault from error
+            raise
+        self.note({"kind": what, "size": size, **self._since(before)})
+        return size

@@ -103,8 +103,10 @@ class Line:
         try:
             with self._open() as chirp:
                 chirp.fetch(name, str(temporary))  # relative: to the run's folder there
-            # after a checkpoint, what is here may be ahead; a ledger only grows
-            if not here.is_file() or here.stat().st_size < temporary.stat().st_size:
+            # after a checkpoint, what is here may be ahead, and so may be what another machine has sent
+            if here.is_file():
+                self._merge(temporary, here)
+            else:
                 temporary.replace(here)
             temporary.unlink(missing_ok=True)
         except Exception as error:  # noqa: BLE001 - of a library that raises all kinds; the job can do without
@@ -113,6 +115,15 @@ class Line:
                 # to put what is not allowed would leave the protocol out of step, and break the job's own
                 self.works = False
                 self._say(f"{name} was not fetched: {type(error).__name__}: {error}")
+
+    def _merge(self, fetched: Path, here: Path) -> None:
+        from alignsec.attack.ledger import merge
+        from alignsec.ground.errors import AlignsecError
+
+        try:
+            merge([fetched, here], here)
+        except AlignsecError as error:  # what is here is the job's own
+            self._say(f"{here} stays as it is: {error}")
 
     def send(self, name: str) -> bool:
         """Copy the file there under a temporary name and rename it; returns whether that worked."""

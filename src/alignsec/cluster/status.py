@@ -39,17 +39,23 @@ def read_shard(
         return Shard(images, images, sum((cost.get("seconds") or {}).values()), True)
     if not ledger.is_file():
         return Shard(0, images, 0.0, False)
-    known, correct, seconds = Known(images, norm), np.ones(images, dtype=bool), 0.0
-    for record in read_ledger(ledger):
-        if record.get("kind") != "done":
-            continue
+    records, numbers, seconds = read_ledger(ledger), dict[str, int](), 0.0
+    for record in records:
+        for image in record.get("images", ()):
+            numbers.setdefault(image, len(numbers))
+    known, correct = Known(len(numbers), norm), np.ones(len(numbers), dtype=bool)
+    for record in records:
         seconds += float(record.get("seconds") or 0)
+        if record.get("kind") not in ("done", "failed"):
+            continue
+        record["images"] = [numbers[image] for image in record["images"]]
         if record["unit"] == "clean":
             correct[record["images"]] = record["correct"]
         else:
             known.apply(record)
-    settled = np.all([known.broken(e) | (known.failed >= e) for e in epsilons], axis=0)
-    return Shard(int((settled | ~correct).sum()), images, seconds, False)
+    settled = np.all([known.broken(e) | (known.failed >= e) for e in epsilons], axis=0) | ~correct
+    # a ledger may hold images of which this study no longer asks
+    return Shard(min(int(settled.sum()), images), images, seconds, False)
 
 
 def collect(

@@ -2,7 +2,7 @@
 
 Snakemake locks its working directory with plain files, which outlive a `kill -9`; nothing in them says whose
 they are. Whether a run is alive is asked of this machine's process table, and whether its jobs are, which go
-on where Snakemake alone was killed: a second job at the same ledger would damage it.
+on where Snakemake alone was killed: a second job would find its ledger in use.
 """
 
 import shutil

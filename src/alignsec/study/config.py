@@ -183,6 +183,9 @@ def resolve(config: Mapping[str, Any]) -> Json:
             raise AlignsecError(f"config: leaderboard.{key} is demo, which needs zoo.sheet")
     if attacks and filled["images"]["source"] != "digits" and filled["images"]["path"] is None:
         raise AlignsecError(f"config: images.path is needed for images.source {filled['images']['source']!r}")
+    # what is settled is known by image, so that a model needs no more jobs than one
+    if filled["attack"]["images_per_shard"] is None:
+        filled["attack"]["images_per_shard"] = filled["images"]["count"]
     return filled
 
 
