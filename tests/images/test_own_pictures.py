@@ -119,6 +119,15 @@ def test_the_page_leads_a_newcomer_to_a_table(pictures: Path) -> None:
     assert "airplane 0, automobile 1" in told
 
 
+def test_everything_that_the_page_says_goes_wrong_is_held_by_a_test() -> None:
+    page = (ROOT / "docs" / "images.md").read_text(encoding="utf-8").partition("## What goes wrong")[2]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| the")]
+    named = re.findall(r"`(test_\w+)` \|$", page, re.M)
+    assert len(named) >= len(rows) - 1 > 20
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not [name for name in named if f"def {name}(" not in tests]
+
+
 def test_a_study_without_a_leaderboard_is_told_where_it_ends(tmp_path: Path) -> None:
     from alignsec.demo.benchmarks import measure_all
     from alignsec.ground.errors import AlignsecError

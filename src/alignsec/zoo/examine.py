@@ -243,7 +243,7 @@ def _round_trip(model: "PixelModel", manifest: "pd.DataFrame") -> dict[str, floa
 
 
 def _logits(model: "PixelModel", pixels: "Pixels", classes: int) -> "npt.NDArray[np.float32]":
-    """Logits (N, K) of pixels (N, C, H, W), a batch at a time."""
+    """Finite logits (N, K) of pixels (N, C, H, W), a batch at a time."""
     import numpy as np
     import torch
 
@@ -255,7 +255,10 @@ def _logits(model: "PixelModel", pixels: "Pixels", classes: int) -> "npt.NDArray
             parts.append(model(batch).detach().numpy())
             if parts[-1].shape != (len(batch), classes):
                 raise Excluded(f"no classifier: an output of shape {parts[-1].shape} for {len(batch)} images")
-    return np.concatenate(parts)
+    logits: npt.NDArray[np.float32] = np.concatenate(parts)
+    if bad := int((~np.isfinite(logits).all(1)).sum()):
+        raise Excluded(f"no classifier: the logits of {bad} of {len(logits)} images are not finite")
+    return logits
 
 
 def check_fit(model: "PixelModel", pixels: "Pixels") -> None:

@@ -66,6 +66,8 @@ def wrapped(made: Any, spec: str) -> "PixelModel":
     if not isinstance(made, nn.Module):
         raise Excluded(f"import error: {spec} returned {type(made).__name__}, not a torch module")
     note(reached="loaded")
+    if isinstance(made, nn.DataParallel):
+        made = made.module  # which has the attributes; one job has one device
     channels, size, classes = _channels(made), _size(made), getattr(made, "num_classes", None)
     model = PixelModel(made, mean=(0.0,) * channels, std=(1.0,) * channels, input_size=size)
     model.widths = (classes,) if isinstance(classes, int) else ()
