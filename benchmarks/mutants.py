@@ -53,7 +53,12 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "ladder": (
         [f"src/alignsec/attack/{m}.py" for m in ("ladder", "work", "units", "verdicts", "known")],
-        ["tests/attack/test_ladder.py", "tests/attack/test_judge.py", "tests/attack/test_faults.py"],
+        [
+            "tests/attack/test_ladder.py",
+            "tests/attack/test_round.py",
+            "tests/attack/test_judge.py",
+            "tests/attack/test_faults.py",
+        ],
     ),
 }
 COPIED = ("src", "tests", "benchmarks", "workflow", "config", "pyproject.toml")

@@ -1,15 +1,16 @@
 """What `alignsec status` says of shards that have ended, are under way, or have not begun."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from alignsec.attack.ledger import Ledger
+from alignsec.attack.ledger import Ledger, read
 from alignsec.cli import main
 from alignsec.cluster import status
-from alignsec.cluster.job import arguments, environment, placeholders, read_ad
+from alignsec.cluster.job import Line, arguments, environment, placeholders, read_ad
 from alignsec.study.layout import Models, of_study
 
 
@@ -53,6 +54,45 @@ def test_settled_images_of_a_ledger_that_grows(tmp_path: Path) -> None:
     assert status.read_shard(models, "m", "0000", 4, [0.1, 0.2], "Linf").settled == 1
     (attack / "0001.status.json").write_text(json.dumps({"cost": {"seconds": {"clean": 1, "square": 3599}}}))
     assert status.read_shard(models, "m", "0001", 2, [0.1], "Linf") == status.Shard(2, 2, 3600.0, True)
+
+
+def test_what_the_access_point_has_is_merged_with_what_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever of the two is larger."""
+
+    class Chirp:
+        def __enter__(self) -> "Chirp":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def fetch(self, name: str, to: str) -> None:
+            shutil.copy(tmp_path / "there.ledger", to)
+
+    def grown(name: str, count: int) -> None:
+        kept = Ledger(tmp_path / name, {"seed": 0})
+        for number in range(count):
+            kept.append({"kind": "done", "of": name, "number": number})
+        kept.close()
+
+    grown("here.ledger", 1)
+    shutil.copy(tmp_path / "here.ledger", tmp_path / "there.ledger")
+    grown("here.ledger", 1)
+    grown("there.ledger", 5)
+    line = Line({}, tmp_path)
+    line.works = True
+    monkeypatch.setattr(line, "_open", Chirp)
+    line.fetch(str(tmp_path / "here.ledger"))
+    assert len([r for r in read(tmp_path / "here.ledger") if r["kind"] == "done"]) == 1 + 1 + 5
+    # that of another job leaves what is here, which is this job's own
+    (tmp_path / "there.ledger").unlink()
+    Ledger(tmp_path / "there.ledger", {"seed": 1}).close()
+    before = (tmp_path / "here.ledger").read_bytes()
+    line.fetch(str(tmp_path / "here.ledger"))
+    assert (tmp_path / "here.ledger").read_bytes() == before
+    assert "stays as it is" in capsys.readouterr().err
+    assert line.works and sorted(f.name for f in tmp_path.iterdir()) == ["here.ledger", "there.ledger"]
 
 
 def test_every_study_has_a_status(

@@ -140,6 +140,7 @@ def evaluate(
         marks = draws.digests(x)
         attacked = Images(x, y.long(), marks, books.keys(marks, y.tolist()))
         counted = Counted(model)
+        counted.classes = classes
         forward = None if request.stochastic else witness(model, attacked)
         book = Ledger(ledger, identity(model, attacked, request), forward, _versions(place))
         try:
