@@ -156,6 +156,26 @@ def _carried(table: "pd.DataFrame", sure: set[str]) -> list[str]:
     return lines
 
 
+def twins(table: "pd.DataFrame | None", benchmarks: "pd.DataFrame") -> list[str]:
+    """Networks trained both adversarially and not (`alignsec.analysis.twins`), counted; nothing is tested."""
+    if table is None or table.empty:
+        return []
+    accuracies = benchmarks.loc[benchmarks["category"] == ENGINEERING, "benchmark"]
+    shown = table[~table["quantity"].isin(accuracies)]
+    said = [
+        f"{label(str(q))} higher in {int((part['difference'] > 0).sum())} of {len(part)} (median difference "
+        f"{_number(part['difference'].median())})"
+        for q, part in shown.groupby("quantity", sort=False)
+    ]
+    models, pairs = table["model"].nunique(), len(table.drop_duplicates(["model", "twin"]))
+    return [
+        f"{models} network{'' if models == 1 else 's'} trained adversarially and not, same family, "
+        f"architecture, parameters and data, make {pairs} pair{'' if pairs == 1 else 's'} "
+        f"(correlations/twins.csv). Trained adversarially: {'; '.join(said)}. Pairs share models, and "
+        "nothing is tested."
+    ]
+
+
 def _holds(row: Any, prefix: str, value: float) -> bool:
     """Does the interval hold it? Where there is no interval it holds nothing."""
     return bool(row[f"{prefix}low"] <= value <= row[f"{prefix}high"])

@@ -275,26 +275,7 @@ def _families(study: Study) -> list[str]:
             f"Counting the same weights once takes away up to {_count(models, 'model')} and moves rho by at "
             f"most {_number(moved)}."
         )
-    return lines + _twins(study)
-
-
-def _twins(study: Study) -> list[str]:
-    """Networks trained both adversarially and not, counted; nothing is tested."""
-    if study.twins is None or study.twins.empty:
-        return []
-    pairs = study.twins.drop_duplicates(["model", "twin"])
-    accuracies = study.benchmarks.loc[study.benchmarks["category"] == ENGINEERING, "benchmark"]
-    shown = study.twins[~study.twins["quantity"].isin(accuracies)]
-    said = [
-        f"{names.label(str(q))} higher in {int((part['difference'] > 0).sum())} of {len(part)} (median "
-        f"difference {_number(part['difference'].median())})"
-        for q, part in shown.groupby("quantity", sort=False)
-    ]
-    return [
-        f"{_count(pairs['model'].nunique(), 'network')} trained adversarially and not, same family, "
-        f"architecture, parameters and data, make {_count(len(pairs), 'pair')} (correlations/twins.csv). "
-        f"Trained adversarially: {'; '.join(said)}. Pairs share models, and nothing is tested."
-    ]
+    return lines + claims.twins(study.twins, study.benchmarks)
 
 
 def _above_floor(study: Study, benchmark: str, target: str) -> str:
