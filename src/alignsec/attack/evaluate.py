@@ -19,12 +19,13 @@ from alignsec.attack.counting import Counted
 from alignsec.attack.judge import Judge
 from alignsec.attack.ladder import Ladder
 from alignsec.attack.ledger import Ledger, images_hash
+from alignsec.attack.precision import arithmetic
 from alignsec.attack.progress import Progress
 from alignsec.attack.units import Units
 from alignsec.attack.verdicts import Kept
 from alignsec.attack.work import Images, Work
 from alignsec.ground.hashes import weights_hash
-from alignsec.study.request import AttackRequest
+from alignsec.study.request import AttackRequest, SearchPrecision
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,8 @@ def evaluate_robustness(
         models, a verdict is the majority of 10 evaluations; "custom": the `attacks` named, in order, of
         apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square); `ladder` (False runs the judge once per epsilon and
         shares nothing, to check the ladder against); `top5` (also say whether the label is among the five
-        largest logits of a full APGD-CE adversarial); `screen_precision` ("float32" or "bfloat16", of the
+        largest logits of a full APGD-CE adversarial); `precision` ("float32" or "tf32", of the search on a
+        GPU); `screen_precision` ("float32" or "bfloat16", of the
         screen only; every find is re-checked in float32)
 
     Returns
@@ -133,11 +135,11 @@ def evaluate(
     y = torch.as_tensor(labels).to(place)
     with own_code("module error", f"moving the model to {place}"):
         model = model.to(place)
-    with frozen(model):
+    with frozen(model), arithmetic(request.precision):
         classes = checks.inputs(model, x, y)
-        moved = 0.0 if request.stochastic else checks.moving(model, x)
+        moved = 0.0 if request.stochastic else checks.moving(model, x, classes)
         attacked = Images(x, y.long(), draws.digests(x))
-        counted = Counted(model)
+        counted = Counted(model, classes)
         book = Ledger(ledger, identity(model, attacked, request))
         try:
             work = Work(counted, attacked, request, book)
@@ -186,6 +188,7 @@ def identity(model: nn.Module, images: Images, request: AttackRequest) -> dict[s
         "pyautoattack": package_version("pyautoattack"),
         "seed": request.seed,
         "ladder": request.ladder,
+        "precision": request.precision,
         "keep": request.keep,
     }
 
@@ -206,6 +209,7 @@ def _cost(work: Work, device: str) -> dict[str, Any]:
             else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         ),
         "resumed_passes": work.replayed.equivalents,
+        "precision": work.request.precision if cuda else SearchPrecision.FLOAT32,
         "device": torch.cuda.get_device_name() if cuda else device,
         "attack": f"pyautoattack {package_version('pyautoattack')} {work.request.version}",
         "torch": torch.__version__,

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-from collections.abc import Iterator
 from functools import partial
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from alignsec.attack import screen as cheap
 from alignsec.attack.blame import ModelError
 from alignsec.attack.judge import Answer, Rows
 from alignsec.attack.known import Flags, tolerance
+from alignsec.attack.precision import exact
 from alignsec.attack.verdicts import REPEATS
 from alignsec.attack.work import Record, Unit, Work
 from alignsec.study.request import Attack, Precision
@@ -40,17 +40,6 @@ def among_top5(logits: Tensor, labels: Tensor) -> Tensor:
     return (top == labels[:, None]).any(1)
 
 
-@contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """TF32 off: the last word on an adversarial is float32's."""
-    saved = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = saved
-
-
 class Units:
     """The units of work of one model on its images.
 
@@ -71,7 +60,7 @@ class Units:
         What is not wrong beyond doubt counts as right: so do logits that are not finite.
         """
         bits = np.zeros(len(x), dtype=np.int64)
-        with exact_float32():
+        with exact():
             for repeat in range(REPEATS if self.stochastic else 1):
                 # a screening job holds several batches
                 logits = torch.cat([self.model(part) for part in torch.split(x, self.work.batch_size)])
@@ -142,7 +131,7 @@ class Units:
     def clean(self, batch: list[int], _: float) -> Record:
         """What the model says of the clean images."""
         x, y = self._of(batch)
-        with torch.no_grad(), exact_float32():
+        with torch.no_grad(), exact():
             logits = self.model(x)
         bad = (~torch.isfinite(logits)).any(1).nonzero()[:, 0]
         if len(bad):
@@ -222,7 +211,7 @@ class Units:
 
     @torch.no_grad()
     def _top5(self, batch: list[int], adversarial: Tensor) -> list[list[int]]:
-        with exact_float32():
+        with exact():
             logits = self.model(adversarial)
         inside = among_top5(logits, self._of(batch)[1]).tolist()
         return [[i, int(v)] for i, v in zip(batch, inside, strict=True)]
