@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -62,21 +64,26 @@ def digits(count: int, classes: int = 10) -> tuple[nn.Module, Tensor, Tensor]:
     return net.eval().requires_grad_(False), x[seen : seen + count], y[seen : seen + count]
 
 
-def resnet50(count: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """A ResNet-50 with random weights at 224 px, labelled by its own predictions: for throughput only."""
-    from torchvision.models import resnet50 as build
+def random_weights(name: str, count: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """A network of torchvision with random weights at 224 px, labelled by itself: for throughput only."""
+    from torchvision.models import get_model
 
     torch.manual_seed(0)
-    net = build(weights=None).eval().requires_grad_(False)
+    net = get_model(name, weights=None).eval().requires_grad_(False)
     x = torch.rand(count, 3, 224, 224)
     with torch.no_grad():
         y = torch.cat([net(part).argmax(1) for part in x.split(16)])
     return net, x, y
 
 
-MODELS = {"cifar": cifar, "digits": digits, "resnet50": resnet50}
+MODELS: dict[str, Callable[[int], tuple[nn.Module, Tensor, Tensor]]] = {
+    "cifar": cifar,
+    "digits": digits,
+    **{name: partial(random_weights, name) for name in ("resnet50", "vit_b_16")},
+}
 EPSILONS = {
     "cifar": [0.25 / 255, 0.5 / 255, 1 / 255],
     "digits": [round(0.016 * k, 3) for k in range(1, 11)],  # of 32 images at least 5 stand at each
     "resnet50": [0.5 / 255, 1 / 255],
+    "vit_b_16": [0.5 / 255, 1 / 255],
 }

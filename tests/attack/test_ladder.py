@@ -919,22 +919,6 @@ def test_kept_perturbations_are_written_by_their_precision_in_the_order_of_image
 # ---- settings of torch and of the model
 
 
-def test_tf32_is_off_inside_and_as_it_was_afterwards() -> None:
-    def state() -> tuple[bool, bool]:
-        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-
-    before = state()
-    try:
-        for wanted in ((True, False), (False, True), (True, True)):
-            torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = wanted
-            with pytest.raises(KeyError), units.exact_float32():
-                assert state() == (False, False)
-                raise KeyError
-            assert state() == wanted
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
-
-
 def test_parameters_are_frozen_inside_and_as_they_were_afterwards() -> None:
     layer = nn.Linear(2, 2)
     layer.bias.requires_grad_(False)

@@ -377,20 +377,18 @@ def test_a_failure_in_a_weaker_precision_settles_nothing_for_a_stronger_request(
 ) -> None:
     model, x, y, exact = linear()
     options = {"epsilons": [float(np.median(exact))], "ledger": tmp_path / "a.ledger", **CHEAP}
-    # as on a GPU that is allowed TF32
-    monkeypatch.setattr(units.Units, "precision", lambda self: units.asked_precision())
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    first = evaluate_robustness(model, x, y, **options)
+    # as on a GPU
+    monkeypatch.setattr(units.Units, "precision", lambda self: self.request.precision)
+    reduced = {**options, "precision": "tf32"}
+    first = evaluate_robustness(model, x, y, **reduced)
     assert {r["precision"] for r in book.read(tmp_path / "a.ledger") if r["kind"] == "failed"} == {"tf32"}
-    assert passes(evaluate_robustness(model, x, y, **options)) == passes(first)
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    assert passes(evaluate_robustness(model, x, y, **reduced)) == passes(first)
     exactly = evaluate_robustness(model, x, y, **options)
     assert exactly.attrs["cost"]["resumed_passes"] == passes(first)
     # every image that stands goes through the judge again, none through the screen
     units_of = [r["unit"] for r in done(tmp_path / "a.ledger")]
     assert units_of.count("apgd-ce") == 2 and units_of.count("screen") == 1
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    assert passes(evaluate_robustness(model, x, y, **options)) == passes(exactly)
+    assert passes(evaluate_robustness(model, x, y, **reduced)) == passes(exactly)
 
 
 @pytest.mark.parametrize(

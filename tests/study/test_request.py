@@ -15,13 +15,14 @@ from alignsec.cli.attack import asks
 from alignsec.cli.options import group
 from alignsec.ground.errors import AlignsecError
 from alignsec.study import config
-from alignsec.study.request import Attack, AttackRequest, Norm, Precision, Version
+from alignsec.study.request import Attack, AttackRequest, Norm, Precision, SearchPrecision, Version
 
 FIELDS = {f.name: f for f in dataclasses.fields(AttackRequest)}
 OF_THE_STUDY = {"job_hours", "images_per_shard", "audit"}  # how a study is cut into jobs
 OTHERS: dict[str, Any] = {
     "epsilons": ("0.1", "2/255"), "norm": "L2", "version": "rand", "attacks": ("square", "fab"),
-    "ladder": False, "top5": True, "screen_precision": "bfloat16", "seed": 3, "batch_size": 7, "keep": True,
+    "ladder": False, "top5": True, "precision": "tf32", "screen_precision": "bfloat16", "seed": 3,
+    "batch_size": 7, "keep": True,
 }  # fmt: skip
 UNCHANGED = {"batch_size", "keep"}  # verdicts are the same whatever these say
 
@@ -73,6 +74,7 @@ def test_the_default_is_no_text_at_all_and_each_field_is_told_once() -> None:
         optional={
             "norm": st.sampled_from(list(Norm)),
             "ladder": st.booleans(),
+            "precision": st.sampled_from(list(SearchPrecision)),
             "screen_precision": st.sampled_from(list(Precision)),
             "seed": st.integers(0, 9),
             "batch_size": st.none() | st.integers(1, 9),
@@ -114,6 +116,7 @@ def test_the_attacks_of_a_version_in_their_order() -> None:
         ({"attacks": ["fab"]}, "version standard has its own attacks"),
         ({"version": "rand", "top5": True}, "top5 is not defined for version rand"),
         ({"screen_precision": "float16"}, "screen_precision 'float16' is not one of float32, bfloat16"),
+        ({"precision": "bfloat16"}, "precision 'bfloat16' is not one of float32, tf32"),
         ({"batch_size": 0}, "batch_size 0 is not a whole number of 1 or above"),
         ({"batch_size": 1.5}, "batch_size 1.5 is not a whole number"),
         ({"seed": -1}, "seed -1 is not a whole number of 0 or above"),

@@ -25,6 +25,7 @@ FLIPS: dict[str, dict[str, Any]] = {
     "attacks": {"attacks": ["fab-t", "apgd-ce"]},
     "ladder": {"ladder": False},
     "top5": {"top5": True},
+    "precision": {"precision": "tf32"},
     "screen_precision": {"screen_precision": "bfloat16"},
     "keep": {"keep": True},
     "batch_size": {"batch_size": 2},

@@ -52,7 +52,7 @@ def inputs(model: nn.Module, images: Tensor, labels: Tensor) -> int:
 
 
 @torch.no_grad()
-def moving(model: nn.Module, images: Tensor) -> float:
+def moving(model: nn.Module, images: Tensor, classes: int | None = None) -> float:
     """By how much logits differ between two looks at the first images, as a share of their length.
 
     0 where that is no more than rounding: then the model gives every image one answer, as all versions but
@@ -63,6 +63,6 @@ def moving(model: nn.Module, images: Tensor) -> float:
     >>> moving(nn.Sequential(nn.Flatten(), nn.Dropout(0.5)), torch.ones(2, 1, 4, 4)) > 0.1
     True
     """
-    first, second = (logits_of(model, images[:LOOKED_AT]).float() for _ in range(2))
+    first, second = (logits_of(model, images[:LOOKED_AT], classes).float() for _ in range(2))
     share = float(((first - second).norm(dim=1) / first.norm(dim=1).clamp_min(1e-10)).max())
     return share if share > MOVING else 0.0

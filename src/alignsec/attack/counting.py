@@ -41,16 +41,17 @@ class Counted(nn.Module):
 
     `forward_images` counts passes that no gradient was asked of; `backward_images` counts gradients, each
     with the forward it belongs to. Several gradients of one forward count as a forward-backward each. Every
-    call is checked (`blame.logits_of`); the first one says how many classes there are.
+    call is checked (`blame.logits_of`); the first one says how many classes there are,
+    unless that is known.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, classes: int | None = None) -> None:
         super().__init__()
         # not by eval(): that would switch off what its author keeps on in a submodule
         self.model, self.training = model, model.training
         self.forward_images = 0
         self.backward_images = 0
-        self.classes: int | None = None
+        self.classes = classes
 
     @property
     def passes(self) -> Passes:

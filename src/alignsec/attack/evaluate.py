@@ -20,12 +20,13 @@ from alignsec.attack.counting import Counted
 from alignsec.attack.judge import Judge
 from alignsec.attack.ladder import Ladder
 from alignsec.attack.ledger import Ledger, Witness
+from alignsec.attack.precision import arithmetic, exact
 from alignsec.attack.progress import Progress
-from alignsec.attack.units import Units, asked_precision, exact_float32, rounded
+from alignsec.attack.units import Units, rounded
 from alignsec.attack.verdicts import Kept
 from alignsec.attack.work import Images, Work
 from alignsec.ground.hashes import weights_hash
-from alignsec.study.request import AttackRequest
+from alignsec.study.request import AttackRequest, SearchPrecision
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,8 @@ def evaluate_robustness(
         models, a verdict is the majority of 10 evaluations; "custom": the `attacks` named, in order, of
         apgd-ce, apgd-dlr, apgd-t, fab, fab-t, square); `ladder` (False runs the judge once per epsilon and
         shares nothing, to check the ladder against); `top5` (also say whether the label is among the five
-        largest logits of a full APGD-CE adversarial); `screen_precision` ("float32" or "bfloat16", of the
+        largest logits of a full APGD-CE adversarial); `precision` ("float32" or "tf32", of the search on a
+        GPU); `screen_precision` ("float32" or "bfloat16", of the
         screen only; every find is re-checked in float32)
 
     Returns
@@ -134,17 +136,16 @@ def evaluate(
     y = torch.as_tensor(labels).to(place)
     with own_code("module error", f"moving the model to {place}"):
         model = model.to(place)
-    with frozen(model):
+    with frozen(model), arithmetic(request.precision):
         classes = checks.inputs(model, x, y)
-        moved = 0.0 if request.stochastic else checks.moving(model, x)
+        moved = 0.0 if request.stochastic else checks.moving(model, x, classes)
         marks = draws.digests(x)
         attacked = Images(x, y.long(), marks, books.keys(marks, y.tolist()))
-        counted = Counted(model)
-        counted.classes = classes
+        counted = Counted(model, classes)
         forward = None if request.stochastic else witness(model, attacked)
         book = Ledger(ledger, identity(model, attacked, request), forward, _versions(place))
         try:
-            work = Work(counted, attacked, request, book, asked_precision())
+            work = Work(counted, attacked, request, book, request.precision)
             judge = Judge(counted, request, place, classes)
             Ladder(Units(work, judge), Progress(progress, len(x))).evaluate()
         finally:
@@ -199,7 +200,7 @@ def witness(model: nn.Module, images: Images) -> Witness:
     @torch.no_grad()
     def logits(names: Sequence[str]) -> dict[str, list[float]]:
         numbers = {key: i for i, key in enumerate(images.keys)}
-        with exact_float32():
+        with exact():
             return {k: rounded(logits_of(model, images.x[numbers[k]][None])[0]) for k in names}
 
     return Witness(images.keys, logits)
@@ -231,6 +232,7 @@ def _cost(work: Work, device: str, damaged: int) -> dict[str, Any]:
         ),
         "resumed_passes": work.replayed.equivalents,
         "damaged_records": damaged,
+        "precision": work.request.precision if cuda else SearchPrecision.FLOAT32,
         "device": told["device"],
         "attack": f"pyautoattack {told['pyautoattack']} {work.request.version}",
         "torch": told["torch"],

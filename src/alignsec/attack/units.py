@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-from collections.abc import Iterator
 from functools import partial
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from alignsec.attack.batches import Batch
 from alignsec.attack.blame import ModelError
 from alignsec.attack.judge import Answer, Rows
 from alignsec.attack.known import EVERYWHERE, EXACT, Flags, tolerance
+from alignsec.attack.precision import exact
 from alignsec.attack.verdicts import REPEATS
 from alignsec.attack.work import Record, Unit, Work
 from alignsec.study.request import Attack, Precision
@@ -43,25 +43,6 @@ def among_top5(logits: Tensor, labels: Tensor) -> Tensor:
     return (top == labels[:, None]).any(1)
 
 
-@contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """TF32 off: the last word on an adversarial is float32's."""
-    saved = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = saved
-
-
-def asked_precision() -> str:
-    """What PyTorch's settings ask of the judge: a failure must have been searched in this, or better."""
-    if torch.get_float32_matmul_precision() == "medium":
-        return "bfloat16"
-    allowed = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
-    return "tf32" if allowed else EXACT
-
-
 class Units:
     """The units of work of one model on its images: each takes a batch to what a record says of it."""
 
@@ -79,7 +60,7 @@ class Units:
         What is not wrong beyond doubt counts as right: so do logits that are not finite.
         """
         bits = np.zeros(len(x), dtype=np.int64)
-        with exact_float32():
+        with exact():
             for repeat in range(REPEATS if self.stochastic else 1):
                 # a screening job holds several batches
                 logits = torch.cat([self.model(part) for part in torch.split(x, self.work.batch_size)])
@@ -187,7 +168,7 @@ class Units:
     def clean(self, batch: Batch) -> Record:
         """What the model says of the clean images."""
         x, y = self._of(batch)
-        with torch.no_grad(), exact_float32():
+        with torch.no_grad(), exact():
             logits = self.model(x)
         bad = (~torch.isfinite(logits)).any(1).nonzero()[:, 0]
         if len(bad):
@@ -259,7 +240,7 @@ class Units:
 
     def precision(self) -> str:
         """What the judge searches in here: TF32 is a matter of NVIDIA's devices."""
-        return asked_precision() if self.work.images.x.device.type == "cuda" else EXACT
+        return self.request.precision if self.work.images.x.device.type == "cuda" else EXACT
 
     def _attack(self, name: str, batch: Batch) -> Answer:
         x, y = self._of(batch)
@@ -269,7 +250,7 @@ class Units:
 
     @torch.no_grad()
     def _top5(self, batch: Batch, adversarial: Tensor) -> list[list[int]]:
-        with exact_float32():
+        with exact():
             logits = self.model(adversarial)
         inside = among_top5(logits, self._of(batch)[1]).tolist()
         return [[row, int(v)] for row, v in enumerate(inside)]

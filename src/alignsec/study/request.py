@@ -47,6 +47,13 @@ class Precision(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+class SearchPrecision(StrEnum):
+    """Precisions of the judge's search on a GPU."""
+
+    FLOAT32 = "float32"
+    TF32 = "tf32"
+
+
 # The attacks of a version, in the order in which they run; those of version custom are named.
 VERSIONS = {
     Version.STANDARD: (Attack.APGD_CE, Attack.APGD_T, Attack.FAB_T, Attack.SQUARE),
@@ -89,6 +96,9 @@ class AttackRequest:
     attacks: tuple[Attack, ...] = field(default=(), metadata=_means("Attack of version custom, in order."))
     ladder: bool = field(default=True, metadata=_means("Share work between epsilons."))
     top5: bool = field(default=False, metadata=_means("Is the label among the five largest logits, too?"))
+    precision: SearchPrecision = field(
+        default=SearchPrecision.FLOAT32, metadata=_means("Precision of the search on a GPU.")
+    )
     screen_precision: Precision = field(
         default=Precision.FLOAT32, metadata=_means("Precision of the screen.")
     )
@@ -108,6 +118,7 @@ class AttackRequest:
         put("norm", _one_of(Norm, self.norm, "norm"))
         put("version", _one_of(Version, self.version, "attack version"))
         put("attacks", tuple(_one_of(Attack, a, "attack") for a in self.attacks))
+        put("precision", _one_of(SearchPrecision, self.precision, "precision"))
         put("screen_precision", _one_of(Precision, self.screen_precision, "screen_precision"))
         for name in ("ladder", "top5", "keep"):
             if not isinstance(getattr(self, name), bool):
