@@ -8,7 +8,7 @@ from alignsec.ground.errors import AlignsecError
 
 __all__ = ["ModelError", "inputs", "moving"]
 
-LOOKED_AT = 8  # images of the second look
+LOOKED_AT = 4  # images of the second look, one at a time: more may not fit at once
 MOVING = 1e-4  # of the length of the logits, as in the reference: less is rounding
 
 
@@ -63,6 +63,8 @@ def moving(model: nn.Module, images: Tensor, classes: int | None = None) -> floa
     >>> moving(nn.Sequential(nn.Flatten(), nn.Dropout(0.5)), torch.ones(2, 1, 4, 4)) > 0.1
     True
     """
-    first, second = (logits_of(model, images[:LOOKED_AT], classes).float() for _ in range(2))
-    share = float(((first - second).norm(dim=1) / first.norm(dim=1).clamp_min(1e-10)).max())
+    share = 0.0
+    for image in torch.split(images[:LOOKED_AT], 1):
+        first, second = (logits_of(model, image, classes).float() for _ in range(2))
+        share = max(share, float((first - second).norm() / first.norm().clamp_min(1e-10)))
     return share if share > MOVING else 0.0
