@@ -140,20 +140,23 @@ def reference(model: Any, x: Any, y: Any, epsilon: float, request: AttackRequest
 
     from alignsec.attack.blame import logits_of
     from alignsec.attack.judge import RANKED, TARGETS
+    from alignsec.attack.precision import arithmetic, exact
     from alignsec.attack.verdicts import REPEATS
 
     with torch.no_grad():
         classes = logits_of(model, x[:1]).shape[1]
     given: dict[str, Any] = {"version": request.version.value}
-    run = [a for a in request.run if classes >= RANKED.get(a, 2)]
-    if request.version is Version.CUSTOM or run != list(request.run):
-        given = {"version": "custom", "attacks": [Attack(a).value for a in run]}
+    run = [Attack(a).value for a in request.run if classes >= RANKED.get(a, 2)]
+    if request.version is Version.CUSTOM:
+        given["attacks"] = run
     judge = AutoAttack(model, norm=request.norm.value, eps=epsilon, seed=request.seed, device=device, **given)
+    judge.attacks_to_run = run  # at the settings of the version, which a custom one would not have
     judge.apgd_targeted.n_target_classes = judge.fab.n_target_classes = min(TARGETS, classes - 1)
     size = request.batch_size or BATCH
-    found, _ = judge.run_standard_evaluation(x, y, batch_size=size)
+    with arithmetic(request.precision):
+        found, _ = judge.run_standard_evaluation(x, y, batch_size=size)
     repeats = REPEATS if request.stochastic else 1
-    with torch.no_grad():
+    with torch.no_grad(), exact():
         right = sum(
             torch.cat([logits_of(model, part).argmax(1) for part in found.split(size)]) == y
             for _ in range(repeats)

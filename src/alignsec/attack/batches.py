@@ -10,6 +10,7 @@ from alignsec.ground.reasons import may_be_memory, out_of_memory
 
 CPU_BATCH = 64  # on a CPU larger batches are no faster, and a kill loses more
 GPU_BATCH = 1024
+ROWS = 4  # times so many rows of a small model on a CPU, where a step costs the same for few
 CHEAPER = 0.75  # a doubling that makes an image no cheaper than this is not worth more rows
 TIMES = 3  # that each size is timed; the fastest counts
 
@@ -110,7 +111,13 @@ def efficient(attempt: Callable[[int], None], limit: int, clock: Callable[[], fl
     size, cost = 1, seconds(1)
     while size < limit:
         larger = min(4 * size, limit)
-        each = seconds(larger)
+        try:
+            each = seconds(larger)
+        except (MemoryError, RuntimeError) as error:
+            if not (out_of_memory(error) or may_be_memory(error)):
+                raise
+            release()
+            break
         if each > cost * CHEAPER ** log2(larger / size):
             break
         size, cost = larger, each

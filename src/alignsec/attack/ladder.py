@@ -17,7 +17,7 @@ from alignsec.attack import screen as cheap
 from alignsec.attack.batches import Batch
 from alignsec.attack.counting import Passes
 from alignsec.attack.judge import Judge
-from alignsec.attack.known import Flags, stage_name
+from alignsec.attack.known import Flags, stage_name, tolerance
 from alignsec.attack.progress import Progress
 from alignsec.attack.units import Units
 from alignsec.attack.verdicts import REPEATS
@@ -194,7 +194,13 @@ class Ladder:
         for book in verdicts.books:
             for image in np.flatnonzero(np.isfinite(book.distance) & verdicts.correct).tolist():
                 distance, epsilon, unit = min(book.finds[image])
-                if image not in verdicts.kept or verdicts.kept[image][0] > NEAR * distance:
+                far = verdicts.kept[image][0] if image in verdicts.kept else np.inf
+                # a verdict that rests on the nearer one needs it, however little is between them
+                needed = any(
+                    book.broken_at(image, e) and far > e + tolerance(e, self.request.norm)
+                    for e in self.request.radii
+                )
+                if needed or far > NEAR * distance:
                     name, _, rank = unit.partition(":")
                     batch = missing.setdefault((name, epsilon), Batch(name, [], [], [] if rank else None))
                     batch.images.append(image)

@@ -89,20 +89,23 @@ def _line(record: Record) -> bytes:
 def _content(path: Path) -> Content:
     if not path.exists():
         return Content()
-    *lines, torn = (whole := path.read_bytes()).split(b"\n")
-    head, records, damaged, seen = None, [], 0, set()
-    for line in lines:
-        text, _, check = line.rpartition(b"\t")
-        if f"{zlib.crc32(text):08x}".encode() != check:
-            damaged += 1
-            continue
-        record = json.loads(text)
-        if "format" in record:
-            head = head or record
-        elif (place := (record.get("w"), record.get("n"))) not in seen:  # a block may stand there twice
-            seen.add(place)
-            records.append(record)
-    return Content(head, records, damaged, len(whole) - len(torn))
+    head, records, damaged, seen, length = None, [], 0, set(), 0
+    with path.open("rb") as handle:
+        for line in handle:  # a ledger that keeps adversarials may be larger than memory should hold twice
+            if not line.endswith(b"\n"):
+                break  # torn
+            length += len(line)
+            text, _, check = line[:-1].rpartition(b"\t")
+            if f"{zlib.crc32(text):08x}".encode() != check:
+                damaged += 1
+                continue
+            record = json.loads(text)
+            if "format" in record:
+                head = head or record
+            elif (place := (record.get("w"), record.get("n"))) not in seen:  # a block may stand there twice
+                seen.add(place)
+                records.append(record)
+    return Content(head, records, damaged, length)
 
 
 def _compare(where: str, found: Content, head: Record, witness: Witness | None) -> None:
@@ -308,7 +311,8 @@ def merge(paths: Sequence[Path], out: Path) -> int:
 
     Parameters
     ----------
-    paths : copies that went on apart; `out` may be among them; one whose head is damaged gives nothing
+    paths : copies that went on apart; `out` may be among them; one whose head is damaged gives nothing, and
+        is set aside as ``<out>.damaged`` where it is `out`
 
     Returns
     -------
@@ -317,24 +321,30 @@ def merge(paths: Sequence[Path], out: Path) -> int:
     Raises
     ------
     OtherJob
-        Two of them are of different jobs.
+        Two of them are of different jobs, or one is at `out`.
     InUse
         Another process writes to `out`.
     AlignsecError
-        None of them is a ledger.
+        One is not there, or none of them is a ledger.
     """
+    if gone := [p for p in paths if not p.exists()]:
+        raise AlignsecError(f"{gone[0]}: no such ledger")
     lock = _Lock(out)
     try:
-        found = [(p, c) for p in paths if (c := _content(p)).head is not None]
+        # what is at `out` is never lost: it takes part, or is set aside
+        every = [*paths, *([out] if out.exists() and out not in paths else [])]
+        found = [(p, c) for p in every if (c := _content(p)).head is not None]
         if not found:
             raise AlignsecError(f"{', '.join(map(str, paths))}: no ledger that could be read")
         (_, first), *others = found
         assert first.head is not None
-        known = _logits(first)
+        known = _logits(first) if first.head["logits"] else {}  # of a stochastic model they differ by nature
         witness = Witness(list(known), lambda names: {n: known[n] for n in names}) if known else None
         for path, content in others:
             _compare(str(path), content, first.head, witness)
         once = {(r.get("w"), r.get("n")): r for _, content in found for r in content.records}
+        if out in every and out not in [p for p, _ in found]:
+            out.replace(out.with_name(f"{out.name}.damaged"))
         with atomic(out) as temporary:
             temporary.write_bytes(b"".join(_line(r) for r in [first.head, *once.values()]))
     finally:

@@ -156,11 +156,11 @@ class Units:
     def _of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return self.work.images.x[batch.images], self.work.images.y[batch.images]
 
-    @staticmethod
-    def _told(batch: Batch) -> Record:
+    def _told(self, batch: Batch) -> Record:
         """Of a batch, what its record begins with; one radius of all rows is said once."""
         radii = set(batch.radii)
         told: Record = {"unit": batch.unit, "epsilon": radii.pop() if len(radii) == 1 else batch.radii}
+        told["precision"] = self.precision()
         return told | {"images": batch.images} | ({"ranks": batch.ranks} if batch.ranks else {})
 
     # ---- the units ----
@@ -224,7 +224,7 @@ class Units:
     def judged(self, batch: Batch) -> Record:
         """An attack of the judge, each row in its ball and, of a targeted one, towards its class."""
         answer = self._attack(batch.unit, batch)
-        record = self.take(batch, answer.candidates) | {"precision": self.precision()}
+        record = self.take(batch, answer.candidates)
         odd = {batch.images[row] for row in answer.not_finite.nonzero()[:, 0].tolist()}
         if odd:
             record["not_finite"] = [row for row, image in enumerate(record["images"]) if image in odd]

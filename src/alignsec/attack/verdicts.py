@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from alignsec.attack.batches import Batch
 from alignsec.attack.counting import Passes
-from alignsec.attack.known import EXACT, Flags, Known, rows, stage_name, tolerance
+from alignsec.attack.known import EXACT, STRENGTH, Flags, Known, rows, stage_name, tolerance
 from alignsec.study.request import Attack, AttackRequest
 
 if TYPE_CHECKING:
@@ -91,8 +91,10 @@ class Verdicts:
         of_row = list(rows(record))
         for name, told in (("dead", self.dead), ("not_finite", self.not_finite)):
             told.update(images[row] for row in record.get(name, ()) if images[row] is not None)
-        for row, value in record.get("in_top5", ()):
-            self.in_top5[of_row[row][2]][images[row]] = bool(value)
+        weaker = STRENGTH[record.get("precision", EXACT)] < self.books[0].asked
+        for row, value in () if weaker else record.get("in_top5", ()):
+            if images[row] is not None:
+                self.in_top5[of_row[row][2]][images[row]] = bool(value)
         for row, distance, bits in record.get("votes", ()):
             if images[row] is not None:
                 self.votes[images[row]].append((distance, bits))

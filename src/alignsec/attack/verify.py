@@ -63,6 +63,7 @@ def check(row: running.ModelRow, shard: Path, verdicts: Path, norm: str) -> list
     import torch
 
     from alignsec.attack.known import tolerance
+    from alignsec.attack.precision import exact
     from alignsec.attack.screen import size
     from alignsec.attack.verdicts import REPEATS
 
@@ -82,7 +83,7 @@ def check(row: running.ModelRow, shard: Path, verdicts: Path, norm: str) -> list
             far = size(adversarial - clean, norm)
             distance |= {manifest["image"].iloc[i]: float(d) for i, d in zip(index[at], far, strict=True)}
             labels = torch.as_tensor(ready.labels[index[at]]).to(place)
-            with torch.no_grad():
+            with torch.no_grad(), exact():
                 votes = sum(model(adversarial.to(place)).argmax(1) == labels for _ in range(repeats))
             right += sum(2 * int(v) > repeats for v in votes)
     broken = table[table["correct"] & ~table["robust"]]

@@ -170,6 +170,8 @@ class Work:
                     self.left.append(Batch(record["unit"], [], []))
                 self.left[number].images.append(image)
                 self.left[number].radii.append(epsilon)
+            # of images that this job does not ask about nothing is left
+            self.left = [batch for batch in self.left if len(batch)]
         elif self.left and (record["kind"], record.get("unit")) == ("done", self.left[0].unit):
             asked = [i for i in record["images"] if i is not None]
             self.left = self.left[asked == self.left[0].images :]
@@ -197,7 +199,8 @@ class Work:
         if self.request.batch_size is not None:
             return self.request.batch_size
         cpu = self.images.x.device.type != "cuda"
-        most = min(batches.GPU_BATCH if cpu else self.batch_size, TARGETS * len(self.images.x))
+        fits = batches.ROWS * batches.CPU_BATCH if cpu else self.batch_size
+        most = min(fits, TARGETS * len(self.images.x))
         # what another process takes of the machine is no cost of ours
         clock = time.process_time if cpu and torch.get_num_threads() == 1 else time.perf_counter
         return self._tried(lambda attempt: batches.efficient(attempt, most, clock), "efficient batch")
