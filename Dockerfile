@@ -11,6 +11,7 @@ RUN apt-get update \
 # the packages first: they change less often than the code
 COPY container/install.sh envs/quiet.pth requirements.lock pyproject.toml README.md LICENSE /opt/source/
 COPY src /opt/source/src
+COPY config /opt/source/config
 RUN bash /opt/source/install.sh /opt/source /opt/alignsec
 ENV PATH=/opt/alignsec/bin:$PATH PYTHONDONTWRITEBYTECODE=1 BS_INSTALL_DEPENDENCIES=no
 COPY container/smoke.sh /opt/source/

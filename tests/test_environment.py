@@ -136,7 +136,7 @@ def test_the_package_carries_the_data_that_the_library_reads() -> None:
     assert (inside / "study" / "config.schema.yaml").is_file()
     # the wheel takes what lies in the package, so nothing outside it may be read
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert wheel["packages"] == ["src/alignsec"]
+    assert wheel["packages"] == ["src/alignsec", "src/snakemake_logger_plugin_alignsec"]
 
 
 def test_input_errors_are_messages_without_traceback(tmp_path: Path) -> None:

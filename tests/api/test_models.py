@@ -109,3 +109,36 @@ def test_a_model_that_cannot_be_attacked_says_why(model: nn.Module) -> None:
     assert found.reason is not None and "no such layer" in found.reason
     assert str(found).startswith("it cannot be attacked: ")
     assert found.report["parameters"] == 0  # what was found out before stays
+
+
+def test_check_and_evaluate_agree(model: nn.Module, folder: Path) -> None:
+    training = Small().train()
+    assert "training mode" in str(alignsec.check(training))
+    with pytest.raises(alignsec.AlignsecError, match="training mode"):
+        alignsec.evaluate(training, torch.rand(2, 3, 8, 8), 0.1, labels=torch.tensor([0, 1]))
+
+    class Several(Small):
+        """Features beside the logits; `num_classes` says which is which."""
+
+        num_classes = 3
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+            return x.flatten(1), super().forward(x)
+
+    several = Several().eval()
+    assert alignsec.check(several)
+    table = alignsec.evaluate(several, folder, "4/255", **QUICK)
+    assert table["correct"].all()
+    pixels = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels = model(pixels).argmax(1)
+    assert alignsec.evaluate(several, pixels, 0.001, labels=labels, **QUICK)["correct"].all()
+
+
+def test_labels_and_loaders_that_are_none_are_told(model: nn.Module) -> None:
+    pixels = torch.rand(2, 3, 8, 8)
+    hot = torch.utils.data.TensorDataset(pixels, torch.eye(3)[:2])
+    with pytest.raises(alignsec.AlignsecError, match="labels must be 2 integers"):
+        alignsec.evaluate(model, hot, 0.1)
+    loader = torch.utils.data.DataLoader(hot)
+    with pytest.raises(alignsec.AlignsecError, match=r"loader\.dataset"):
+        alignsec.evaluate(model, loader, 0.1)

@@ -10,7 +10,7 @@ import pytest
 
 import alignsec
 from alignsec.analysis import correlate
-from alignsec.study import bundled, covariates, kinds
+from alignsec.study import bundled, catalogue, covariates, kinds
 
 LEAVES = ["MajajHong2015.IT-pls", "FreemanZiemba2013.V1-pls", "Geirhos2021sketch-error_consistency"]
 TARGET = "robust_top1@1/255"
@@ -41,7 +41,7 @@ FAMILIES = {f"net {i}": f"f{i % 10}" for i in range(40)}
 
 @pytest.fixture(scope="module")
 def result(board: alignsec.Leaderboard, mine: pd.DataFrame) -> alignsec.Result:
-    return alignsec.relate(board, mine, FAMILIES, flips=200)
+    return alignsec.relate(board, mine, FAMILIES, flips=1000)
 
 
 def test_nothing_heavy_is_imported_before_it_is_asked_for() -> None:
@@ -76,11 +76,11 @@ def test_a_file_a_frame_and_the_schemas_own_frame_give_the_same(
     pd.DataFrame({"model": list(FAMILIES), "family": list(FAMILIES.values())}).to_csv(
         tmp_path / "mine.tsv", sep="\t", index=False
     )
-    of_files = alignsec.relate(board, tmp_path / "mine.csv", tmp_path / "mine.tsv", flips=200)
+    of_files = alignsec.relate(board, tmp_path / "mine.csv", tmp_path / "mine.tsv", flips=1000)
     pd.testing.assert_frame_equal(of_files.leaves, result.leaves)
     pd.testing.assert_frame_equal(of_files.kinds, result.kinds)
     whole = result.study.robustness
-    again = alignsec.relate(board, whole[whole["target"].isin(["clean_top1", TARGET])], FAMILIES, flips=200)
+    again = alignsec.relate(board, whole[whole["target"].isin(["clean_top1", TARGET])], FAMILIES, flips=1000)
     pd.testing.assert_frame_equal(
         again.leaves[again.leaves["target"] == TARGET].reset_index(drop=True)[["rho", "rho_low", "p"]],
         result.leaves[result.leaves["target"] == TARGET].reset_index(drop=True)[["rho", "rho_low", "p"]],
@@ -126,7 +126,7 @@ def test_a_name_that_is_not_on_the_leaderboard_has_its_row(
     board: alignsec.Leaderboard, mine: pd.DataFrame
 ) -> None:
     more = pd.concat([mine, mine.tail(1).assign(model="net 4O")], ignore_index=True)
-    found = alignsec.relate(board, more, FAMILIES, flips=100)
+    found = alignsec.relate(board, more, FAMILIES, flips=1000)
     row = found.names.query("name == 'net 4O'").iloc[0]
     assert (row["where"], row["fate"], row["closest"]) == ("robustness", "unmatched", "net 4")
 
@@ -162,5 +162,25 @@ def test_correlations_come_from_the_rules_own_function(
 ) -> None:
     targets = correlate.targets_of(result.study.robustness)
     images = result.study.robustness.pivot(index="model", columns="target", values="n").astype(float)
-    direct = correlate.correlate(result.study.total, board.benchmarks, targets, images=images, flips=200)
+    direct = correlate.correlate(result.study.total, board.benchmarks, targets, images=images, flips=1000)
     pd.testing.assert_frame_equal(direct, result.leaves)
+
+
+def test_every_figure_of_the_report_is_drawn_or_says_where_it_is(result: alignsec.Result) -> None:
+    for name in catalogue.FIGURES:
+        for file in catalogue.files(name):
+            if name == "specifications":
+                with pytest.raises(alignsec.AlignsecError, match="a study that the workflow has run has it"):
+                    result.plot(file)
+            else:
+                assert type(result.plot(file)).__name__ == "Figure", file
+
+
+def test_options_are_held_to_the_configurations_schema(
+    board: alignsec.Leaderboard, mine: pd.DataFrame
+) -> None:
+    for option in ({"completeness": 5}, {"flips": -1}, {"plan": {"margin": 0.2}}):
+        with pytest.raises(alignsec.AlignsecError, match=next(iter(option))):
+            alignsec.relate(board, mine, **option)
+    with pytest.raises(alignsec.AlignsecError, match="load_leaderboard"):
+        alignsec.relate("board.csv", mine)  # type: ignore[arg-type]

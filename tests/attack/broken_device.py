@@ -11,9 +11,15 @@ from tests.attack.faulty import Digits
 PLAN = "BROKEN_DEVICE"  # variable: the file
 
 
-def plan(path: Path, text: str, times: int, where: str = "forward", error: str = "RuntimeError") -> None:
-    """Have the device fail `times` times, each at the eighth pass of a process."""
-    path.write_text(json.dumps({"text": text, "times": times, "where": where, "error": error}))
+def plan(
+    path: Path, text: str, times: int, where: str = "forward", error: str = "RuntimeError", after: int = 16
+) -> None:
+    """Have the device fail `times` times, each after so many passes of a process.
+
+    By as many as the default an attack has looked at its model, and has a ledger.
+    """
+    wanted = {"text": text, "times": times, "where": where, "error": error, "after": after}
+    path.write_text(json.dumps(wanted))
 
 
 def _fails(where: str) -> None:
@@ -52,7 +58,7 @@ class OnDevice(Digits):
     """Sound but for its device."""
 
     def answer(self, x: torch.Tensor) -> torch.Tensor:
-        if self.calls < 8:
+        if self.calls < json.loads(Path(os.environ[PLAN]).read_text())["after"]:
             return self.logits(x)
         _fails("forward")
         return _Backward.apply(self.logits(x))

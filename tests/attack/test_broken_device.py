@@ -183,7 +183,7 @@ def test_an_inner_error_is_excused_once(tmp_path: Path, plan: Path, text: str) -
 
 
 def test_corruptions_are_run_again_as_well(tmp_path: Path, plan: Path) -> None:
-    broken_device.plan(plan, FAULTS["launch"], 1)
+    broken_device.plan(plan, FAULTS["launch"], 1, after=8)
     wanted = corruptions.CorruptionsJob(
         model=asked(tmp_path).model, out=tmp_path / "out.parquet", status=tmp_path / "status.json",
         shards=[shard(tmp_path)], names=["contrast", "brightness"], severities=[*range(1, 6)],

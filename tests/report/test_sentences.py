@@ -11,6 +11,8 @@ def row(rows: str, n: int, verdict: str = "cannot tell") -> dict[str, object]:
         "kind": "k", "name": "a kind", "area": "V1", "target": "robust_top1@mean", "rows": rows, "n": n,
         "n_families": 9, "control": "clean_top1", "margin": 0.3, "rho": 0.5, "low": 0.1, "high": 0.8,
         "p": 0.01, "verdict": verdict, "detectable": 0.6, "within_rho": float("nan"), "within_verdict": "",
+        "within_low": float("nan"), "within_high": float("nan"), "raw_rho": 0.5, "raw_low": 0.1,
+        "raw_high": 0.8, "raw_p": 0.2,
     }  # fmt: skip
 
 

@@ -410,7 +410,8 @@ def test_top5_of_ten_classes_is_no_target_unless_asked_for(
             "attack",
         )
         records.write_status(files.attack_status(model, "0000"), model, "attack", None)
-        records.write_json(files.preflight(model), {"status": "ok", "classes": count})
+        report = {"status": "ok", "classes": count, "source": "demo", "spec": "", "flags": []}
+        records.write_json(files.preflight(model), report)
     table = gather(list(classes), tmp_path, ["0000"], EPSILONS).table
     assert set(table.loc[table["target"] == "clean_top5", "model"]) == expected
     assert set(table.loc[table["target"] == "clean_top1", "model"]) == set(classes)

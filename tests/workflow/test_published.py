@@ -124,7 +124,7 @@ def test_rows_networks_and_families_are_counted(place: Path) -> None:
     assert len(have) == 57
     loadable = have[have["model"].isin(registry["model"])]
     network = identities[identities["source"] == "testbed"].set_index("model")["network"]
-    assert (len(loadable), loadable["family"].nunique()) == (36, 11)
+    assert (len(loadable), loadable["family"].nunique()) == (36, 10)
     assert loadable["model"].map(network).nunique() == 29
     whole = loadable[["average_vision", target]].dropna()
     assert len(whole) == 33 and spearmanr(whole["average_vision"], whole[target]).statistic == pytest.approx(

@@ -31,8 +31,9 @@ FLIPS: dict[str, dict[str, Any]] = {
     "batch_size": {"batch_size": 2},
     "job_hours": {"job_hours": 1},
     "images_per_shard": {"images_per_shard": 2},
+    "audit": {"audit": 0.5},
 }
-UNCHANGED = {"keep", "batch_size", "job_hours"}
+UNCHANGED = {"keep", "batch_size", "job_hours", "audit"}
 
 
 @pytest.fixture(scope="module")

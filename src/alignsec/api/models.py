@@ -1,6 +1,7 @@
 """A model of one's own: what preflight says of it, and AutoAttack's verdicts on images of one's own."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,8 @@ def check(model: "nn.Module", images: Path | str | None = None, *, n: int = 64, 
 
     manifest = None if images is None else _folder(images, n, seed)
     report: dict[str, Any] = {}
+    if getattr(model, "training", False):
+        return Check("the model is in training mode: call model.eval() first", report)
     try:
         examine.of_model(_wrapped(model), "factory", manifest, seed, report)
     except Excluded as error:
@@ -132,12 +135,25 @@ def evaluate(
         if labels is not None:
             raise AlignsecError("labels of a folder are its class folders: leave labels out")
         manifest = _folder(images, n, seed)
-        wrapped, pixels, known = _pixels(model, manifest)
-        table = evaluate_robustness(wrapped, pixels, known, radii, seed=seed, **options)
+        with _refused():
+            wrapped, pixels, known = _pixels(model, manifest)
+            table = evaluate_robustness(wrapped, pixels, known, radii, seed=seed, **options)
         table["image"] = manifest["image"].to_numpy()[table["image"]]
         return table
     pixels, known = _arrays(images, labels, n)
+    if getattr(model, "num_classes", None) is not None:
+        with _refused():
+            model = _wrapped(model)  # which of several outputs is the logits is told by it
     return evaluate_robustness(model, pixels, known, radii, seed=seed, **options)
+
+
+@contextlib.contextmanager
+def _refused() -> Iterator[None]:
+    """A reason of the zoo as the message of a wrong call."""
+    try:
+        yield
+    except Excluded as error:
+        raise AlignsecError(f"the model cannot be attacked on these images: {error.reason}") from error
 
 
 def _wrapped(model: Any) -> "PixelModel":
@@ -160,12 +176,9 @@ def _pixels(model: Any, manifest: "pd.DataFrame") -> tuple["PixelModel", Any, An
     from alignsec.images.pixels import load
     from alignsec.zoo.examine import check_fit
 
-    try:
-        wrapped = _wrapped(model)
-        pixels, labels = load(manifest, wrapped.preprocess)
-        check_fit(wrapped, pixels)
-    except Excluded as error:
-        raise AlignsecError(f"the model cannot be attacked on these images: {error.reason}") from error
+    wrapped = _wrapped(model)
+    pixels, labels = load(manifest, wrapped.preprocess)
+    check_fit(wrapped, pixels)
     return wrapped, pixels, labels
 
 
@@ -187,7 +200,9 @@ def _arrays(images: Any, labels: Any, n: int | None) -> tuple[Any, Any]:
                 f"the dataset gives {type(first).__name__} for pixels: give it a transform to tensors in "
                 "[0, 1], as torchvision.transforms.ToTensor()"
             )
-        return torch.stack([x for x, _ in pairs]), torch.tensor([int(y) for _, y in pairs])
+        return torch.stack([x for x, _ in pairs]), torch.stack([torch.as_tensor(y) for _, y in pairs])
+    if isinstance(images, torch.utils.data.DataLoader):
+        raise AlignsecError("give the data set of the loader: evaluate(model, loader.dataset, epsilons)")
     if labels is None:
         raise AlignsecError("pixels need labels: evaluate(model, pixels, epsilons, labels=…)")
     return images[stop], labels[stop]

@@ -22,6 +22,7 @@ from alignsec.report import drawing, explorer, findings, reading, summary
 from alignsec.robustness import aliases
 from alignsec.robustness.own import read_own
 from alignsec.study import bundled, covariates, kinds
+from alignsec.study import config as configuration
 from alignsec.study import plan as plans
 from alignsec.study.layout import Layout
 
@@ -63,6 +64,14 @@ class Options:
             if name not in known:
                 near = closest(name, known)[0][0]
                 raise AlignsecError(f"relate has no option {name!r}: did you mean {near!r}?")
+        section = {k: v for k, v in given.items() if k in ("completeness", "flips")}
+        rest: dict[str, Any] = {k: given[k] for k in ("seed",) if k in given}
+        # what the configuration of such a study refuses
+        files = {"leaderboard": {"source": "a.csv", "registry": "b.csv"}, "robustness": {"source": "c.csv"}}
+        configuration.resolve({"study": "notebook", "analysis": section, **files, **rest})
+        for name in ("names", "covariates", "kinds", "plan"):
+            if not isinstance(given.get(name), str | Path | None):
+                raise AlignsecError(f"{name} is {type(given[name]).__name__}: give the path of a file")
         return cls(**given)
 
 
@@ -73,14 +82,13 @@ class Result:
     Parameters
     ----------
     study : the tables behind it
-    scores : table of kind ``scores``
-    differences : pairs of kinds that were tested for being apart; None of none
+    others : further tables of the study, by the names of `Layout`: ``scores``, ``differences``; of a study
+        that the workflow has run, ``specifications``
     name : for titles
     """
 
     study: findings.Study
-    scores: "pd.DataFrame"
-    differences: "pd.DataFrame | None" = None
+    others: "Mapping[str, pd.DataFrame]"
     name: str = "notebook"
 
     @property
@@ -92,6 +100,11 @@ class Result:
     def leaves(self) -> "pd.DataFrame":
         """Every benchmark against every target, a description: columns in docs/statistics.md."""
         return self.study.correlations
+
+    @property
+    def differences(self) -> "pd.DataFrame":
+        """Pairs of kinds, tested for being apart: columns in docs/statistics.md."""
+        return self.others["differences"]
 
     @property
     def names(self) -> "pd.DataFrame":
@@ -132,7 +145,11 @@ class Result:
         return drawing.drawn(name, self._table, options)
 
     def _table(self, name: str) -> Any:
-        return self.scores if name == "scores" else getattr(self.study, name)
+        if name in self.others:
+            return self.others[name]
+        if not hasattr(self.study, name):
+            raise AlignsecError(f"{name} was not computed here: a study that the workflow has run has it")
+        return getattr(self.study, name)
 
     def explorer(self, path: Path | str) -> Path:
         """Write the page to explore, one file that opens without a network; its path."""
@@ -149,9 +166,8 @@ def open_study(folder: Path | str) -> Result:
         A table is missing: the study has not run.
     """
     layout = Layout(Path(folder))
-    found = reading.read(layout, ["scores", "differences"])
-    study = findings.Study.read(Path(folder))
-    return Result(study, found["scores"], found["differences"], Path(folder).resolve().name)
+    found = reading.read(layout, ["scores", "differences", "specifications"])
+    return Result(findings.Study.read(Path(folder)), found, Path(folder).resolve().name)
 
 
 def relate(
@@ -193,11 +209,13 @@ def relate(
     ...     board = load_leaderboard(Path(folder, "board.csv"))
     >>> mine = pd.DataFrame({"model": board.models, "clean_top1": 0.9})
     >>> mine["robust_top1@1/255"] = [0.0, 0.1, 0.1, 0.2, 0.4, 0.3, 0.5, 0.6]
-    >>> result = relate(board, mine, {m: m for m in board.models}, flips=100)
+    >>> result = relate(board, mine, {m: m for m in board.models}, flips=1000)
     >>> row = result.leaves.query("is_leaf and target == 'robust_top1@1/255'").iloc[0]
     >>> row["benchmark"], int(row["n"]), round(float(row["rho"]), 2)
     ('MajajHong2015.IT-pls', 8, 0.97)
     """
+    if not isinstance(board, Leaderboard):
+        raise AlignsecError(f"board is {type(board).__name__}: give load_leaderboard(path)")
     asked = Options.of(options)
     published = robustness if isinstance(robustness, Published) else None
     given = robustness.table if isinstance(robustness, Published) else robustness
@@ -238,7 +256,7 @@ def relate(
         plan=plan,
         sources=published.sources if published else {},
     )
-    return Result(study, board.scores, differences)
+    return Result(study, {"scores": board.scores, "differences": differences})
 
 
 def _robustness(

@@ -130,6 +130,11 @@ def _of_table(path: Path, known: Sequence[str]) -> list[str]:
     said += [f"  {row.model}: {row.reason}" for row in lost.head(LISTED).itertuples()]
     if len(lost) > LISTED:
         said.append(f"  and {len(lost) - LISTED} more: registry/names.csv will have them all")
+    odd = Counter(own.warnings["meaning"])
+    said += [f"warning: {meaning} ({count}×)" for meaning, count in odd.most_common(LISTED)]
+    attacked = sorted({t for t in table["target"] if t.startswith("robust_top1@")})
+    if attacked:
+        said.append(f"{attacked[0]} is read as AutoAttack's: name it pgd_top1@… if it is a PGD's")
     return said
 
 
@@ -173,6 +178,10 @@ def _images(start: Start) -> tuple[dict[str, Any], int, str]:
 
     if start.images is None:
         raise AlignsecError("models need images: --images FOLDER (a folder per class, or an archive of them)")
+    if start.count is not None and start.count < 1:
+        raise AlignsecError(
+            f"--count {start.count}: give a number of images from 1 on, or leave it out for all"
+        )
     there = shards.size(start.source, str(start.images))
     count = min(start.count or 1000, there)
     sample = shards.cut(start.source, str(start.images), 0, count, 0, False)
