@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from alignsec.study.running import HERE, command
+from alignsec.ground.errors import AlignsecError
+from alignsec.study.running import HERE, check, command
 
 RULES = """
 rule all:
@@ -50,6 +51,17 @@ def test_a_dry_run_and_verbose_look_as_snakemakes(tmp_path: Path) -> None:
     assert dry.returncode == 0
     assert "rule good:" in dry.stderr + dry.stdout and "Missing output files" in dry.stderr + dry.stdout
     assert "--logger" not in command(["--verbose"], tmp_path)
+
+
+def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").touch()
+    check(["figures", "--configfile", "study.yaml", "--cores", "2", "target"], tmp_path)
+    for words in (["--configfile", "stuudy.yaml"], ["--configfile", "study.yaml", "figures"]):
+        with pytest.raises(AlignsecError, match=f"{words[-1]}: no such configuration file .*before"):
+            check(words, tmp_path)
+    asked = [sys.executable, "-m", "alignsec", "run", "--configfile", "gone.yaml"]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error: gone.yaml: no such")
 
 
 def test_what_is_given_stands(tmp_path: Path) -> None:
