@@ -334,7 +334,7 @@ def merge(paths: Sequence[Path], out: Path) -> int:
         # what is at `out` is never lost: it takes part, or is set aside
         every = [*paths, *([out] if out.exists() and out not in paths else [])]
         found = [(p, c) for p in every if (c := _content(p)).head is not None]
-        if not found:
+        if not any(path in paths for path, _ in found):
             raise AlignsecError(f"{', '.join(map(str, paths))}: no ledger that could be read")
         (_, first), *others = found
         assert first.head is not None

@@ -156,11 +156,11 @@ class Units:
     def _of(self, batch: Batch) -> tuple[Tensor, Tensor]:
         return self.work.images.x[batch.images], self.work.images.y[batch.images]
 
-    def _told(self, batch: Batch) -> Record:
+    @staticmethod
+    def _told(batch: Batch) -> Record:
         """Of a batch, what its record begins with; one radius of all rows is said once."""
         radii = set(batch.radii)
         told: Record = {"unit": batch.unit, "epsilon": radii.pop() if len(radii) == 1 else batch.radii}
-        told["precision"] = self.precision()
         return told | {"images": batch.images} | ({"ranks": batch.ranks} if batch.ranks else {})
 
     # ---- the units ----
@@ -224,7 +224,7 @@ class Units:
     def judged(self, batch: Batch) -> Record:
         """An attack of the judge, each row in its ball and, of a targeted one, towards its class."""
         answer = self._attack(batch.unit, batch)
-        record = self.take(batch, answer.candidates)
+        record = self.take(batch, answer.candidates) | {"precision": self.precision()}
         odd = {batch.images[row] for row in answer.not_finite.nonzero()[:, 0].tolist()}
         if odd:
             record["not_finite"] = [row for row, image in enumerate(record["images"]) if image in odd]
@@ -236,7 +236,8 @@ class Units:
         """Is the label among the five largest logits of a full APGD-CE's point of highest loss?"""
         answer = self._attack(Attack.APGD_CE, batch)
         assert answer.highest_loss is not None
-        return {**self._told(batch), "in_top5": self._top5(batch, answer.highest_loss)}
+        told = {**self._told(batch), "precision": self.precision()}
+        return {**told, "in_top5": self._top5(batch, answer.highest_loss)}
 
     def precision(self) -> str:
         """What the judge searches in here: TF32 is a matter of NVIDIA's devices."""
