@@ -10,6 +10,7 @@ from alignsec.analysis import plan as planning
 from alignsec.analysis import rows as selecting
 from alignsec.analysis.correlate import correlate
 from alignsec.analysis.join import side_by_side
+from alignsec.analysis.taken import images_of
 from alignsec.ground import tables
 from alignsec.leaderboard import export
 from alignsec.report import findings
@@ -135,7 +136,7 @@ def kinds_study(data_dir: Path, seed: int = 0) -> findings.Study:
     sheet = merged[["model", "family"]].assign(training=np.where(trained, "adversarial", "standard"))
     covariates = known_covariates.of_study(merged, known_covariates.read(COVARIATES), sheet)
     rows = selecting.of_study(total, list(leaves["benchmark"]), measured, plan, covariates=covariates)
-    images = measured.pivot(index="model", columns="target", values="n").astype(float)
+    images = images_of(measured)
     table = correlate(total, parsed.benchmarks, targets, images=images, flips=1000)
     kinds, _ = claims.claims(total, leaves, plan, rows, covariates, claims.Options(images, flips=2000))
     nothing = pd.DataFrame(columns=["model", "step", "reason"])

@@ -10,6 +10,7 @@ import pytest
 
 import alignsec
 from alignsec.analysis import correlate
+from alignsec.analysis.taken import images_of
 from alignsec.study import bundled, catalogue, covariates, kinds
 
 LEAVES = ["MajajHong2015.IT-pls", "FreemanZiemba2013.V1-pls", "Geirhos2021sketch-error_consistency"]
@@ -161,7 +162,7 @@ def test_correlations_come_from_the_rules_own_function(
     board: alignsec.Leaderboard, result: alignsec.Result
 ) -> None:
     targets = correlate.targets_of(result.study.robustness)
-    images = result.study.robustness.pivot(index="model", columns="target", values="n").astype(float)
+    images = images_of(result.study.robustness)
     direct = correlate.correlate(result.study.total, board.benchmarks, targets, images=images, flips=1000)
     pd.testing.assert_frame_equal(direct, result.leaves)
 

@@ -19,29 +19,6 @@ PGD = {"pgd.linf.eps0.5": "pgd_top1@0.5/255[testbed]", "pgd.linf.eps2": "pgd_top
 pytestmark = pytest.mark.workflow
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
-    """Where the study ran as far as its correlations."""
-    if not (data_dir / "published").is_dir():
-        pytest.skip(f"no published tables below {data_dir}: set ALIGNSEC_DATA")
-    folder = tmp_path_factory.mktemp("published")
-    study = of_study("published")
-    wanted = (
-        study.correlations.with_suffix(".csv"),
-        study.names,
-        study.kinds,
-        study.selections,
-        study.replication,
-    )
-    targets = [str(path) for path in (*wanted, study.figure("kinds", "png"))]
-    command = [sys.executable, "-m", "snakemake", *targets, "-s", str(ROOT / "Snakefile"), "--cores", "2"]
-    command += ["--quiet", "all", "--configfile", str(ROOT / "config" / "published.yaml")]
-    environment = {**os.environ, "ALIGNSEC_MIRROR": str(data_dir)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return folder
-
-
 def raw(data_dir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Leaderboard and testbed as they were published."""
     board = pd.read_csv(next((data_dir / "brainscore").glob("leaderboard_*.csv")))

@@ -137,3 +137,8 @@ def take(
         clusters, named = pd.factorize(of)
         names = [str(n) for n in named]
     return Taken(x, values(part, target), family, given, clusters, names, held)
+
+
+def images_of(robustness: "pd.DataFrame") -> "pd.DataFrame":
+    """Images behind each value of a table of kind ``robustness``: a row per model, a column per target."""
+    return robustness.pivot(index="model", columns="target", values="n").astype(float)

@@ -12,6 +12,7 @@ from alignsec.analysis import join as joining
 from alignsec.analysis import names as accounting
 from alignsec.analysis import plan as planning
 from alignsec.analysis import rows as selecting
+from alignsec.analysis.taken import images_of
 from alignsec.api.loading import Leaderboard, Published
 from alignsec.ground import tables
 from alignsec.ground.errors import AlignsecError
@@ -20,7 +21,7 @@ from alignsec.ground.schemas import SCHEMAS
 from alignsec.leaderboard import merge
 from alignsec.report import drawing, explorer, findings, reading, summary
 from alignsec.robustness import aliases
-from alignsec.robustness.own import read_own
+from alignsec.robustness.own import Own, read_own
 from alignsec.study import bundled, covariates, kinds
 from alignsec.study import config as configuration
 from alignsec.study import plan as plans
@@ -231,9 +232,9 @@ def relate(
     rows = selecting.of_study(
         total, leaves, targets, plan, covariates=known, identities=published.identities if published else None
     )
-    images = targets.pivot(index="model", columns="target", values="n").astype(float)
     drawn: dict[str, Any] = {
-        "images": images, "same_images": asked.same_images, "seed": asked.seed, "flips": asked.flips,
+        "images": images_of(targets), "same_images": asked.same_images, "seed": asked.seed,
+        "flips": asked.flips,
     }  # fmt: skip
     of_kind, _ = kinds.of_leaves(kinds.read(asked.kinds or bundled.path("kinds.tsv")), board.benchmarks)
     claimed, differences = claims.claims(total, of_kind, plan, rows, known, claims.Options(**drawn))
@@ -271,18 +272,24 @@ def _robustness(
     if isinstance(given, pd.DataFrame) and set(given.columns) == set(SCHEMAS["robustness"]):
         table = given[list(SCHEMAS["robustness"])]
         doubts = pd.DataFrame(columns=["model", "warning", "value", "meaning"])
-    elif isinstance(given, pd.DataFrame):
-        with TemporaryDirectory() as folder:
-            path = Path(folder, "the frame given.csv")
-            given.to_csv(path, index=given.index.name == "model")
-            own = read_own(path)
-        table, doubts = own.table, own.warnings
     else:
-        own = read_own(given)
+        own = _own(given)
         table, doubts = own.table, own.warnings
     came = list(dict.fromkeys(table["model"]))
     renamed, excluded = aliases.renamed(table, mean, board.models)
     return renamed, accounting.Came(board.models, (), None, came, dropped, mean), excluded, doubts
+
+
+def _own(given: "Table") -> Own:
+    """A table of one's own; a frame is read as the file that it would be, so that both mean the same."""
+    import pandas as pd
+
+    if not isinstance(given, pd.DataFrame):
+        return read_own(given)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "the frame given.csv")
+        given.to_csv(path, index=given.index.name == "model")
+        return read_own(path)
 
 
 def _merged(board: Leaderboard, families: "Table | Mapping[str, str] | None") -> "pd.DataFrame":

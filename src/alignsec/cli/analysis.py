@@ -8,13 +8,29 @@ import typer
 from alignsec.cli.options import Out, Sheet, group, read_sheet
 
 app = group("Alignment against robustness.")
+# options that several verbs have
+Total = Annotated[Path, typer.Option(help="Table of kind total_scores.")]
+Benchmarks = Annotated[Path, typer.Option(help="Table of kind benchmarks.")]
+Targets = Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")]
+Rows = Annotated[Path, typer.Option(help="Which models the primary analysis has.")]
+PlanJson = Annotated[Path, typer.Option(help="The plan (plan.json).")]
+Robustness = Annotated[Path, typer.Option(help="Table of kind robustness.")]
+Covariates = Annotated[Path, typer.Option(help="What the models are and how they were trained.")]
+KindsTable = Annotated[Path, typer.Option(help="Reviewed table of kinds (analysis.kinds).")]
+SameImages = Annotated[
+    bool | None,
+    typer.Option(
+        "--same-images/--other-images",
+        help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
+    ),
+]
 
 
 @app.command()
 def join(
     merged: Annotated[Path, typer.Option(help="Table of kind merged.")],
-    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
-    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    benchmarks: Benchmarks,
+    robustness: Robustness,
     out: Out,
     out_duplicates: Annotated[Path, typer.Option(help="What one row per weights changes.")],
     sheet: Sheet = None,
@@ -61,24 +77,19 @@ def covariates(
 
 @app.command()
 def correlate(
-    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
-    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
-    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    total: Total,
+    benchmarks: Benchmarks,
+    robustness: Robustness,
     out: Annotated[
         Path, typer.Option(help="The gathered table; its CSV twin and one file per benchmark go beside it.")
     ],
-    same_images: Annotated[
-        bool | None,
-        typer.Option(
-            "--same-images/--other-images",
-            help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
-        ),
-    ] = None,
+    same_images: SameImages = None,
     flips: int = 10_000,
     seed: int = 0,
 ) -> None:
     """Correlate every benchmark with every target."""
     from alignsec.analysis import correlate as correlations
+    from alignsec.analysis.taken import images_of
     from alignsec.ground import tables
 
     measured = tables.read(robustness, "robustness")
@@ -86,7 +97,7 @@ def correlate(
         tables.read(total, "total_scores"),
         tables.read(benchmarks, "benchmarks"),
         correlations.targets_of(measured),
-        images=measured.pivot(index="model", columns="target", values="n").astype(float),
+        images=images_of(measured),
         same_images=same_images,
         seed=seed,
         flips=flips,
@@ -97,21 +108,15 @@ def correlate(
 
 @app.command()
 def kinds(
-    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
-    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
-    targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
-    rows: Annotated[Path, typer.Option(help="Which models the primary analysis has.")],
-    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
-    covariates: Annotated[Path, typer.Option(help="What the models are and how they were trained.")],
-    table: Annotated[Path, typer.Option(help="Reviewed table of kinds (analysis.kinds).")],
+    total: Total,
+    benchmarks: Benchmarks,
+    targets: Targets,
+    rows: Rows,
+    plan: PlanJson,
+    covariates: Covariates,
+    table: KindsTable,
     out: Annotated[Path, typer.Option(help="The kinds; differences.csv goes beside it.")],
-    same_images: Annotated[
-        bool | None,
-        typer.Option(
-            "--same-images/--other-images",
-            help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
-        ),
-    ] = None,
+    same_images: SameImages = None,
     signs: Annotated[tuple[int, int], typer.Option(help="Patterns of signs, and their seed.")] = (10_000, 0),
     hold: Annotated[
         list[str] | None, typer.Option(help="Covariate that is held fixed as well, in rows of its own.")
@@ -119,6 +124,7 @@ def kinds(
 ) -> None:
     """Say which kinds of benchmarks go with robustness, which do not, and which differ."""
     from alignsec.analysis import claims
+    from alignsec.analysis.taken import images_of
     from alignsec.ground import tables
     from alignsec.study import kinds as known
     from alignsec.study.layout import differences_of
@@ -135,7 +141,7 @@ def kinds(
         tables.read_csv(rows),
         tables.read_csv(covariates),
         claims.Options(
-            images=measured.pivot(index="model", columns="target", values="n").astype(float),
+            images=images_of(measured),
             same_images=same_images,
             flips=signs[0],
             seed=signs[1],
@@ -149,33 +155,28 @@ def kinds(
 
 @app.command()
 def specifications(
-    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
-    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
-    targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
-    rows: Annotated[Path, typer.Option(help="Which models the primary analysis has.")],
-    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
-    covariates: Annotated[Path, typer.Option(help="What the models are and how they were trained.")],
-    table: Annotated[Path, typer.Option(help="Reviewed table of kinds (analysis.kinds).")],
+    total: Total,
+    benchmarks: Benchmarks,
+    targets: Targets,
+    rows: Rows,
+    plan: PlanJson,
+    covariates: Covariates,
+    table: KindsTable,
     out: Out,
-    same_images: Annotated[
-        bool | None,
-        typer.Option(
-            "--same-images/--other-images",
-            help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
-        ),
-    ] = None,
+    same_images: SameImages = None,
     completeness: float = 0.5,
     seed: int = 0,
 ) -> None:
     """Estimate every kind of benchmarks by other defensible choices too."""
     from alignsec.analysis import claims
     from alignsec.analysis import specifications as described
+    from alignsec.analysis.taken import images_of
     from alignsec.ground import tables
     from alignsec.study import kinds as known
     from alignsec.study.records import read_plan
 
     measured = tables.read(targets, "robustness")
-    images = measured.pivot(index="model", columns="target", values="n").astype(float)
+    images = images_of(measured)
     found = described.specifications(
         tables.read(total, "total_scores"),
         known.of_leaves(known.read(table), tables.read(benchmarks, "benchmarks"))[0],
@@ -191,10 +192,10 @@ def specifications(
 
 @app.command()
 def predict(
-    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
-    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
-    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
-    table: Annotated[Path, typer.Option(help="Reviewed table of kinds (analysis.kinds).")],
+    total: Total,
+    benchmarks: Benchmarks,
+    plan: PlanJson,
+    table: KindsTable,
     out: Out,
     completeness: float = 0.5,
     seed: int = 0,
@@ -218,7 +219,7 @@ def predict(
 
 @app.command()
 def plan(
-    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    robustness: Robustness,
     out: Out,
     out_targets: Annotated[Path, typer.Option(help="The table with the means that the plan makes.")],
     plan: Annotated[Path | None, typer.Option(help="The plan file.")] = None,
@@ -238,10 +239,10 @@ def plan(
 
 @app.command()
 def rows(
-    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
-    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
-    targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
-    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
+    total: Total,
+    benchmarks: Benchmarks,
+    targets: Targets,
+    plan: PlanJson,
     out: Out,
     out_twins: Annotated[Path, typer.Option(help="Networks trained both adversarially and not.")],
     covariates: Annotated[Path | None, typer.Option(help="How each model was trained.")] = None,
@@ -275,24 +276,19 @@ def rows(
 
 @app.command()
 def selections(
-    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
-    benchmarks: Annotated[Path, typer.Option(help="Table of kind benchmarks.")],
-    targets: Annotated[Path, typer.Option(help="Table of kind robustness, with the plan's means.")],
-    rows: Annotated[Path, typer.Option(help="Which models the primary analysis has.")],
-    plan: Annotated[Path, typer.Option(help="The plan (plan.json).")],
+    total: Total,
+    benchmarks: Benchmarks,
+    targets: Targets,
+    rows: Rows,
+    plan: PlanJson,
     out: Out,
-    same_images: Annotated[
-        bool | None,
-        typer.Option(
-            "--same-images/--other-images",
-            help="Robust and clean accuracy are of the same images; without either: if numbers agree.",
-        ),
-    ] = None,
+    same_images: SameImages = None,
     flips: int = 10_000,
     seed: int = 0,
 ) -> None:
     """Correlate over other rows than the primary ones, to see what hangs on their choice."""
     from alignsec.analysis import selections as described
+    from alignsec.analysis.taken import images_of
     from alignsec.ground import tables
     from alignsec.study.records import read_plan
 
@@ -302,7 +298,7 @@ def selections(
         tables.read(benchmarks, "benchmarks"),
         tables.read_csv(rows),
         read_plan(plan),
-        images=measured.pivot(index="model", columns="target", values="n").astype(float),
+        images=images_of(measured),
         same_images=same_images,
         seed=seed,
         flips=flips,
@@ -315,8 +311,8 @@ def names(
     dropped: Annotated[Path, typer.Option(help="Rows of the leaderboard that another stands for.")],
     scores: Annotated[Path, typer.Option(help="Table of kind scores.")],
     registry: Annotated[Path, typer.Option(help="Table of kind registry.")],
-    total: Annotated[Path, typer.Option(help="Table of kind total_scores.")],
-    robustness: Annotated[Path, typer.Option(help="Table of kind robustness.")],
+    total: Total,
+    robustness: Robustness,
     excluded: Annotated[Path, typer.Option(help="Models that could not be evaluated.")],
     out: Out,
     sheet: Sheet = None,

@@ -130,10 +130,9 @@ def verify(
 ) -> None:
     """Check the adversarials that a study kept, by a forward pass: legal, inside the ball, misclassified."""
     from alignsec.attack import verify as verified
-    from alignsec.study.config import located, read
+    from alignsec.study.config import of_run
 
-    path = (folder / configfile).absolute()
-    config = located(read(path), [path.parent, path.parents[1]], folder)
+    config = of_run(configfile, folder)
     failed = 0
     for found in verified.of_study(folder, config, model or []):
         print(verified.line(found))

@@ -128,12 +128,9 @@ def status(
 ) -> None:
     """Tell how far a study is: images settled, jobs by state, hours used, time left, what is held and why."""
     from alignsec.cluster.status import of_study
-    from alignsec.study.config import located, read
+    from alignsec.study.config import of_run
 
-    path = (folder / configfile).absolute()
-    # as the Snakefile does, which lies above the configurations that ship with it
-    config = located(read(path), [path.parent, path.parents[1]], folder)
-    print(of_study(folder, config), end="")
+    print(of_study(folder, of_run(configfile, folder)), end="")
 
 
 def provenance(

@@ -258,6 +258,15 @@ def located(config: Json, places: Sequence[Path], folder: Path = Path()) -> Json
     return found
 
 
+def of_run(path: Path, folder: Path = Path()) -> Json:
+    """The configuration that a run in `folder` reads from a file, its paths located.
+
+    They are located as the Snakefile does, which lies above the configurations that ship with it.
+    """
+    full = (folder / path).absolute()
+    return located(read(full), [full.parent, full.parents[1]], folder)
+
+
 def warnings(config: Json) -> list[str]:
     """What is allowed but unlikely to be meant, for a resolved configuration."""
     # digits on an empty ground stand more than photographs do: .3 is what MNIST is attacked at
